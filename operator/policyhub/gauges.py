@@ -23,7 +23,7 @@ from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.entry import WORKFLOW
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.shares import Excess
+from policyhub.sync.usage import Excess
 
 SERIES = 5_000
 """Series of violations of one cluster: enough for 100 policies in 50 namespaces. A broken producer may create a policy
@@ -93,8 +93,8 @@ class Gauges:
         """
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
-            self.shown.retain(ledger.standings.violations)
-            self._show(m.violations, folded(ledger.standings.violations, self.shown))
+            self.shown.retain(ledger.finding_counts.violations)
+            self._show(m.violations, folded(ledger.finding_counts.violations, self.shown))
         for lane, number in figures.waiting(ledger).items():
             m.findings_pending.labels(cluster, hub, lane).set(number)
         oldest = self._oldest_pending(ledger) if sends else None
@@ -110,7 +110,9 @@ class Gauges:
         m.findings_quarantined.labels(cluster).set(len(ledger.observed.quarantine.ids))
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
-            triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.standings.triage
+            triage = {
+                (status, severity): 0 for status in WORKFLOW for severity in SEVERITIES
+            } | ledger.finding_counts.triage
             self._show(m.findings, {(hub, *key): number for key, number in triage.items()})
 
     def sources(self, sources: Iterable[SourceGauges], *, unknown: Iterable[str]) -> None:

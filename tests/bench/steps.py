@@ -34,7 +34,7 @@ from policyhub.sync.rollup import Rollup
 from tests.bench import shape, sink, standin
 from tests.bench.scene import PACE, BenchError, Rows, pace
 
-LATEST = 2**40
+MAX_ENTRIES = 2**40
 NOW_MS = 1_790_000_000_000
 IMPORT = "securityhub.BatchImportFindings"
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -81,7 +81,7 @@ def steps(reports: list[bytes]) -> Rows:
     """Microseconds a finding takes in each step, and what that makes together."""
     watch = Stopwatch()
     with watch.step("decode and map (msgspec, sources)"):
-        readings = [reader.read(shape.GROUP, shape.RESOURCE, raw, latest=LATEST) for raw in reports]
+        readings = [reader.read(shape.GROUP, shape.RESOURCE, raw, latest=MAX_ENTRIES) for raw in reports]
     said = [violation for reading in readings for violation, _ in reading.violations]
     with watch.step("id"):
         ids = [finding_id("bench", violation.identity) for violation in said]

@@ -66,27 +66,27 @@ class Mend:
             return STORIES[name].play()
 
 
-LOOKED_AGAIN: Patch = (grading, "_looked_again", always(True))
-NO_GUARD: Patch = (Guard, "closed", always(False))
+SCANNED_AGAIN: Patch = (grading, "_scanned_again", always(True))
+NO_GUARD: Patch = (Guard, "is_closed", always(False))
 
 MENDS = (
     Mend(
         "1 13",
         "a finding whose object exists waits until its engine has looked again",
         {"wiped_reports": "wrong", "again_between_scans": "wrong"},
-        (LOOKED_AGAIN,),
+        (SCANNED_AGAIN,),
     ),
     Mend(
         "1",
         "the guard counts what is lost by its evidence",
         {"engine_ended": "wrong"},
-        (LOOKED_AGAIN, (grading, "_of_report", without.uncounted)),
+        (SCANNED_AGAIN, (grading, "_report_evidence", without.uncounted)),
     ),
     Mend(
         "1",
         "what owns nothing is not deleted: it waits for its engine, and the guard holds the rest",
         {"cronjobs_wiped": "wrong"},
-        (LOOKED_AGAIN, NO_GUARD),
+        (SCANNED_AGAIN, NO_GUARD),
     ),
     Mend(
         "1",
@@ -124,7 +124,7 @@ MENDS = (
         {"policy_deleted": "endless"},
         ((grading, "_policy", without.policy_there), (Guard, "report_silent", always(None))),
     ),
-    Mend("3", "an approval ends what waits", {"uninstalled": "endless"}, ((Guard, "approves", always(False)),)),
+    Mend("3", "an approval ends what waits", {"uninstalled": "endless"}, ((Guard, "is_approved", always(False)),)),
     Mend(
         "4",
         "a pass counts once all Pods were reported on",
@@ -153,7 +153,7 @@ MENDS = (
         "7",
         "nothing is said to have changed before its API was listed",
         {"slow_listing": "restless"},
-        ((Sources, "settled", always(0)),),
+        ((Sources, "changes_wait_until", always(0)),),
     ),
     Mend(
         "8",
@@ -161,9 +161,9 @@ MENDS = (
         {"tenant_freshest": "wrong"},
         (
             (Superseded, "note", without.note_anywhere),
-            (Desired, "counts", without.counts_anywhere),
+            (Desired, "is_current", without.current_anywhere),
             (Desired, "supersede", without.supersede_anywhere),
-            LOOKED_AGAIN,
+            SCANNED_AGAIN,
         ),
     ),
     Mend(
@@ -176,13 +176,13 @@ MENDS = (
         "8",
         "the guard weighs each namespace alone",
         {"tenant_inflates": "wrong"},
-        ((Guard, "_trips", without.trips_anywhere),),
+        ((Guard, "_hold_reason", without.threshold_anywhere),),
     ),
     Mend(
         "8 16",
         "an unreadable report holds the findings of its namespace",
         {"tenant_unreadable": "endless"},
-        ((Sources, "misses", without.misses_anywhere),),
+        ((Sources, "has_unreadable_source", without.unreadable_anywhere),),
     ),
     Mend(
         "9",
@@ -194,7 +194,7 @@ MENDS = (
         "10",
         "the API that speaks of a finding now is the one that counts",
         {"migrated": "endless"},
-        ((Intake, "_clear", without.clear_there), (Sources, "reported", without.reported_there)),
+        ((Intake, "_mark_passed", without.clear_there), (Sources, "reported", without.reported_there)),
     ),
     Mend(
         "11",
@@ -212,7 +212,7 @@ MENDS = (
         "12",
         "nothing is refreshed for hours after a start",
         {"clock_ahead": "needless"},
-        ((ledger, "STEADY_MS", 0),),
+        ((ledger, "REFRESH_AFTER_START_MS", 0),),
     ),
     Mend(
         "14",
@@ -239,13 +239,13 @@ MENDS = (
         "15",
         "what an inventory lacks while nobody reports it is sent when it is reported again",
         {"emptied_while_unreported": "lost"},
-        ((Observed, "_miss", without.miss),),
+        ((Observed, "_mark_missed", without.mark_missed),),
     ),
     Mend(
         "15 23",
         "what was to be created again, and was not, is read before it is archived",
         {"emptied_and_failed": "born"},
-        ((desired, "_lacked", always(False)),),
+        ((desired, "_was_missing", always(False)),),
     ),
     Mend(
         "17",
@@ -293,20 +293,20 @@ MENDS = (
         "21",
         "backlog waits while the inventory cannot be read",
         {"unread_at_start": "moved"},
-        ((Observed, "give_up", without.give_up),),
+        ((Observed, "skip_inventory", without.skip_inventory),),
     ),
     Mend(
         "23",
         "what Security Hub failed by name was not written",
         {"failed_by_name": "born"},
-        ((Delivery, "refuse", without.maybe_written),),
+        ((Delivery, "reject", without.maybe_written),),
     ),
     Mend(
         "24",
         "what got no answer may have been written, and is sent again",
         {"back_in_flight": "lost"},
         # what somebody has archived would be noticed within minutes by itself
-        ((InFlight, "unanswered", without.not_written), (inventory.InventoryReader, "_holds", without.holds)),
+        ((InFlight, "mark_unanswered", without.not_written), (inventory.InventoryReader, "_holds", without.holds)),
     ),
 )
 

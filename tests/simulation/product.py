@@ -160,14 +160,16 @@ class Product:
         ledger.wake(now)
         entries = ledger.entries.values()
         active = [entry for entry in entries if entry.observed is not None and not entry.observed.archived]
-        if ledger.standings.violations.total() != sum(entry.desired for entry in entries):
+        if ledger.finding_counts.violations.total() != sum(entry.desired for entry in entries):
             return "desired findings are miscounted"
-        if +ledger.standings.triage != Counter(entry.triage for entry in active) or ledger.guard.total() != len(active):
+        if +ledger.finding_counts.triage != Counter(entry.triage for entry in active) or ledger.guard.total() != len(
+            active
+        ):
             return "active findings are miscounted"
         if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.claims}:
             return "claims and source objects differ"
         for entry in entries:
-            if entry.in_flight or ledger.observed.awaits(entry):
+            if entry.in_flight or ledger.observed.must_be_read(entry):
                 continue
             evidence = ledger.evidence(entry, rules=rules, now=now, wall=wall)
             decision = decide(entry, evidence, rules, now)

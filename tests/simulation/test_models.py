@@ -12,8 +12,8 @@ from policyhub.clock import SteadyMs
 from policyhub.kube.connection import Connection as Real
 from policyhub.kube.connection import Refused
 from policyhub.sources.violation import Subject
-from policyhub.sync.asker import Asker
 from policyhub.sync.existence import Answer, Existence, PolicyName
+from policyhub.sync.existence_client import ExistenceClient
 from tests.simulation.cluster import Cluster, Workload, reference
 from tests.simulation.edges import Connection
 from tests.simulation.hub import Hub
@@ -152,7 +152,9 @@ def test_what_exists_can_be_asked() -> None:
             return SteadyMs(round(server.loop.elapsed * 1000))
 
         existence = Existence(now=now)
-        task = asyncio.create_task(Asker(existence, cluster="alpha", now=now).run(cast(Real, Connection(server))))
+        task = asyncio.create_task(
+            ExistenceClient(existence, cluster="alpha", now=now).run(cast(Real, Connection(server)))
+        )
         server.put(NAMESPACE, "shop")
         server.install(CLUSTER_POLICY)
         server.put(CLUSTER_POLICY, "kept")
@@ -184,7 +186,7 @@ def test_what_exists_can_be_asked() -> None:
             await asyncio.sleep(1)
         task.cancel()
         assert [answer.presence for answer in answers[len(asked) :]] == ["there"] * 57 + ["gone"] * 20
-        changed = [int(answer.changed) < int(began) + 50_000 for answer in answers[:2]]
+        changed = [int(answer.changed_at) < int(began) + 50_000 for answer in answers[:2]]
         return [str(answer.presence) for answer in answers[: len(asked)]], changed, existence.forbidden
 
     there, gone, unknown = "there", "gone", "unknown"

@@ -20,7 +20,7 @@ from policyhub.sync.desired import Desired
 from policyhub.sync.entry import Entry, Loss, ObservedFinding
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import Answer, Presence
-from policyhub.sync.guard import Guard, trips
+from policyhub.sync.guard import Guard, threshold_reason
 from policyhub.sync.in_flight import InFlight
 from policyhub.sync.intake import Intake
 from policyhub.sync.ledger import Ledger
@@ -40,7 +40,7 @@ def equal(one: object, other: object) -> bool:
     return one == other
 
 
-def uncounted(*args: Any, of_report: Callable[..., Evidence] = grading._of_report, **more: Any) -> Evidence:
+def uncounted(*args: Any, of_report: Callable[..., Evidence] = grading._report_evidence, **more: Any) -> Evidence:
     return msgspec.structs.replace(of_report(*args, **more), lost=False)
 
 
@@ -55,7 +55,7 @@ def all_listed(*args: Any, **more: Any) -> Coverage:
 
 
 def policy_there(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:
-    return Answer(Presence.THERE, since)
+    return Answer(Presence.PRESENT, since)
 
 
 def note_anywhere(self: Superseded, *said: Any, note: Callable[..., None] = Superseded.note) -> None:
@@ -69,7 +69,7 @@ def claim(self: Desired, id_: str, *args: Any, claimed: Callable[..., bool] = De
     return changed
 
 
-def counts_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
+def current_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
     return (source, key.group, "") not in self.superseded
 
 
@@ -79,14 +79,14 @@ def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]
         self._recompute(entry, loss=Loss.SILENT, now=now)
 
 
-def misses_anywhere(self: Sources, entry: Entry) -> bool:
+def unreadable_anywhere(self: Sources, entry: Entry) -> bool:
     return bool(self.unreadable.get(entry.source_api)) or any(
         origin == entry.source_api for origin, _ in self._incomplete_in
     )
 
 
-def trips_anywhere(self: Guard, unit: tuple[str, str], wide: dict[str, str] | None = None) -> str:
-    return trips(self.lost(unit[0]), self.active(unit[0]))
+def threshold_anywhere(self: Guard, scope: tuple[str, str], wide: dict[str, str] | None = None) -> str:
+    return threshold_reason(self.lost(scope[0]), self.active(scope[0]))
 
 
 def any_subject(
@@ -115,7 +115,7 @@ def deliver(self: IsolatingSink, raw: msgspec.Raw, method: Callable[[msgspec.Raw
 
 
 def clear_there(
-    self: Intake, ids: Any, *, key: SourceKey, times: Any, clear: Callable[..., None] = Intake._clear
+    self: Intake, ids: Any, *, key: SourceKey, times: Any, clear: Callable[..., None] = Intake._mark_passed
 ) -> None:
     before = {id_: self._entries[id_].source_api for id_ in ids if id_ in self._entries}
     clear(self, before, key=key, times=times)
@@ -127,15 +127,15 @@ def reported_there(
     self: Sources, key: SourceKey, reported: Callable[..., list[str]] = Sources.reported, **more: Any
 ) -> list[str]:
     before = {id_: entry.source_api for id_, entry in self._entries.items()}
-    heard = reported(self, key, **more)
-    for id_ in heard:
+    reported_ids = reported(self, key, **more)
+    for id_ in reported_ids:
         self._entries[id_].source_api = before[id_]
-    return heard
+    return reported_ids
 
 
 def whole(self: Observed, init: Callable[..., None] = Observed.__init__, **more: Any) -> None:
     init(self, **more)
-    self.whole = True
+    self.complete = True
 
 
 def aged_by_start(
@@ -156,7 +156,7 @@ def unreported_by_engine(
     return unreported(self, source, "", of)
 
 
-def miss(self: Observed, entry: Entry, missed: Callable[..., None] = Observed._miss, **more: Any) -> None:
+def mark_missed(self: Observed, entry: Entry, missed: Callable[..., None] = Observed._mark_missed, **more: Any) -> None:
     before = entry.observed
     missed(self, entry, **more)
     if not entry.desired and entry.observed is not None:
@@ -183,15 +183,17 @@ def as_read(
     take_part(self, digits, findings, now=now)
 
 
-def give_up(self: Observed, *, cautious: bool = False, give_up: Callable[..., None] = Observed.give_up) -> None:
-    give_up(self)
+def skip_inventory(
+    self: Observed, *, recheck_backlog: bool = False, skip_inventory: Callable[..., None] = Observed.skip_inventory
+) -> None:
+    skip_inventory(self)
 
 
 def maybe_written(
-    self: Delivery, s: Shipment, failure: Failure, *, refuse: Callable[..., None] = Delivery.refuse, **more: float
+    self: Delivery, s: Shipment, failure: Failure, *, reject: Callable[..., None] = Delivery.reject, **more: float
 ) -> None:
-    refuse(self, s, failure, **more)
-    s.feed.ledger.observed.unanswered(s.entry, s.observed)
+    reject(self, s, failure, **more)
+    s.queue.ledger.observed.mark_unanswered(s.entry, s.observed)
 
 
 def not_written(self: InFlight, entry: Entry, known: ObservedFinding) -> None:

@@ -7,8 +7,8 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings
 from policyhub.sources.text import NAME, line
-from policyhub.sync.refusals import Refused
-from policyhub.sync.shares import Excess
+from policyhub.sync.refusals import NamespaceRefusals
+from policyhub.sync.usage import Excess
 
 REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
 NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
@@ -39,7 +39,7 @@ def accepted(found: Findings | None) -> Cause:
     return Cause(Reason.NOT_UNDERSTOOD, message)
 
 
-def _refused_line(refused: Refused) -> str:
+def _refused_line(refused: NamespaceRefusals) -> str:
     """One namespace: what was refused, with an example."""
     one = refused.refusal
     what = line(f"{refused.origin}/{refused.name}", NAME)

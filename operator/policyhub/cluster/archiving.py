@@ -70,7 +70,7 @@ class Writer:
 
     cluster_uid: str
 
-    def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
+    def note_other_import(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
         pass
 
 
@@ -125,7 +125,7 @@ class Archiving:
         if self._sent.flying:  # it would land after the archive, and make the finding active again
             return Round.LAGS
         done, started = self._retirement, self._wall()
-        expected = self._acknowledged.sent(self._writer.cluster_uid, prefix(self._identity), now=self._now())
+        expected = self._acknowledged.recent_updates(self._writer.cluster_uid, prefix(self._identity), now=self._now())
         await self._hub.verify_account()
         if not await done.run():
             return Round.OVERTAKEN
@@ -141,7 +141,7 @@ class Archiving:
 
     def _doubt(self, ids: Collection[str]) -> None:
         for id_ in ids:
-            self._acknowledged.doubt(self._writer, id_, self._now())
+            self._acknowledged.note_unanswered(self._writer, id_, self._now())
 
     def _archived(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Whoever watches the cluster next knows them as archived, before GetFindings shows it."""

@@ -160,15 +160,15 @@ def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:
     reasons, quarantine = figures.held_reasons(ledger), ledger.observed.quarantine
     conflict = foreign = None
     if quarantine.conflict:
-        uid, number = quarantine.numbers.most_common(1)[0]
+        uid, number = quarantine.counts.most_common(1)[0]
         conflict = Foreign(number=number, uid=uid)
     if quarantine.ids:
         id_, uid = min(quarantine.ids.items())
         foreign = Foreign(number=len(quarantine.ids), uid=uid, example=id_)
     return Findings(
         cluster_uid=ledger.cluster_uid,
-        active=dict(ledger.standings.severities().items()),
-        triage=dict(ledger.standings.triage),
+        active=dict(ledger.finding_counts.severities().items()),
+        triage={(*key,): number for key, number in ledger.finding_counts.triage.items()},
         pending=figures.pending(ledger),
         oldest_pending=figures.oldest_pending(ledger) if figures.pending(ledger) else None,
         rejected=figures.rejected(ledger),
@@ -178,7 +178,7 @@ def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:
         superseded=tuple(sorted({(engine, group) for engine, group, _ in ledger.desired.superseded})),
         refused=tuple(ledger.refusals.summary()),
         late=tuple(sorted({name for names in ledger.sources.waiting_namespaces.values() for name in names})),
-        exhausted=tuple(ledger.shares.exhausted(now=now)),
+        exhausted=tuple(ledger.usage.exhausted_namespaces(now=now)),
         quarantined=figures.quarantined(ledger),
         conflict=conflict,
         foreign=foreign,

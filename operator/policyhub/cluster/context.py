@@ -23,8 +23,8 @@ from policyhub.kube.reflector import Reflector
 from policyhub.sources.source_apis import enabled
 from policyhub.sources.text import line
 from policyhub.sync import namespace_sink, owners
-from policyhub.sync.asker import Asker
 from policyhub.sync.existence import Existence
+from policyhub.sync.existence_client import ExistenceClient
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.namespace_sink import NamespaceSink
 from policyhub.sync.owners import Owners, UnverifiedObjects
@@ -57,7 +57,7 @@ class Context:
         self._ledger = ledger
         self._refused: dict[tuple[str, str], SteadyMs] = {}
         """Objects that could not be read, by origin and reason, and when that was last so."""
-        self.existence = Existence(now=site.now, on_answer=ledger.answered)
+        self.existence = Existence(now=site.now, on_answer=ledger.requeue_answered)
         """Whom to ask whether objects and policies still exist."""
         ledger.sources.existence = self.existence
         if site.spec.roll_up:
@@ -97,7 +97,7 @@ class Context:
         """By this connection, until the tasks are cancelled."""
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
-        tasks.create_task(Asker(self.existence, cluster=self._site.name, now=self._site.now).run(connection))
+        tasks.create_task(ExistenceClient(self.existence, cluster=self._site.name, now=self._site.now).run(connection))
         if self.policy_watcher is not None:
             tasks.create_task(self.policy_watcher.run(connection))
 

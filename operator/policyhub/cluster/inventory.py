@@ -115,7 +115,7 @@ class InventoryReader:
         """
         disabled = self._is_disabled()
         if disabled:
-            self._ledger.observed.switched_off()
+            self._ledger.observed.mark_hub_disabled()
         elif self._disabled:
             self._again.set()
         self._disabled = disabled
@@ -125,7 +125,7 @@ class InventoryReader:
         refused = self._state.reading
         why = refused.message if refused is not None else trouble.found if trouble else ""
         if not self._ledger.observed.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
-            self._ledger.observed.give_up(cautious=self._site.worked_on)
+            self._ledger.observed.skip_inventory(recheck_backlog=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
         if self._ledger.observed.unavailable:
             self._state.inventory = Cause(
@@ -210,7 +210,7 @@ class InventoryReader:
                     await asyncio.sleep(self._site.backoff(attempt))
                 else:
                     break
-            self._ledger.observed.trust()
+            self._ledger.observed.end_backlog_recheck()
             if self.aliases is not None:
                 await self._ask_aliases()
 

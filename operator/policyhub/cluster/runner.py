@@ -28,10 +28,10 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.source_apis import disabled
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
-from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.guard import GuardHold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
-from policyhub.sync.shares import Limits
+from policyhub.sync.usage import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class DataPlane:
         return self.work.queue.ledger if self.work is not None else None
 
     @property
-    def guarded(self) -> dict[str, Guarded]:
+    def guarded(self) -> dict[str, GuardHold]:
         """The engines whose losses are held until somebody approves, with the numbers."""
         return self.ledger.guard.held if self.ledger is not None else {}
 
@@ -188,7 +188,7 @@ class DataPlane:
                 namespace_imports=settings.limit_namespace_imports,
             ),
         )
-        ledger.observed.cautious = site.sent_shortly_before
+        ledger.observed.recheck_backlog = site.sent_shortly_before
         ledger.sources.disabled_groups = disabled(spec.sources)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import UNDATED, SteadyMs, WallMs
-from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.guard import GuardHold
 from policyhub.sync.plan import Change
-from policyhub.sync.refusals import Refused
+from policyhub.sync.refusals import NamespaceRefusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ class Findings:
     """Whether every report API has been listed."""
     superseded: tuple[tuple[str, str], ...] = ()
     """(Source, API group) of reports that an engine left behind."""
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[NamespaceRefusals, ...] = ()
     """What of the reports could not be taken, by namespace."""
     late: tuple[str, ...] = ()
     """Namespaces whose reports are written faster than they are read."""
@@ -187,7 +187,7 @@ class Snapshot:
     """Findings of constraint kinds that are no longer served."""
     owners: OwnersSeen = field(default_factory=OwnersSeen)
     policies: PoliciesSeen | None = field(default_factory=PoliciesSeen)
-    guarded: Mapping[str, Guarded] = field(default_factory=dict)
+    guarded: Mapping[str, GuardHold] = field(default_factory=dict)
     """The engines whose losses are held until somebody approves, with the numbers."""
     preview: Mapping[Change, int] | None = None
     """In mode DryRun: what would be sent. None: not counted yet, or another mode."""

@@ -275,7 +275,7 @@ class Sources:
             unknown=self.unknown.keys() - {CONSTRAINTS},
         )
         self._supersede(reports, all_listed=covered.all_listed)
-        self._ledger.sources.list_reports(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
+        self._ledger.sources.set_reports_listed(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
 
     def _supersede(self, reports: list[Source], *, all_listed: bool) -> None:
         listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=NEVER)
@@ -314,7 +314,7 @@ class Sources:
         policies = self._context.policy_metadata
         if policies is None:
             return
-        changed = policies.changed((source, policy) for source, policy, _ in self._ledger.standings.violations)
+        changed = policies.changed((source, policy) for source, policy, _ in self._ledger.finding_counts.violations)
         for source in self.watched.values() if changed else ():
             if not source.vanished and concerns(source.resource, changed):
                 source.reflector.request_relist()

@@ -145,7 +145,7 @@ class Tick:
         if not (self._inventory.ungraded or again) or not self._ledger.sources.reports_listed:
             return
         self._inventory.ungraded = self._sources.ungraded = False
-        if self._ledger.unclaimed():
+        if self._ledger.has_unclaimed():
             self._graded_at = now
             self._sources.grade()
 

@@ -21,7 +21,7 @@ Counts = Counter[Severity]
 def by_policy(intake: Collector) -> dict[tuple[str, str], Counts]:
     """(source, policy) → findings by severity; the most first."""
     found: dict[tuple[str, str], Counts] = defaultdict(Counter)
-    for (source, policy, severity), number in intake.ledger.standings.violations.items():
+    for (source, policy, severity), number in intake.ledger.finding_counts.violations.items():
         found[source, policy][severity] += number
     return dict(sorted(found.items(), key=lambda item: (-item[1].total(), item[0])))
 

@@ -1,13 +1,13 @@
-"""What Security Hub has acknowledged lately, at one account and Region: it outlives the ledgers that sent it.
+"""Recent acknowledgements of Security Hub, for one account and Region: they outlive the ledgers that sent the imports.
 
-GetFindings lags, so for a while an acknowledgement knows better than what is read. A ledger ends with its data plane:
-at a change of the spec, when the MonitoredCluster is created again, at a reconnect to a rebuilt cluster. What it had
-been told is still true then, and the ledger that follows it starts from here for the ids that are here. A call that the
-ended ledger had under way may be answered, or not, after that: the ledger that follows is told of it at once.
+GetFindings lags, so a recent acknowledgement is more reliable than a read. A ledger ends with its data plane: when the
+spec changes, when the MonitoredCluster is created again, and on reconnection to a rebuilt cluster. The acknowledgements
+remain valid, and the next ledger starts from them. A call of the former ledger may end later, with or without an
+answer: the next ledger is notified at once.
 
 Invariants
-* Ids carry the identity of their cluster, so one of these serves all clusters of an account and Region.
-* Nothing is kept longer than `RECENT_MS`, so no more is kept than was sent in that time.
+* Ids contain the identity of their cluster, so one object serves all clusters of an account and Region.
+* Nothing is kept longer than `RECENT_MS`, so the size is bounded by the imports of that time.
 
 Pure: no I/O, no clock.
 """
@@ -19,47 +19,47 @@ from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sync.entry import ObservedFinding
 
 RECENT_MS = 15 * 60_000
-"""How long an acknowledgement overrules what GetFindings says."""
+"""How long an acknowledgement takes precedence over GetFindings."""
 
 
-def sign(cluster_uid: str, id_: str) -> str:
-    """What an acknowledgement of this very cluster is known by."""
+def signature(cluster_uid: str, id_: str) -> str:
+    """The key of an acknowledgement for this very cluster."""
     return f"{cluster_uid}/{id_}"
 
 
-class _Noted(NamedTuple):
+class _Acknowledgement(NamedTuple):
     observed: ObservedFinding
     at: SteadyMs
 
 
 class Follower(Protocol):
-    """What of a ledger is told of calls that are not its own."""
+    """The part of a ledger that is notified of imports by other ledgers."""
 
     @property
     def cluster_uid(self) -> str: ...
 
-    def overtake(self, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
-        """Another ledger's call about the finding was answered; None: it never will be."""
+    def note_other_import(self, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
+        """Another ledger's import of the finding was acknowledged; None: it got no answer."""
 
 
 class Acknowledged:
     """The last acknowledgement of each finding, while it is recent."""
 
     def __init__(self) -> None:
-        self._noted: dict[str, _Noted] = {}
-        """The oldest first."""
+        self._recent: dict[str, _Acknowledgement] = {}
+        """Oldest first."""
         self._followers: defaultdict[str, list[Follower]] = defaultdict(list)
-        """By the uid of their cluster."""
+        """By cluster uid."""
 
     def __len__(self) -> int:
-        return len(self._noted)
+        return len(self._recent)
 
     def follow(self, follower: Follower) -> None:
-        """Tell this one what becomes of other ledgers' calls about its cluster."""
+        """Notify this one of other ledgers' imports for its cluster."""
         self._followers[follower.cluster_uid].append(follower)
 
     def unfollow(self, follower: Follower) -> None:
-        """It has ended; nothing happens if it was never followed."""
+        """Stop notifying it; without effect if it does not follow."""
         followers = self._followers.get(follower.cluster_uid, [])
         if follower in followers:
             followers.remove(follower)
@@ -67,54 +67,54 @@ class Acknowledged:
             self._followers.pop(follower.cluster_uid, None)
 
     def note(self, by: Follower, id_: str, observed: ObservedFinding, now: SteadyMs) -> None:
-        """Security Hub took this import of the finding."""
-        signed = sign(by.cluster_uid, id_)
-        before = self._noted.get(signed)
+        """Security Hub acknowledged this import of the finding."""
+        key = signature(by.cluster_uid, id_)
+        before = self._recent.get(key)
         if before is not None and before.observed.updated_at > observed.updated_at:
-            return  # the answers came in another order: Security Hub has ignored the older import
-        self._noted.pop(signed, None)
-        self._noted[signed] = _Noted(observed, now)
+            return  # the answers arrived out of order: Security Hub ignored the older import
+        self._recent.pop(key, None)
+        self._recent[key] = _Acknowledgement(observed, now)
         self.prune(now)
-        self._tell(by, id_, observed, now=now)
+        self._notify(by, id_, observed, now=now)
 
-    def doubt(self, by: Follower, id_: str, now: SteadyMs) -> None:
-        """Security Hub may or may not have taken an import of the finding."""
-        self._tell(by, id_, None, now=now)
+    def note_unanswered(self, by: Follower, id_: str, now: SteadyMs) -> None:
+        """An import of the finding got no answer: it may have been written."""
+        self._notify(by, id_, None, now=now)
 
-    def _tell(self, by: Follower, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
+    def _notify(self, by: Follower, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
         for follower in self._followers.get(by.cluster_uid, ()):
             if follower is not by:
-                follower.overtake(id_, observed, now=now)
+                follower.note_other_import(id_, observed, now=now)
 
     def recent(self, id_: str, now: SteadyMs) -> ObservedFinding | None:
-        """The finding as it was acknowledged, if that is recent."""
-        noted = self._noted.get(id_)
-        return None if noted is None or now - noted.at > RECENT_MS else noted.observed
+        """The finding as acknowledged, if that was recently."""
+        acknowledgement = self._recent.get(id_)
+        return None if acknowledgement is None or now - acknowledgement.at > RECENT_MS else acknowledgement.observed
 
-    def moment(self, id_: str) -> SteadyMs:
-        """When that was; 0 where nothing is known of it."""
-        noted = self._noted.get(id_)
-        return NEVER if noted is None else noted.at
+    def acknowledged_at(self, id_: str) -> SteadyMs:
+        """When it was acknowledged; 0: not known."""
+        acknowledgement = self._recent.get(id_)
+        return NEVER if acknowledgement is None else acknowledgement.at
 
-    def sent(self, cluster_uid: str, start: str, *, now: SteadyMs) -> dict[str, WallMs]:
-        """UpdatedAt of the findings that are active by their last recent acknowledgement, whose ids begin so."""
-        cut = len(sign(cluster_uid, ""))
+    def recent_updates(self, cluster_uid: str, id_prefix: str, *, now: SteadyMs) -> dict[str, WallMs]:
+        """UpdatedAt of the findings with this id prefix whose last recent acknowledgement shows them active."""
+        prefix_length = len(signature(cluster_uid, ""))
         return {
-            signed[cut:]: noted.observed.updated_at
-            for signed, noted in self._noted.items()
-            if signed.startswith(sign(cluster_uid, start))
-            and not noted.observed.archived
-            and now - noted.at <= RECENT_MS
+            key[prefix_length:]: acknowledgement.observed.updated_at
+            for key, acknowledgement in self._recent.items()
+            if key.startswith(signature(cluster_uid, id_prefix))
+            and not acknowledgement.observed.archived
+            and now - acknowledgement.at <= RECENT_MS
         }
 
     def clear(self) -> None:
-        """Security Hub was switched off: it has nothing any more."""
-        self._noted.clear()
+        """Security Hub was disabled: it holds nothing any more."""
+        self._recent.clear()
 
     def prune(self, now: SteadyMs) -> None:
         """Forget what is no longer recent."""
-        while self._noted:
-            oldest = next(iter(self._noted))
-            if now - self._noted[oldest].at <= RECENT_MS:
+        while self._recent:
+            oldest = next(iter(self._recent))
+            if now - self._recent[oldest].at <= RECENT_MS:
                 return
-            del self._noted[oldest]
+            del self._recent[oldest]

@@ -1,14 +1,14 @@
-"""Which of the names that anybody may choose freely are shown one by one: no owner's names push another's out.
+"""Which freely chosen names get their own metric series: the names of one owner cannot displace those of another.
 
-Names are admitted in the order in which they come, each on the account of one owner that uses it: the namespace that
-the source object lies in, which is as far as the power of most writers goes. Cluster-scoped objects have an account of
-their own, half of all.
+Names are admitted in order of arrival. Each counts against the quota of one owner that uses it: the namespace of the
+source object, which is all that most writers can write to. Cluster-scoped objects have a quota of their own, half of
+the total.
 
-| a name                                               | is shown                                                  |
-|------------------------------------------------------|-----------------------------------------------------------|
-| of an owner that has room                            | yes, and stays as long as somebody uses it                |
-| of an owner that has none, and others have room      | as soon as another owner uses it, on that one's account   |
-| where all room is taken                              | as soon as a name of another is no longer used            |
+| the name                                            | is shown                                           |
+|-----------------------------------------------------|----------------------------------------------------|
+| its owner has quota left                            | yes, as long as anybody uses it                    |
+| its owner has none left, others have                | when another owner uses it, against that quota     |
+| the total is used up                                | when another name is no longer used                |
 
 Pure: no I/O, no clock.
 """
@@ -23,11 +23,11 @@ Name = TypeVar("Name", bound=Hashable)
 class Admission(Generic[Name]):
     """The names that are shown."""
 
-    def __init__(self, *, total: int, each: int, observed: Collection[Name] = ()) -> None:
-        """`each`: for a namespace. `observed` names are shown on nobody's account."""
+    def __init__(self, *, total: int, each: int, known: Collection[Name] = ()) -> None:
+        """`each`: the quota of a namespace. `known` names are always shown and use no quota."""
         self.total = total
         self.each = each
-        self._known = observed
+        self._known = known
         self._owners: dict[Name, str] = {}
         self._taken: Counter[str] = Counter()
 
@@ -36,11 +36,11 @@ class Admission(Generic[Name]):
 
     @property
     def names(self) -> KeysView[Name]:
-        """But for the known ones."""
+        """The admitted names, without the known ones."""
         return self._owners.keys()
 
     def admit(self, name: Name, owner: str) -> bool:
-        """Whether the name is shown, now that this owner (a namespace; empty: the cluster) uses it."""
+        """Whether the name is shown; this owner (a namespace; empty: the cluster) uses it."""
         if name in self._owners or name in self._known:
             return True
         room = self.each if owner else self.total // 2
@@ -51,7 +51,7 @@ class Admission(Generic[Name]):
         return True
 
     def retain(self, used: Container[Name]) -> None:
-        """Give the room of all others back."""
+        """Drop the names that are no longer used."""
         for name in [name for name in self._owners if name not in used]:
             owner = self._owners.pop(name)
             self._taken[owner] -= 1

@@ -1,10 +1,10 @@
-"""How old the violations of a ledger are, which are past what their severity allows, and what lies in which namespace.
+"""How old the violations of a ledger are, how many are past their SLA, and how many each namespace has.
 
-On the way it admits the names that the metrics show one by one (`policyhub.sync.admission`): an entry knows which
-namespaces its source objects lie in, and no counter could keep that at so little cost.
+The same pass admits the names that the metrics show individually (`policyhub.sync.admission`): an entry knows the
+namespaces of its source objects, and a counter of those would cost more.
 
-Ages change by time alone, so they are not kept but counted, entry by entry, every so often. A finding that an analyst
-has suppressed has no deadline: it counts for no age. One that is resolved in Security Hub and still violated does.
+Ages change with time, so they are not stored: every entry is counted from time to time. A finding that an analyst has
+suppressed has no deadline and is not counted. A finding that is resolved in Security Hub and still reported is counted.
 
 Pure: no I/O, no clock.
 """
@@ -20,7 +20,7 @@ from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry
 
 Name = tuple[str, ...]
-"""(source, policy, severity), and the namespace of the object where violations are counted by namespace."""
+"""(source, policy, severity), and the namespace of the object if violations are counted by namespace."""
 
 
 class AgeStatistics:
@@ -35,11 +35,11 @@ class AgeStatistics:
         namespaces: bool,
         shown: Admission[Name] | None = None,
     ) -> None:
-        """`sla_days` by severity; `now` and `wall` are one moment; `namespaces`: whether
-        violations are counted by namespace too; `shown`: where the names that are shown one by one are admitted.
+        """`sla_days` by severity; `now` and `wall` are the same moment; `namespaces`: also count by namespace; `shown`:
+        admits the names that are shown individually.
         """
         self.past_sla: Counter[str] = Counter(dict.fromkeys(sla_days, 0))
-        """By severity; those that have a deadline only."""
+        """By severity, for severities with a deadline."""
         self.tallies: Counter[Name] = Counter()
         self._limits = {severity: days * DAY for severity, days in sla_days.items()}
         self._now = now
@@ -60,16 +60,16 @@ class AgeStatistics:
             return
         name: Name = tally
         if self._namespaces:
-            of = entry.subject
-            name = (*tally, "" if of is None else namespace_of(of))
+            subject = entry.subject
+            name = (*tally, "" if subject is None else namespace_of(subject))
             self.tallies[name] += 1
         shown = self._shown
         if shown is not None and name not in shown:
-            any(shown.admit(name, caller.namespace) for caller, _ in entry.claims)
+            any(shown.admit(name, claimant.namespace) for claimant, _ in entry.claims)
         triage = entry.triage
-        if triage is not None and triage[0] == SUPPRESSED:
+        if triage is not None and triage.status == SUPPRESSED:
             return
-        severity = (triage[1] if triage is not None else "") or tally[2]
+        severity = (triage.severity if triage is not None else "") or tally.severity
         age = max(0, self._wall - self._first_seen(entry)) // 1000
         self._counts[severity][bisect_left(AGE_SECONDS, age)] += 1
         self._seconds[severity] += age
@@ -78,7 +78,7 @@ class AgeStatistics:
             self.past_sla[severity] += 1
 
     def _first_seen(self, entry: Entry) -> WallMs:
-        """Now, where nothing tells."""
+        """Now, if it is not known."""
         if entry.observed is not None and entry.observed.created_at:
             return entry.observed.created_at
         return entry.observed_at or to_wall_clock(entry.pending_since or self._now, now=self._now, wall=self._wall)

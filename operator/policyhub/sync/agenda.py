@@ -1,7 +1,7 @@
-"""What is to be decided when: the *dirty* findings by lane and namespace, those that are held and why, those in a call,
-and the timers.
+"""When each finding is to be decided: *dirty* findings by lane and namespace, held findings with the reason, findings
+in flight, and timers.
 
-Held findings are indexed by hold and namespace, so that news looks at those that it may free and at no others.
+Held findings are indexed by hold and namespace, so that an event visits only those that it may release.
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
@@ -12,8 +12,8 @@ from policyhub.clock import SteadyMs
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Dirty, Lane
 
-TIMERS = 10_000
-"""Timers beside four for each entry; beyond them those that count no more are let go."""
+SPARE_TIMERS = 10_000
+"""Heap entries allowed beyond four for each timer; then outdated ones are removed."""
 
 
 class Agenda:
@@ -24,62 +24,62 @@ class Agenda:
         self.dirty = Dirty()
         self._in_flight: dict[str, Lane] = {}
         self._held: dict[str, tuple[Hold, str]] = {}
-        self._places: dict[tuple[Hold, str], tuple[Hold, str]] = {}
-        """Each of them once, for all ids to share."""
+        self._hold_keys: dict[tuple[Hold, str], tuple[Hold, str]] = {}
+        """Each key once, shared by all ids."""
         self._by_hold: dict[Hold, dict[str, dict[str, None]]] = {hold: {} for hold in Hold}
         """Hold → namespace → ids."""
         self._timers: list[tuple[SteadyMs, str]] = []
         self._due: dict[str, SteadyMs] = {}
-        """The timer of each id that counts."""
+        """The valid timer of each id."""
 
     def enqueue(self, id_: str, lane: Lane, namespace: str) -> Hold | None:
-        """It is to be decided again; returns why it was held."""
-        before = self._release(id_)
+        """The finding is to be decided again; returns why it was held."""
+        before = self._unhold(id_)
         self.dirty.add(id_, lane, namespace)
         self._on_dirty()
         return before
 
     def hold(self, id_: str, hold: Hold, namespace: str) -> None:
-        """It was decided, and waits."""
+        """The finding was decided, and waits."""
         self.dirty.discard(id_)
-        self._release(id_)
-        place = (hold, namespace)
-        self._held[id_] = self._places.setdefault(place, place)
+        self._unhold(id_)
+        key = (hold, namespace)
+        self._held[id_] = self._hold_keys.setdefault(key, key)
         self._by_hold[hold].setdefault(namespace, {})[id_] = None
 
     def mark_done(self, id_: str) -> None:
-        """It was decided, and nothing differs."""
+        """The finding was decided, and nothing differs."""
         self.dirty.discard(id_)
-        self._release(id_)
+        self._unhold(id_)
 
-    def _release(self, id_: str) -> Hold | None:
-        place = self._held.pop(id_, None)
-        if place is None:
+    def _unhold(self, id_: str) -> Hold | None:
+        key = self._held.pop(id_, None)
+        if key is None:
             return None
-        hold, namespace = place
+        hold, namespace = key
         ids = self._by_hold[hold][namespace]
         del ids[id_]
         if not ids:
             del self._by_hold[hold][namespace]
-            self._places.pop(place, None)
+            self._hold_keys.pop(key, None)
         return hold
 
     # -- what is held ---------------------------------------------------------------------------------------------
 
     @property
     def held(self) -> Mapping[str, Hold]:
-        """Why each held id waits: for tests and for a person."""
+        """Why each held id waits: for tests and status."""
         return {id_: hold for id_, (hold, _) in self._held.items()}
 
     def hold_of(self, id_: str) -> Hold | None:
-        place = self._held.get(id_)
-        return None if place is None else place[0]
+        key = self._held.get(id_)
+        return None if key is None else key[0]
 
     def count(self, hold: Hold) -> int:
         return sum(map(len, self._by_hold[hold].values()))
 
     def waiting(self, holds: Iterable[Hold], namespaces: Collection[str] | None = None) -> Iterator[str]:
-        """Ids that are held so, in these namespaces (None: in all); it may be changed while it is gone through."""
+        """Ids with these holds, in these namespaces (None: all). Holds may change during iteration."""
         for hold in holds:
             by_namespace = self._by_hold[hold]
             names = list(by_namespace) if namespaces is None else [name for name in namespaces if name in by_namespace]
@@ -93,7 +93,7 @@ class Agenda:
 
     @property
     def in_flight(self) -> Mapping[str, Lane]:
-        """Ids that are in a call to Security Hub, with the lane that they came from."""
+        """Ids in a call to Security Hub, with the lane that they came from."""
         return self._in_flight
 
     def mark_in_flight(self, id_: str, lane: Lane) -> None:
@@ -106,22 +106,22 @@ class Agenda:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def set_timer(self, id_: str, until: SteadyMs) -> None:
-        """Decide it again then."""
+        """Decide the finding again at this time."""
         if self._due.get(id_) == until:
             return
         self._due[id_] = until
         heapq.heappush(self._timers, (until, id_))
-        if len(self._timers) > TIMERS + 4 * len(self._due):  # mostly of what was decided otherwise since
+        if len(self._timers) > SPARE_TIMERS + 4 * len(self._due):  # most of them are outdated
             self._timers = [(due, id_) for id_, due in self._due.items()]
             heapq.heapify(self._timers)
 
     def forget(self, id_: str) -> None:
-        """The entry is gone."""
+        """The entry was dropped."""
         self.mark_done(id_)
         self._due.pop(id_, None)
 
     def due(self, now: SteadyMs) -> Iterator[str]:
-        """Ids whose time has come, each once."""
+        """Ids whose timer has expired, each once."""
         while self._timers and self._timers[0][0] <= now:
             until, id_ = heapq.heappop(self._timers)
             if self._due.get(id_) == until:

@@ -1,10 +1,11 @@
-"""What is archived in Security Hub and that nobody reports: only the latest of it is kept whole.
+"""Findings that are archived in Security Hub and that nobody reports: only the latest are kept as entries.
 
-Security Hub keeps archived findings for 30 days, and a cluster in which much comes and goes has more of them than
-active ones. The `LATEST` of them are kept as entries, so that one that comes back is sent at once. Of the others the
-ids are kept, as numbers: one that comes back is read by its id first, since a finding keeps its `CreatedAt`.
+Security Hub keeps archived findings for 30 days. A cluster with many short-lived objects has more archived findings
+than active ones. The latest `MAX_ENTRIES` are kept as entries: one that is reported again is sent at once. Of the
+others only the ids are kept, as numbers: one that is reported again is first read by id, because a finding keeps its
+`CreatedAt`.
 
-Of more than `MOST` ids the oldest are forgotten: one of these that comes back is sent with a new `CreatedAt`.
+Beyond `MAX_IDS` the oldest ids are forgotten: such a finding, reported again, is sent with a new `CreatedAt`.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -14,63 +15,65 @@ from itertools import islice
 
 from policyhub.clock import SteadyMs
 
-KEPT_MS = 31 * 24 * 60 * 60_000
-"""For which ids are kept: a day more than Security Hub keeps the findings."""
-LATEST = 10_000
-"""Entries (about 0.7 kB each)."""
-MOST = 1_000_000
-"""Ids (about 150 bytes each)."""
+ID_TTL_MS = 31 * 24 * 60 * 60_000
+"""How long ids are kept: a day longer than Security Hub keeps archived findings."""
+MAX_ENTRIES = 10_000
+"""About 0.7 kB each."""
+MAX_IDS = 1_000_000
+"""About 150 bytes each."""
 
 
 class Archive:
     """Of one monitored cluster."""
 
-    def __init__(self, *, latest: int = LATEST, most: int = MOST) -> None:
-        self._latest = latest
-        self._most = most
-        self._whole: dict[str, None] = {}
-        """Those that are kept whole, the oldest first."""
+    def __init__(self, *, latest: int = MAX_ENTRIES, most: int = MAX_IDS) -> None:
+        self._max_entries = latest
+        self._max_ids = most
+        self._entries: dict[str, None] = {}
+        """Those that are kept as entries, oldest first."""
         self._dropped: dict[int | str, SteadyMs] = {}
-        """The others, and when each was dropped or read last, the oldest first."""
+        """The others with the time when each was dropped or last read, oldest first."""
 
     def __contains__(self, id_: str) -> bool:
-        """Whether it is archived, or was, and is not kept whole."""
+        """Whether only its id is kept."""
         return bool(self._dropped) and _key(id_) in self._dropped
 
     def __len__(self) -> int:
-        """How many are not kept whole."""
+        """How many are kept as ids only."""
         return len(self._dropped)
 
-    def put(self, id_: str) -> None:
-        """It is archived, and nobody reports it; its place stays, if it has one."""
-        self._whole.setdefault(id_)
+    def add(self, id_: str) -> None:
+        """The finding is archived and nobody reports it. If it is kept already, its place in the order stays."""
+        self._entries.setdefault(id_)
 
-    def leave(self, id_: str) -> None:
-        """It is active, or reported."""
-        self._whole.pop(id_, None)
+    def discard(self, id_: str) -> None:
+        """The finding is active or reported."""
+        self._entries.pop(id_, None)
 
-    def know(self, id_: str) -> None:
-        """What Security Hub has of it is known."""
+    def forget_id(self, id_: str) -> None:
+        """The finding was read from Security Hub: its id is no longer needed."""
         if self._dropped:
             self._dropped.pop(_key(id_), None)
 
-    def excess(self) -> Iterator[str]:
-        """Those that are not to be kept whole, as far as they are archived still."""
-        for id_ in list(islice(self._whole, max(0, len(self._whole) - self._latest))):
-            del self._whole[id_]
+    def pop_excess(self) -> Iterator[str]:
+        """The oldest ones beyond the limit; they are no longer kept as entries."""
+        for id_ in list(islice(self._entries, max(0, len(self._entries) - self._max_entries))):
+            del self._entries[id_]
             yield id_
 
     def drop(self, id_: str, *, now: SteadyMs) -> None:
-        """It is not kept whole any more, or was read again and is not to be."""
+        """Keep only the id: of an entry that was dropped, or of a finding that was read and needs no entry."""
         key = _key(id_)
         self._dropped.pop(key, None)
         self._dropped[key] = now
-        while len(self._dropped) > self._most or now - self._dropped[next(iter(self._dropped))] > KEPT_MS:
+        while len(self._dropped) > self._max_ids or now - self._dropped[next(iter(self._dropped))] > ID_TTL_MS:
             del self._dropped[next(iter(self._dropped))]
 
 
 def _key(id_: str) -> int | str:
-    """Sixty of the 128 bits of an id: two that share them cost a look-up. Whoever may import findings can give any."""
+    """60 of the 128 bits of an id: if two ids share them, that costs a lookup. An id written by another product may not
+    be hexadecimal.
+    """
     try:
         return int(id_.rpartition("/")[2][:15], 16)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Who calls for one finding, and who of them speaks, at a cost that does not grow with their number.
+"""The claims of one finding and their representative, at a cost that does not grow with their number.
 
-Mostly they are one or two, and a tuple holds them. The finding of a workload with thousands of Pods has as many; then
-what they say is kept once for all that say the same, with who speaks. Pure: no I/O, no clock.
+Most findings have one or two claims, which a tuple holds. A workload with thousands of Pods may have thousands: then
+equal claims are stored once, with the representative. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ _FEW = 8
 
 
 class ManyClaims:
-    """More than a few."""
+    """For more than a few claims."""
 
-    __slots__ = ("_by_key", "_representative", "_texts")
+    __slots__ = ("_by_key", "_counts_by_text", "_representative")
 
     def __init__(self, claims: "Claims") -> None:
         self._by_key: dict[SourceKey, Violation] = {}
-        self._texts: dict[Violation, dict[str, int]] = {}
-        """What is said, by how many of each source API."""
+        self._counts_by_text: dict[Violation, dict[str, int]] = {}
+        """Distinct claims → number of claimants by source API."""
         self._representative: Violation | None = None
         for key, violation in claims:
             self.put(key, violation)
@@ -42,9 +42,9 @@ class ManyClaims:
     def put(self, key: SourceKey, violation: Violation) -> None:
         self.drop(key)
         self._by_key[key] = violation
-        origins = self._texts.setdefault(violation, {})
+        origins = self._counts_by_text.setdefault(violation, {})
         origins[key.source_api] = origins.get(key.source_api, 0) + 1
-        if self._representative is not None or len(self._texts) == 1:
+        if self._representative is not None or len(self._counts_by_text) == 1:
             self._representative = representative(
                 [violation] if self._representative is None else [self._representative, violation]
             )
@@ -53,33 +53,33 @@ class ManyClaims:
         violation = self._by_key.pop(key, None)
         if violation is None:
             return
-        origins = self._texts[violation]
+        origins = self._counts_by_text[violation]
         origins[key.source_api] -= 1
         if not origins[key.source_api]:
             del origins[key.source_api]
         if not origins:
-            del self._texts[violation]
+            del self._counts_by_text[violation]
             if violation == self._representative:
                 self._representative = None
 
     def representative(self) -> tuple[Violation, str]:
         if self._representative is None:
-            self._representative = representative(self._texts)
-        return self._representative, min(self._texts[self._representative])
+            self._representative = representative(self._counts_by_text)
+        return self._representative, min(self._counts_by_text[self._representative])
 
 
 Claims = tuple[SourceClaim, ...] | ManyClaims
 
 
 def claim_of(claims: Claims, key: SourceKey) -> Violation | None:
-    """What this source object says."""
+    """The claim of this source object."""
     if isinstance(claims, ManyClaims):
         return claims.get(key)
     return next((violation for claimant, violation in claims if claimant == key), None)
 
 
 def including(claims: Claims, key: SourceKey, violation: Violation) -> Claims:
-    """With this one, instead of what the source object said before. What was given is used up."""
+    """Add or replace the claim of this source object. Do not use the `claims` argument afterwards."""
     if not isinstance(claims, ManyClaims):
         if len(claims) < _FEW:
             return (*(claim for claim in claims if claim[0] != key), (key, violation))
@@ -89,7 +89,7 @@ def including(claims: Claims, key: SourceKey, violation: Violation) -> Claims:
 
 
 def excluding(claims: Claims, key: SourceKey) -> Claims:
-    """Without that of this source object. What was given is used up."""
+    """Remove the claim of this source object. Do not use the `claims` argument afterwards."""
     if not isinstance(claims, ManyClaims):
         return tuple(claim for claim in claims if claim[0] != key)
     claims.drop(key)
@@ -97,7 +97,7 @@ def excluding(claims: Claims, key: SourceKey) -> Claims:
 
 
 def representative_of(claims: Claims) -> tuple[Violation, str]:
-    """Who speaks, and the first of the source APIs that say the same. Raises ValueError where nobody calls."""
+    """The representative claim, and the first source API that reports the same. Raises ValueError without claims."""
     if isinstance(claims, ManyClaims):
         return claims.representative()
     violation = claims[0][1] if len(claims) == 1 else representative(violation for _, violation in claims)

@@ -1,4 +1,4 @@
-"""What one monitored cluster puts into a hub: its ledger, whose findings they are, and whether anything is sent."""
+"""What one monitored cluster sends to a hub: its ledger, its identity, and whether anything is sent."""
 
 from policyhub.findings import asff
 from policyhub.sync.entry import Entry
@@ -7,7 +7,7 @@ from policyhub.sync.plan import Rules
 
 
 class ClusterQueue:
-    """What one monitored cluster puts into the hub."""
+    """What one monitored cluster sends to the hub."""
 
     def __init__(self, *, name: str, ledger: Ledger, cluster: asff.Cluster, rules: Rules, sends: bool) -> None:
         self.name = name
@@ -19,10 +19,10 @@ class ClusterQueue:
 
     @property
     def pending(self) -> bool:
-        """Whether something is to be sent or is under way."""
+        """Whether something has to be sent or is in flight."""
         return self.sends and bool(self.ledger.agenda.dirty or self.ledger.agenda.in_flight)
 
     def release(self, entry: Entry) -> None:
-        """Back to its ledger, if no answer has brought it there."""
+        """Return the entry to its ledger, unless an answer has done so."""
         if entry.in_flight:
             self.ledger.release(entry)

@@ -1,7 +1,7 @@
-"""One call and its answer: imports a batch, and writes what became of each finding into its ledger.
+"""One call and its answer: imports a batch, and records the outcome of each finding in its ledger.
 
-What was accepted is acknowledged; what was refused for good is remembered as such; what failed is decided again, later;
-where no answer came the outcome is unknown, and the ledger is told so. Whatever happens, nothing stays in flight.
+Accepted findings are acknowledged. Permanent rejections are remembered. Failed findings are decided again later.
+Without an answer the outcome is unknown, and the ledger records that. Nothing stays in flight in any case.
 """
 
 import random
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Importer(Protocol):
-    """What of a HubClient takes findings."""
+    """The part of a HubClient that imports findings."""
 
     def release_token(self) -> None: ...
 
@@ -35,11 +35,11 @@ class Importer(Protocol):
 
 
 class Delivery:
-    """Calls one hub, for all its feeds."""
+    """Sends to one hub, for all its queues."""
 
     def __init__(
         self,
-        feeds: list[ClusterQueue],
+        queues: list[ClusterQueue],
         *,
         hub: Importer,
         hub_name: str,
@@ -50,8 +50,8 @@ class Delivery:
         pause: Pause,
         acknowledged: Acknowledged,
     ) -> None:
-        """`feeds` are the engine's, `now` and `wall` as there."""
-        self._queues = feeds
+        """`queues` are shared with the engine; `now` and `wall` are its clocks."""
+        self._queues = queues
         self._hub = hub
         self._hub_name = hub_name
         self._metrics = metrics
@@ -64,86 +64,88 @@ class Delivery:
     async def deliver(self, batch: list[Shipment]) -> None:
         try:
             await self._send(batch)
-        finally:  # whatever happened, nothing stays in flight
-            for s in batch:
-                s.feed.release(s.entry)
+        finally:  # nothing stays in flight in any case
+            for shipment in batch:
+                shipment.queue.release(shipment.entry)
 
     async def _send(self, batch: list[Shipment]) -> None:
-        for s in batch:  # its cluster may have been told to stop while the batch waited for its turn
-            if not s.feed.sends or s.feed not in self._queues:
-                s.feed.ledger.release(s.entry)
-        batch = [s for s in batch if s.entry.in_flight]
+        for shipment in batch:  # its cluster may have stopped while the batch waited for its turn
+            if not shipment.queue.sends or shipment.queue not in self._queues:
+                shipment.queue.ledger.release(shipment.entry)
+        batch = [shipment for shipment in batch if shipment.entry.in_flight]
         if not batch:
             self._hub.release_token()
             return
         try:
-            result = await self._hub.import_findings([s.body for s in batch], sizes=[s.size for s in batch])
+            result = await self._hub.import_findings(
+                [shipment.body for shipment in batch], sizes=[shipment.size for shipment in batch]
+            )
         except Unavailable as error:
             self._mark_unanswered(batch)
             self._pause.back_off(error)
             return
         except HubError as error:
-            for s in batch:
-                s.feed.ledger.release(s.entry)
+            for shipment in batch:
+                shipment.queue.ledger.release(shipment.entry)
             self._pause.back_off(error)
             return
-        except BaseException:  # cancelled, or a mistake of ours: the outcome is unknown either way
+        except BaseException:  # cancelled, or a bug of ours: the outcome is unknown
             self._mark_unanswered(batch)
             raise
-        self._pause.judge(result)
-        self._write(batch, result)
+        self._pause.note_failures(result)
+        self._record_answers(batch, result)
 
     def _mark_unanswered(self, batch: list[Shipment]) -> None:
-        """No answer came: these may have been written."""
-        for s in batch:
-            s.feed.ledger.unanswered(s.entry, s.observed)
-            self._acknowledged.doubt(s.feed.ledger.observed, s.entry.id, self._now())
+        """There was no answer: the findings may have been written."""
+        for shipment in batch:
+            shipment.queue.ledger.mark_unanswered(shipment.entry, shipment.observed)
+            self._acknowledged.note_unanswered(shipment.queue.ledger.observed, shipment.entry.id, self._now())
 
-    def _write(self, batch: list[Shipment], result: ImportResult) -> None:
-        """The answers, into the ledgers."""
+    def _record_answers(self, batch: list[Shipment], result: ImportResult) -> None:
+        """Record the answers in the ledgers."""
         now = self._now()
-        jitter = self._rng.uniform(0.5, 1.0)  # one for all: what failed together goes together again
-        changes = {s.change for s in batch}
-        took = {change: self._metrics.delivery_seconds.labels(self._hub_name, change) for change in changes}
+        jitter = self._rng.uniform(0.5, 1.0)  # one for all: findings that failed together are retried together
+        changes = {shipment.change for shipment in batch}
+        seconds_of = {change: self._metrics.delivery_seconds.labels(self._hub_name, change) for change in changes}
         sent: Counter[Change] = Counter()
-        for s in batch:
-            failure = result.failures.get(s.entry.id)
+        for shipment in batch:
+            failure = result.failures.get(shipment.entry.id)
             if failure is not None:
-                self.refuse(s, failure, jitter=jitter)
+                self.reject(shipment, failure, jitter=jitter)
                 continue
-            if s.entry.pending_since:
-                took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
-            s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
-            s.feed.ledger.acknowledge(s.entry, s.observed, now=now)
-            self._acknowledged.note(s.feed.ledger.observed, s.entry.id, s.observed, now)
-            self._record(s.feed, s.entry, now=now)
-            sent[s.change] += 1
+            if shipment.entry.pending_since:
+                seconds_of[shipment.change].observe(max(0, now - shipment.entry.pending_since) / 1000)
+            shipment.queue.ledger.usage.count_import(shipment.queue.ledger.namespace(shipment.entry.id), now=now)
+            shipment.queue.ledger.acknowledge(shipment.entry, shipment.observed, now=now)
+            self._acknowledged.note(shipment.queue.ledger.observed, shipment.entry.id, shipment.observed, now)
+            self._decide_again(shipment.queue, shipment.entry, now=now)
+            sent[shipment.change] += 1
         for change, number in sent.items():
             self._metrics.findings_sent.labels(self._hub_name, change).inc(number)
 
-    def _record(self, feed: ClusterQueue, entry: Entry, *, now: SteadyMs) -> None:
-        """What was acknowledged needs nothing more, unless it has changed meanwhile. Decided at once: in its lane it
-        would count as pending until all that is more urgent was sent.
+    def _decide_again(self, queue: ClusterQueue, entry: Entry, *, now: SteadyMs) -> None:
+        """An acknowledged finding needs nothing more, unless it has changed meanwhile. It is decided at once: in its
+        lane it would count as pending until everything more urgent was sent.
         """
-        decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=self._wall())
+        decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall=self._wall())
         if not isinstance(decision, Change):
-            feed.ledger.mark_decided(entry, decision, lost=evidence.lost)
+            queue.ledger.mark_decided(entry, decision, lost=evidence.lost)
 
-    def refuse(self, s: Shipment, failure: Failure, *, jitter: float = 1.0) -> None:
-        ledger = s.feed.ledger
+    def reject(self, shipment: Shipment, failure: Failure, *, jitter: float = 1.0) -> None:
+        ledger = shipment.queue.ledger
         if failure.kind == "unsent":
-            ledger.release(s.entry)
+            ledger.release(shipment.entry)
             return
         self._metrics.findings_rejected.labels(self._hub_name, failure.code).inc()
         match failure.kind:
             case "permanent":
-                log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
-                ledger.reject(s.entry, rejected(s.entry, s.change))
+                log.warning("finding_rejected", id=shipment.entry.id, code=failure.code, message=failure.message)
+                ledger.reject(shipment.entry, rejected(shipment.entry, shipment.change))
             case "configuration":
-                ledger.release(s.entry)
-            case "retry":  # one that always fails must not take a call of every round
+                ledger.release(shipment.entry)
+            case "retry":  # a finding that always fails must not use a call of every round
                 seconds = jitter * min(
-                    BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.observed.outcomes.failures(s.entry.id), 6)
+                    BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.observed.outcomes.failures(shipment.entry.id), 6)
                 )
-                ledger.observed.outcomes.postpone(s.entry.id, until=self._now() + int(1000 * seconds))
-                ledger.release(s.entry)  # named as failed: it was not written
+                ledger.observed.outcomes.postpone(shipment.entry.id, until=self._now() + int(1000 * seconds))
+                ledger.release(shipment.entry)  # reported as failed: it was not written

@@ -1,11 +1,11 @@
-"""The loop that makes Security Hub hold what the ledgers want: one engine per hub (account, Region, role).
+"""The loop that makes Security Hub match the ledgers: one engine per hub (account, Region, role).
 
-A round: wait until something is dirty, give the batch a moment to fill, wait until a call may leave (`pause`), take
-decisions until the batch is full (`selection`, by what `plan` decides), import it and write the answers into the
-ledgers (`delivery`). Up to `CONCURRENCY` calls are under way at once; a finding is in one of them at most. Beside them
-one call at a time reads findings by id (`lookups`). Nothing is kept here: what fails stays to be done in its ledger.
+A round: wait until something is dirty, let the batch fill for a moment, wait until a call may be sent (`pause`), decide
+until the batch is full (`selection`, `plan`), import it and record the answers in the ledgers (`delivery`). Up to
+`CONCURRENCY` calls are in flight at once; a finding is in at most one of them. In parallel one call at a time reads
+findings by id (`lookups`). The engine keeps no state: failed findings stay dirty in their ledger.
 
-Two clocks: `now` never jumps and decides; `wall` is what is written into findings.
+Two clocks: `now` never jumps and is used for decisions; `wall` is written into findings.
 """
 
 import asyncio
@@ -29,28 +29,28 @@ from policyhub.sync.plan import Change
 from policyhub.sync.selection import Selection
 
 CONCURRENCY = 4
-"""Calls under way at once: enough to spend 10 calls a second at 400 ms each."""
+"""Calls in flight at once: enough for 10 calls a second at 400 ms each."""
 IDLE_SECONDS = 0.2
-"""A batch that is not full leaves when nothing was added for this long …"""
+"""A batch that is not full is sent when nothing was added for this long …"""
 FILL_SECONDS = 1.0
 """… or at the latest this long after its first finding."""
 LISTING_SECONDS = 5.0
-"""The same while it holds only what first listings have brought, and another cluster of this hub is still listing: what
-that brings goes into the same call."""
+"""The same while the batch has only findings of first listings and another cluster of this hub is still listing: its
+findings go into the same call."""
 FIRST_LISTING_MS = 60_000
-"""So long after a cluster was reached nobody waits for its listing any more: it may be away, or list for ever."""
+"""So long after a cluster was connected the engine stops waiting for its listing: it may be down or never finish."""
 PRUNE_SECONDS = 60.0
-"""From one look at what is no longer recent to the next, while nothing is sent."""
+"""Between two prunings of acknowledgements while nothing is sent."""
 
 
 class Hub(Importer, Reader, Protocol):
-    """What of a HubClient the engine uses."""
+    """The part of a HubClient that the engine uses."""
 
     async def ready(self) -> None: ...
 
 
 class Engine:
-    """Drains the dirty sets of the feeds attached to it."""
+    """Sends the dirty findings of its queues."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Engine:
         wall: Callable[[], WallMs],
         acknowledged: Acknowledged | None = None,
     ) -> None:
-        """`acknowledged`, where others share it."""
+        """`acknowledged`: if others share it."""
         self._hub = hub
         self.hub_name = hub_name
         self._now = now
@@ -90,9 +90,9 @@ class Engine:
             now=now,
             wall=self._wall,
             read_first=self._lookups.read_first,
-            refuse=self._delivery.refuse,
+            reject=self._delivery.reject,
         )
-        self._wanted = asyncio.Event()
+        self._work_added = asyncio.Event()
 
     @property
     def trouble(self) -> Cause | None:
@@ -105,29 +105,29 @@ class Engine:
         return self._lookups.trouble
 
     def wake(self) -> None:
-        """Something became dirty, or is to be looked up."""
-        self._wanted.set()
+        """Something became dirty, or there is a lookup."""
+        self._work_added.set()
         self._lookups.wake()
 
-    def attach(self, feed: ClusterQueue) -> None:
-        self.queues.append(feed)
-        self.acknowledged.follow(feed.ledger.observed)
+    def attach(self, queue: ClusterQueue) -> None:
+        self.queues.append(queue)
+        self.acknowledged.follow(queue.ledger.observed)
         self.wake()
 
-    def detach(self, feed: ClusterQueue) -> None:
-        self.queues.remove(feed)
-        self.acknowledged.unfollow(feed.ledger.observed)
+    def detach(self, queue: ClusterQueue) -> None:
+        self.queues.remove(queue)
+        self.acknowledged.unfollow(queue.ledger.observed)
 
     async def run(self) -> None:
-        """Work until cancelled. Calls that are under way are cancelled with it."""
+        """Run until cancelled. Calls in flight are cancelled as well."""
         slots = asyncio.Semaphore(CONCURRENCY)
         try:
             async with TaskGroup() as tasks:
                 tasks.create_task(self._lookups.run())
                 while True:
-                    await self._work()
+                    await self._wait_for_work()
                     await slots.acquire()
-                    await self._hub.ready()  # before the decision: what waits for its turn may be wrong when it comes
+                    await self._hub.ready()  # before the decision: while it waits, it may become outdated
                     batch = self._selection.take()
                     if not batch:
                         self._hub.release_token()
@@ -137,41 +137,41 @@ class Engine:
                     task = tasks.create_task(self._delivery.deliver(batch))
                     task.add_done_callback(lambda _: slots.release())
                     await asyncio.sleep(0)
-        finally:  # whatever happened, nothing stays in flight
+        finally:  # nothing stays in flight in any case
             self._lookups.close()
 
     async def drain(self, *, seconds: float) -> None:
-        """Wait until nothing is pending, at most this long (SIGTERM)."""
+        """Wait until nothing is pending, at most this long (on SIGTERM)."""
         end = self._clock() + seconds
-        while self._clock() < end and any(feed.pending for feed in self.queues):  # noqa: ASYNC110  (several ledgers, no single event)
+        while self._clock() < end and any(queue.pending for queue in self.queues):  # noqa: ASYNC110  (several ledgers)
             await asyncio.sleep(0.05)
 
-    def preview(self, feed: ClusterQueue) -> Counter[Change]:
-        """What would be sent for a feed that does not send; what needs nothing leaves the dirty set."""
-        would: Counter[Change] = Counter()
+    def preview(self, queue: ClusterQueue) -> Counter[Change]:
+        """What would be sent for a queue that does not send. Findings that need nothing leave the dirty set."""
+        changes: Counter[Change] = Counter()
         now, wall = self._now(), self._wall()
-        feed.ledger.wake(now)
-        for id_ in list(feed.ledger.agenda.dirty):
-            entry = feed.ledger.entries[id_]
-            decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=wall)
+        queue.ledger.wake(now)
+        for id_ in list(queue.ledger.agenda.dirty):
+            entry = queue.ledger.entries[id_]
+            decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall=wall)
             if isinstance(decision, Change):
-                would[decision] += 1
+                changes[decision] += 1
             else:
-                feed.ledger.mark_decided(entry, decision, lost=evidence.lost)
-        if returning := feed.ledger.observed.returning():  # they would be read first
-            would[Change.REACTIVATED] += returning
-        return would
+                queue.ledger.mark_decided(entry, decision, lost=evidence.lost)
+        if returning := queue.ledger.observed.count_returning():  # they would be read by id first
+            changes[Change.REACTIVATED] += returning
+        return changes
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def _dirty(self) -> int:
         return sum(len(f.ledger.agenda.dirty) for f in self.queues if f.sends)
 
-    async def _work(self) -> None:
+    async def _wait_for_work(self) -> None:
         """Return when a batch should be composed."""
         while True:
             due = self._wake_timers()
-            wait = self._pause.left()
+            wait = self._pause.remaining_seconds()
             if wait > 0:
                 await asyncio.sleep(wait)
                 continue
@@ -179,15 +179,15 @@ class Engine:
                 await self._fill()
                 return
             if not any(f.ledger.agenda.in_flight for f in self.queues):
-                self._pause.trouble = None  # nothing is left that would show whether it lasts
-            self._wanted.clear()
+                self._pause.trouble = None  # nothing is left to show whether the trouble continues
+            self._work_added.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
             self.acknowledged.prune(self._now())
             if self.acknowledged:
                 timeout = PRUNE_SECONDS if timeout is None else min(timeout, PRUNE_SECONDS)
             try:
                 async with asyncio.timeout(timeout):
-                    await self._wanted.wait()
+                    await self._work_added.wait()
             except TimeoutError:
                 continue
 
@@ -197,32 +197,32 @@ class Engine:
         return min(dues, default=None)
 
     async def _fill(self) -> None:
-        """Give a batch that is not full a moment to fill."""
+        """Let a batch that is not full fill for a moment."""
         started = self._clock()
         while self._dirty() < MAX_FINDINGS:
             self._wake_timers()
-            longest = LISTING_SECONDS if self._more_is_listed() else FILL_SECONDS
-            left = started + longest - self._clock()
-            if left <= 0:
+            longest = LISTING_SECONDS if self._backlog_is_growing() else FILL_SECONDS
+            remaining = started + longest - self._clock()
+            if remaining <= 0:
                 return
-            self._wanted.clear()
+            self._work_added.clear()
             try:
-                async with asyncio.timeout(min(IDLE_SECONDS, left)):
-                    await self._wanted.wait()
+                async with asyncio.timeout(min(IDLE_SECONDS, remaining)):
+                    await self._work_added.wait()
             except TimeoutError:
-                if not self._more_is_listed():
+                if not self._backlog_is_growing():
                     return
 
-    def _more_is_listed(self) -> bool:
-        """Whether nothing but a backlog waits, and more of it is on its way."""
-        feeds = [feed for feed in self.queues if feed.sends]
-        if any(feed.ledger.agenda.dirty.queue(lane) for feed in feeds for lane in (Lane.URGENT, Lane.CHANGED)):
+    def _backlog_is_growing(self) -> bool:
+        """Whether only backlog waits, and a listing will bring more."""
+        queues = [queue for queue in self.queues if queue.sends]
+        if any(queue.ledger.agenda.dirty.queue(lane) for queue in queues for lane in (Lane.URGENT, Lane.CHANGED)):
             return False
-        if not any(feed.ledger.agenda.dirty.queue(Lane.BACKLOG) for feed in feeds):
+        if not any(queue.ledger.agenda.dirty.queue(Lane.BACKLOG) for queue in queues):
             return False
-        return any(self._lists(feed) for feed in feeds)
+        return any(self._is_listing(queue) for queue in queues)
 
-    def _lists(self, feed: ClusterQueue) -> bool:
-        """For the first time, and not for so long that it may never end."""
-        ledger = feed.ledger
+    def _is_listing(self, queue: ClusterQueue) -> bool:
+        """Whether its first listing is in progress, and not for too long."""
+        ledger = queue.ledger
         return not ledger.sources.reports_listed and self._now() - ledger.started < FIRST_LISTING_MS

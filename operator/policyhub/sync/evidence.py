@@ -1,9 +1,9 @@
-"""What is known about the sources of one monitored cluster: what their silence is worth, and who else can tell.
+"""What is known about the sources of one monitored cluster: whether their silence is evidence, and other evidence.
 
-The state that evidence is made of. `grading` makes the evidence about one finding from it. Whatever is learned here
-decides held findings again, by the table in `holds`, through `free`.
+`grading` derives the evidence about one finding from this state. Each change here enqueues the held findings that it
+may release, by the table in `holds`, through `requeue`.
 
-Pure: no I/O, no clock; times are Unix milliseconds by a clock that never jumps, unless they are said to be an engine's.
+Pure: no I/O, no clock; times are Unix milliseconds of a clock that never jumps, except times that engines reported.
 """
 
 from collections import Counter
@@ -17,89 +17,91 @@ from policyhub.sync import known_namespaces
 from policyhub.sync.audits import Audits
 from policyhub.sync.entry import Coverage, Entry
 from policyhub.sync.existence import Answer
-from policyhub.sync.holds import Free, News
+from policyhub.sync.holds import News, Requeue
 from policyhub.sync.known_namespaces import KnownNamespaces
 from policyhub.sync.ownership import Ownership
 from policyhub.sync.scans import Scans
 
-LISTEN_MS = 60_000
-"""Where two report APIs are served, what is new by one waits this long for the other's first listing: a report that
-nobody updates any more may contradict a live one."""
-SETTLE_MS = 30 * 60_000
-"""What is known otherwise, or as archived, waits as long at most."""
+OTHER_API_WAIT_MS = 60_000
+"""If two report APIs are served, new findings of one wait this long for the first listing of the other: a superseded
+report may contradict a current one."""
+CHANGE_WAIT_MS = 30 * 60_000
+"""Changes and reactivations wait so long at most for the first listing of their API."""
 SKEW_MS = 10 * 60_000
-"""How far our clock and the API server's may be apart."""
+"""Maximum difference between our clock and that of the API server."""
 OWNERS = ("pods", "replicasets.apps", "jobs.batch")
-"""The origins that tell what rolls up to what."""
+"""The source APIs that show what rolls up to what."""
 POD = ("", "Pod")
 
 Kind = tuple[str, str]
 """Group and kind."""
 
 
-class Asks(Protocol):
-    """What of an Existence decides: an answer that was asked for at `since` or later, or None while it is asked."""
+class ExistenceLookup(Protocol):
+    """The part of `Existence` for decisions: an answer whose request began at `since` or later; None: it is pending."""
 
-    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None: ...
+    def subject(self, subject: Subject, *, since: SteadyMs) -> Answer | None: ...
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None: ...
 
 
 class Sources:
-    """Of one monitored cluster."""
+    """The sources of one monitored cluster."""
 
-    def __init__(self, *, entries: dict[str, Entry], free: Free, enqueue: Callable[[Entry], None]) -> None:
+    def __init__(self, *, entries: dict[str, Entry], requeue: Requeue, enqueue: Callable[[Entry], None]) -> None:
         self._entries = entries
-        self._free = free
+        self._requeue = requeue
         self._enqueue = enqueue
         self.incomplete: set[SourceKey] = set()
-        """Source objects whose silence is no evidence (truncated or never audited constraints, unreadable results)."""
+        """Source objects whose silence is no evidence (truncated or unaudited constraints, unreadable results)."""
         self._incomplete_in: Counter[tuple[str, str]] = Counter()
-        """How many of them each source API has in each namespace."""
+        """Number of those by source API and namespace."""
         self.unreadable: dict[str, frozenset[str]] = {}
-        """Namespaces in which the last listing of a source API held an object that could not be read."""
+        """By source API: namespaces in which its last listing had an object that could not be read."""
         self.unevaluated: dict[str, set[SourceKey]] = {}
-        """Findings of which reports say that they could not be evaluated, with the reports."""
+        """Findings that could not be evaluated: finding id → the reports that say so."""
         self._unevaluated_by: dict[SourceKey, frozenset[str]] = {}
         self.notices: set[tuple[str, str]] = set()
-        """Namespace and name of the reports of whose lists Security Hub had a notice that no report reported: they may
-        end it."""
+        """Namespace and name of reports whose truncation notice is active in Security Hub, while nobody reports it: the
+        report may end it."""
         self.coverage: dict[str, Coverage] = {}
         self.listed: set[str] = set()
-        """Source APIs that have been listed once."""
+        """Source APIs that have been listed at least once."""
         self.waiting_namespaces: dict[str, frozenset[str]] = {}
-        """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
+        """By source API: namespaces whose reports wait to be read. Until then their silence is no evidence."""
         self.being_listed: set[str] = set()
-        """Source APIs of which a listing is read: what was written just before a watch was opened beside it comes by a
-        page, and may contradict what that watch tells."""
+        """Source APIs with a listing in progress. Its pages bring what was written just before the parallel watch was
+        opened, and may contradict that watch."""
         self.reports_listed = False
-        """Whether every report API that is served has been listed once: before, one that was not may still report what
-        another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
+        """Whether every served report API has been listed once. Before, an unlisted one may still report what another
+        no longer reports (the same violation comes through wgpolicyk8s.io and openreports.io).
+        """
         self.unlisted_since = NEVER
-        """Since when (Unix ms) that is not so."""
-        self.listening_until = NEVER
-        self._listening_decided = False
+        """Since when (Unix ms) `reports_listed` is false."""
+        self.new_findings_wait_until = NEVER
+        self._wait_decided = False
         self.confirmed: dict[str, SteadyMs] = {}
-        """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
+        """When a discovery last confirmed that this very cluster (by its uid) serves each source API."""
         self.discovered = NEVER
-        """When the last discovery began that has confirmed the cluster."""
+        """When the last discovery that confirmed the cluster began."""
         self.stream_started_at: dict[str, SteadyMs] = {}
-        """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
-        may be another cluster's that answers at the old address."""
+        """When the current listing or watch of each source API began. Until a discovery confirms it, another cluster
+        may be answering at the old address.
+        """
         self._dual: frozenset[tuple[str, str]] = frozenset()
-        """Engines that write both report APIs, and the namespaces where they do: what passes in one may fail in the
-        other, and be heard later."""
+        """(engine, namespace) of engines that write both report APIs: a result may pass in one and fail in the other,
+        which may be read later."""
         self.disabled_groups: frozenset[str] = frozenset()
-        """API groups that the MonitoredCluster says not to read."""
-        self.constraints = Audits(entries=entries, free=free, enqueue=enqueue, ownership=lambda: self.ownership)
+        """API groups that the MonitoredCluster disables."""
+        self.constraints = Audits(entries=entries, requeue=requeue, enqueue=enqueue, ownership=lambda: self.ownership)
         self.ownership: Ownership | None = None
-        """What rolls up to what; None where nothing does."""
-        self.existence: Asks | None = None
-        """Whom to ask whether something exists; None: nobody."""
+        """What rolls up to what; None: roll-up is off."""
+        self.existence: ExistenceLookup | None = None
+        """Looks up whether objects and policies exist; None: no lookups."""
         self.spaces = KnownNamespaces()
         self.scans = Scans()
 
-    # -- what one source object is worth --------------------------------------------------------------------------
+    # -- one source object ---------------------------------------------------------------------------------------
 
     def mark_incomplete(self, key: SourceKey) -> None:
         if key not in self.incomplete:
@@ -107,29 +109,29 @@ class Sources:
             self._incomplete_in[key.source_api, key.namespace] += 1
 
     def mark_complete(self, key: SourceKey) -> None:
-        """Its silence is evidence from now on: what was held for it is decided again."""
+        """Its silence is evidence from now on: the findings held for it are decided again."""
         if key not in self.incomplete:
             return
         self.incomplete.discard(key)
-        place = key.source_api, key.namespace
-        self._incomplete_in[place] -= 1
-        if not self._incomplete_in[place]:
-            del self._incomplete_in[place]
+        where = key.source_api, key.namespace
+        self._incomplete_in[where] -= 1
+        if not self._incomplete_in[where]:
+            del self._incomplete_in[where]
         if key.group == CONSTRAINTS:
-            self._free(News.COMPLETE, where=lambda entry: entry.constraint == key)
+            self._requeue(News.COMPLETE, where=lambda entry: entry.constraint == key)
         else:
-            self._free(
+            self._requeue(
                 News.COMPLETE,
                 namespaces={key.namespace} if key.namespace else None,
                 where=lambda entry: entry.source_api == key.source_api,
             )
 
-    def misses(self, entry: Entry) -> bool:
-        """Whether something of the finding's API that may report it could not be read whole: of its namespace, or of
-        none; of what is told of a report's own list only that report may.
+    def has_unreadable_source(self, entry: Entry) -> bool:
+        """Whether a source object that may report the finding could not be read fully. For a notice that is its own
+        report; for other findings any object of their API in their namespace, or cluster-scoped.
         """
         bad = self.unreadable.get(entry.source_api, frozenset())
-        if entry.subject is None:  # of whose object too little is known
+        if entry.subject is None:  # its object is not known
             return bool(bad) or any(origin == entry.source_api for origin, _ in self._incomplete_in)
         if entry.is_notice and entry.object_ref is not None:
             resource, _, group = entry.source_api.partition(".")
@@ -141,26 +143,27 @@ class Sources:
         )
 
     def stands(self, key: SourceKey) -> bool:
-        """Whether a report that says what it said before tells nothing but its times: nothing of it is incomplete, and
-        nobody waits for it.
-        """
+        """Whether only the times of an unchanged report matter: it is complete, and nothing waits for it."""
         return not (
-            key in self.incomplete or key in self._unevaluated_by or self.may_close(key) or self.scans.expects_of(key)
+            key in self.incomplete
+            or key in self._unevaluated_by
+            or self.may_have_notice(key)
+            or self.scans.expects_of(key)
         )
 
-    def stored(self, entry: Entry) -> None:
-        """Security Hub has it, active, and nobody reports it."""
+    def note_stored(self, entry: Entry) -> None:
+        """The finding is active in Security Hub, and nobody reports it."""
         if entry.is_notice and entry.object_ref is not None:
             self.notices.add((entry.object_ref.namespace, entry.object_ref.name))
 
-    def may_close(self, key: SourceKey) -> bool:
-        """Whether Security Hub may have a notice of the object's list that nobody reports."""
+    def may_have_notice(self, key: SourceKey) -> bool:
+        """Whether Security Hub may hold a notice about the object's list that nobody reports."""
         if key.group == CONSTRAINTS:
             return self.constraints.awaits(key)
         return (key.namespace, key.name) in self.notices
 
     def set_unreadable(self, origin: str, namespaces: frozenset[str]) -> None:
-        """Where the last listing of an API held objects that could not be read; the empty one: anywhere."""
+        """Set the namespaces in which the last listing of an API had unreadable objects; the empty name: anywhere."""
         before = self.unreadable.get(origin, frozenset())
         if before == namespaces:
             return
@@ -168,10 +171,10 @@ class Sources:
             self.unreadable[origin] = namespaces
         else:
             del self.unreadable[origin]
-        self._free(News.COMPLETE, where=lambda entry: entry.source_api == origin)
+        self._requeue(News.COMPLETE, where=lambda entry: entry.source_api == origin)
 
     def set_unevaluated(self, key: SourceKey, ids: frozenset[str]) -> frozenset[str]:
-        """Which findings a report says that it could not evaluate now; returns them."""
+        """Set the findings that a report could not evaluate; returns them."""
         before = self._unevaluated_by.get(key, frozenset())
         if ids:
             self._unevaluated_by[key] = ids
@@ -188,32 +191,30 @@ class Sources:
                     self._enqueue(entry)
         return ids
 
-    # -- how the APIs are seen ------------------------------------------------------------------------------------
+    # -- source APIs ---------------------------------------------------------------------------------------------
 
-    def cover(self, origin: str, coverage: Coverage) -> None:
-        """Take whether a source API is seen whole and live."""
+    def set_coverage(self, origin: str, coverage: Coverage) -> None:
+        """Set whether a source API is listed completely and watched."""
         if self.coverage.get(origin) == coverage:
             return
         self.coverage[origin] = coverage
         if coverage.live:
             self.listed.add(origin)
-        self._free(News.COVERAGE, where=lambda entry: entry.source_api == origin or self.dual(entry))
+        self._requeue(News.COVERAGE, where=lambda entry: entry.source_api == origin or self.writes_both_apis(entry))
 
     def set_dual_apis(self, engines: frozenset[tuple[str, str]]) -> None:
-        """Take which engines write both report APIs, and in which namespaces: what one of these lacks the other may
-        report.
-        """
+        """Set (engine, namespace) of engines that write both report APIs: what one API lacks, the other may report."""
         changed = engines ^ self._dual
         self._dual = engines
         if changed:
-            self._free(News.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
+            self._requeue(News.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
 
-    def dual(self, entry: Entry) -> bool:
+    def writes_both_apis(self, entry: Entry) -> bool:
         """Whether its engine writes both report APIs."""
         return bool(self._dual) and (entry.source, entry.namespace) in self._dual
 
     def set_waiting(self, origin: str, waiting: frozenset[str]) -> None:
-        """Take which namespaces' reports of an API wait to be read."""
+        """Set the namespaces whose reports of an API wait to be read."""
         before = self.waiting_namespaces.get(origin, frozenset())
         if before == waiting:
             return
@@ -221,134 +222,142 @@ class Sources:
             self.waiting_namespaces[origin] = waiting
         else:
             del self.waiting_namespaces[origin]
-        if heard := before - waiting:
-            self._free(News.COMPLETE, namespaces=heard)
+        if reported_ids := before - waiting:
+            self._requeue(News.COMPLETE, namespaces=reported_ids)
 
-    def list_source(self, origin: str, *, listing: bool) -> None:
-        """Take that a listing of a source API begins, or is over."""
+    def set_listing(self, origin: str, *, listing: bool) -> None:
+        """Set whether a listing of a source API is in progress."""
         if listing:
             self.being_listed.add(origin)
         elif origin in self.being_listed:
             self.being_listed.discard(origin)
-            self._free(News.COMPLETE)
+            self._requeue(News.COMPLETE)
 
     def is_being_listed(self, entry: Entry) -> bool:
-        """Whether a listing is under way that may bring it back: of its API; of either where its engine writes both."""
+        """Whether a listing in progress may still report it: of its API, or of either if its engine writes both."""
         if not self.being_listed:
             return False
         return entry.source_api in self.being_listed or (
-            self.dual(entry) and any(not is_constraint(origin) for origin in self.being_listed)
+            self.writes_both_apis(entry) and any(not is_constraint(origin) for origin in self.being_listed)
         )
 
     def waits_to_be_read(self, entry: Entry) -> bool:
         """Whether reports of the finding's namespace wait to be read."""
         return bool(self.waiting_namespaces) and any(
-            entry.share in waiting for waiting in self.waiting_namespaces.values()
+            entry.charged_to in waiting for waiting in self.waiting_namespaces.values()
         )
 
-    def seen(self, entry: Entry) -> Coverage | None:
-        """How the API that reported it is seen; where its engine writes both report APIs, how all of them are. None
-        where one of them is not seen whole and live: it may report, or report again, and nobody hears it.
+    def coverage_of(self, entry: Entry) -> Coverage | None:
+        """The coverage of the API that reported it; if its engine writes both report APIs, of all of them. None: one of
+        these is not live, and may report it unnoticed.
         """
         own = self.coverage.get(entry.source_api)
         if own is None or not own.live:
             return None
-        if not self.dual(entry):
+        if not self.writes_both_apis(entry):
             return own
-        all_ = [seen for origin, seen in self.coverage.items() if not is_constraint(origin)]
-        if not all(seen.live for seen in all_):
+        all_ = [one for origin, one in self.coverage.items() if not is_constraint(origin)]
+        if not all(one.live for one in all_):
             return None
-        return Coverage(live=True, since=max(s.since for s in all_), resumed=max(s.resumed for s in all_))
+        return Coverage(live=True, since=max(one.since for one in all_), resumed=max(one.resumed for one in all_))
 
-    def list_reports(self, *, listed: bool, groups: int = 1, now: SteadyMs = NEVER) -> None:
-        """Take whether every report API that is served has been listed, and how many API groups they are of."""
+    def set_reports_listed(self, *, listed: bool, groups: int = 1, now: SteadyMs = NEVER) -> None:
+        """Set whether every served report API has been listed; `groups` is the number of their API groups."""
         if listed:
-            self._listening_decided = True
-            self.listening_until = NEVER
-        elif groups > 1 and not self._listening_decided:
-            self._listening_decided = True
-            self.listening_until = now + LISTEN_MS
+            self._wait_decided = True
+            self.new_findings_wait_until = NEVER
+        elif groups > 1 and not self._wait_decided:
+            self._wait_decided = True
+            self.new_findings_wait_until = now + OTHER_API_WAIT_MS
         if not listed and not self.unlisted_since:
             self.unlisted_since = now
         if listed == self.reports_listed:
             return
         self.reports_listed = listed
         self.unlisted_since = NEVER if listed else now
-        self._free(News.LISTED)
+        self._requeue(News.LISTED)
 
-    def settled(self, entry: Entry) -> SteadyMs:
-        """Until when a finding is not told to have changed: while its API (of a report: any) was not
-        listed yet.
+    def changes_wait_until(self, entry: Entry) -> SteadyMs:
+        """Until when a change of the finding is not sent: its API (for a report: any report API) was not listed yet.
+
+        It bounds the wait; 0: changes may be sent.
         """
         if entry.constraint is not None:
-            return NEVER if entry.source_api in self.listed else entry.first_claimed + SETTLE_MS
-        return NEVER if self.reports_listed else (self.unlisted_since or entry.first_claimed) + SETTLE_MS
+            return NEVER if entry.source_api in self.listed else entry.first_claimed + CHANGE_WAIT_MS
+        return NEVER if self.reports_listed else (self.unlisted_since or entry.first_claimed) + CHANGE_WAIT_MS
 
     def confirm(self, origins: Iterable[str], *, now: SteadyMs) -> None:
-        """A discovery has seen these APIs served by the very cluster."""
+        """A discovery has confirmed that this very cluster serves these APIs."""
         self.discovered = now
         for origin in {*origins, known_namespaces.NAMESPACES, *OWNERS}:
             self.confirmed[origin] = now
-        self._free(News.DISCOVERY)
+        self._requeue(News.DISCOVERY)
 
     # -- owners, namespaces ---------------------------------------------------------------------------------------
 
     def unreported(self, entry: Entry) -> bool:
-        """Whether something lives that rolls up to its object and that its policy has not been reported on yet."""
-        of = entry.subject
+        """Whether something that rolls up to its object exists on which its policy has not been reported yet."""
+        subject = entry.subject
         return (
-            self.ownership is not None and of is not None and self.ownership.unreported(entry.source, entry.policy, of)
+            self.ownership is not None
+            and subject is not None
+            and self.ownership.unreported(entry.source, entry.policy, subject)
         )
 
-    def replaced(self, entry: Entry) -> WallMs | None:
-        """When the newest was made of what rolls up to its object and its policy looks at, if none of that is as old as
-        what Security Hub has of the finding, and its engine has reported on all of it; None else.
+    def descendants_replaced_at(self, entry: Entry) -> WallMs | None:
+        """Creation time of the newest descendant of its object that its policy covers. None unless all of them are
+        newer than the finding in Security Hub and its engine has reported on all of them.
         """
-        of, observed = entry.subject, entry.observed
-        if self.ownership is None or of is None or observed is None or self.ownership.unreported(entry.source, "", of):
+        subject, observed = entry.subject, entry.observed
+        if (
+            self.ownership is None
+            or subject is None
+            or observed is None
+            or self.ownership.unreported(entry.source, "", subject)
+        ):
             return None
-        made = self.ownership.creation_times(entry.source, entry.policy, of)
+        made = self.ownership.creation_times(entry.source, entry.policy, subject)
         return made[1] if made is not None and made[0] > observed.updated_at + SKEW_MS else None
 
     def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
-        """What rolls up to what has changed, or what was reported on. `news`: in these namespaces, and by these sources
+        """Ownership has changed, or what was reported on. `news`: in these namespaces, and for these sources
         everywhere; None: anywhere.
         """
         if news is None:
-            self._free(News.OWNERSHIP)
+            self._requeue(News.OWNERSHIP)
             return
         namespaces, engines = news
-        self._free(News.OWNERSHIP, namespaces=namespaces)
+        self._requeue(News.OWNERSHIP, namespaces=namespaces)
         if engines:
-            self._free(News.OWNERSHIP, where=lambda entry: entry.source in engines)
+            self._requeue(News.OWNERSHIP, where=lambda entry: entry.source in engines)
 
-    # -- namespaces, as their sink tells them ----------------------------------------------------------------------
+    # -- namespaces -----------------------------------------------------------------------------------------------
 
     def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
-        """All namespaces that there are."""
+        """Set all existing namespaces."""
         changed = self.spaces.list(names, now=now)
-        self._free(News.NAMESPACE, where=lambda entry: self._in(entry, changed))
+        self._requeue(News.NAMESPACE, where=lambda entry: self._is_affected(entry, changed))
 
     def add_namespace(self, name: str) -> None:
         if self.spaces.add(name):
-            self._free(News.NAMESPACE, namespaces={name})
+            self._requeue(News.NAMESPACE, namespaces={name})
 
     def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         """A namespace was deleted."""
         self.spaces.remove(name, now=now)
-        self._free(News.NAMESPACE, namespaces={name})
+        self._requeue(News.NAMESPACE, namespaces={name})
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
-        """Whether namespaces are seen whole and live."""
+        """Set whether namespaces are listed completely and watched."""
         if self.spaces.live(live=live, now=now) and live:
-            self._free(News.NAMESPACE, where=lambda entry: self._in(entry, frozenset()))
+            self._requeue(News.NAMESPACE, where=lambda entry: self._is_affected(entry, frozenset()))
 
-    def _in(self, entry: Entry, names: frozenset[str]) -> bool:
-        """Whether its namespace is one of these, or is deleted."""
+    def _is_affected(self, entry: Entry, names: frozenset[str]) -> bool:
+        """Whether the namespace of the lost finding is one of these, or is deleted."""
         return not entry.desired and (entry.namespace in names or self.spaces.deleted(entry.object_ref) is not None)
 
     def is_disabled(self, origin: str) -> bool:
-        """Whether the MonitoredCluster says not to read this API."""
+        """Whether the MonitoredCluster disables this API."""
         return bool(self.disabled_groups) and origin.partition(".")[2] in self.disabled_groups
 
     # -- reports --------------------------------------------------------------------------------------------------
@@ -362,21 +371,21 @@ class Sources:
         changed: bool,
         now: SteadyMs,
     ) -> list[str]:
-        """A report was read: which source says something of which object, and the newest time of each source. Returns
-        the lost findings about these objects.
+        """A report was read: `newest` is the newest time (Unix s) of each source in it, `about` its (object, source)
+        pairs. Returns the lost findings about these objects.
         """
-        heard: list[str] = []
+        reported_ids: list[str] = []
         if self.scans.expects:
             times = dict(newest)
-            for of, source in about:
-                for id_ in self.scans.reported(source, of, times.get(source, 0)):
+            for subject, source in about:
+                for id_ in self.scans.reported(source, subject, times.get(source, 0)):
                     entry = self._entries[id_]
-                    heard.append(id_)
+                    reported_ids.append(id_)
                     if not entry.reported_at and not entry.desired:
                         entry.reported_at = now
-                        entry.source_api = key.source_api  # the API that speaks of it now
+                        entry.source_api = key.source_api  # the API that reports on it now
                         self._enqueue(entry)
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
             namespaces = {key.namespace} if key.namespace else None
-            self._free(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)
-        return heard
+            self._requeue(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)
+        return reported_ids

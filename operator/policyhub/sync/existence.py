@@ -1,24 +1,25 @@
-"""Whether objects and policies still exist: what is to be asked of the API server, and what it has answered.
+"""Whether objects and policies still exist: lookups that the API server has to answer, and its answers.
 
-Who decides about a finding asks here; `sync.asker` carries the questions to the API server. A question that has no
-answer yet is kept until it has one.
+The code that decides about a finding asks here; `sync.existence_client` sends the lookups to the API server. A lookup
+without an answer is kept until it has one.
 
 | the API server                                            | then                                                     |
 |-----------------------------------------------------------|----------------------------------------------------------|
-| has it                                                    | THERE                                                    |
-| says that it does not have it                             | GONE                                                     |
-| refuses (403), or does not serve its kind                 | asked again `STANDS_MS` later; refused again: UNKNOWN,   |
-|                                                           | and asked again after `UNKNOWN_MS`                       |
-| fails (time-out, 5xx, 429, a part of a listing)           | asked again, ever less often; no answer until then       |
-| is not asked: Secrets, what no object can be called,      | UNKNOWN at once                                          |
-| policies of a source that has no such objects             |                                                          |
+| returns the object                                        | PRESENT                                                  |
+| says that the object does not exist                       | ABSENT                                                   |
+| refuses (403), or does not serve the kind                 | retried after `REFUSAL_CONFIRM_MS`; if it refuses again: |
+|                                                           | UNKNOWN, and retried after `UNKNOWN_RETRY_MS`            |
+| fails (time-out, 5xx, 429, an incomplete listing)         | retried with increasing back-off; no answer until then   |
+| is not asked: Secrets, names that no object can have,     | UNKNOWN at once                                          |
+| policies of a source without policy objects               |                                                          |
 
-Questions that one request can answer lie on one *shelf*: objects of one kind in one namespace, policies of the same
-kinds. Namespaces take turns, and within one its shelves. `MANY` objects of a shelf are asked for by one listing, fewer
-one by one; policies always by a listing of their kinds, which also tells those apart whose names their engine joins.
+Lookups that one request can answer share a *scope*: objects of one kind in one namespace, or policies of the same
+kinds. Namespaces take turns, and within each namespace its scopes. `LIST_FROM` objects of a scope or more are looked up
+by one listing, fewer are read one by one. Policies are always listed by kind: this also separates policies whose names
+their engine joins.
 
-Questions are bounded by the findings that they are about, all else by constants. Pure: no I/O; the clock is an
-argument, in milliseconds, and never jumps.
+The findings bound the number of lookups, constants bound everything else. Pure: no I/O; the clock is an argument, in
+milliseconds, and never jumps.
 """
 
 import heapq
@@ -35,18 +36,16 @@ from policyhub.sources.grammar import is_name, is_namespace, is_typed
 from policyhub.sources.policy_apis import kinds_of
 from policyhub.sources.violation import Subject
 
-STANDS_MS: Final = 15_000
-"""A refusal that is repeated after this long is believed: an API server that starts refuses for some seconds."""
-UNKNOWN_MS: Final = 3_600_000
-KEPT_MS: Final = 600_000
-"""How long an answer is kept after it came: whoever asked decides within seconds, and archives after `archiveDelay`."""
-KEPT: Final = 20_000
-"""Answers, about 6 MB."""
-REFUSALS: Final = 5_000
-"""Shelves of which it is remembered that they were refused."""
-MANY: Final = 20
-APART_MS: Final = 2_000
-"""The least between two listings of policies."""
+REFUSAL_CONFIRM_MS: Final = 15_000
+"""A refusal is accepted if it is repeated after this time: an API server refuses for some seconds while it starts."""
+UNKNOWN_RETRY_MS: Final = 3_600_000
+ANSWER_TTL_MS: Final = 600_000
+"""How long an answer is kept: it is used within seconds, and again after `archiveDelay`."""
+MAX_ANSWERS: Final = 20_000  # about 6 MB
+MAX_REFUSALS: Final = 5_000  # remembered, one for each scope
+LIST_FROM: Final = 20
+POLICY_LISTING_INTERVAL_MS: Final = 2_000
+"""Minimum time between two listings of policies."""
 BACKOFF_MS: Final = (1_000, 60_000)
 
 WATCHED_KINDS: Final = (
@@ -60,7 +59,7 @@ WATCHED_KINDS: Final = (
     "cronjobs.batch",
     "jobs.batch",
 )
-"""May be got; who may list them says `rbac.rollUp` or `rbac.namespaces`, since a kind that may be listed is watched."""
+"""RBAC: get. `rbac.rollUp` and `rbac.namespaces` add list, because a kind that may be listed is watched."""
 OTHER_KINDS: Final = (
     "limitranges",
     "nodes",
@@ -77,31 +76,31 @@ OTHER_KINDS: Final = (
     "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
 )
-"""May be got and listed. With the others what the chart lets be asked for (`rbac.existence`): what engines and their
-public policies report on. Neither Secrets nor ConfigMaps: who may read their metadata may read their content."""
+"""RBAC: get and list. `rbac.existence` of the chart permits both sets: the kinds that engines and their public policies
+report on. No Secrets or ConfigMaps: permission to read their metadata includes their content."""
 
 
 class Presence(StrEnum):
-    THERE = "there"
-    GONE = "gone"
+    PRESENT = "there"
+    ABSENT = "gone"
     UNKNOWN = "unknown"
-    """It may not be asked, or it is not known what was meant."""
+    """The API server may not be asked, or the reference is not clear."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     presence: Presence
     asked: SteadyMs
-    """When the request began, of several the first. UNKNOWN without a request: now."""
-    changed: WallMs = UNDATED
-    """Of what is THERE: the time of its last change but those of its status; 0 not known."""
+    """When the request began; of several requests, the first. UNKNOWN without a request: now."""
+    changed_at: WallMs = UNDATED
+    """PRESENT only: the time of the last change other than of its status; 0: not known."""
     uid: str = ""
-    """Of what is THERE."""
-    ended: SteadyMs = NEVER
-    """When the answer was whole: which cluster gave it is confirmed by what begins later than this."""
+    """PRESENT only."""
+    answered_at: SteadyMs = NEVER
+    """When the answer was complete: a discovery that begins later confirms which cluster gave it."""
 
 
 class PolicyName(msgspec.Struct, frozen=True, gc=False):
-    """A policy, as its engine calls it in reports."""
+    """A policy, by the name that its engine gives it in reports."""
 
     source: str
     policy: str
@@ -110,41 +109,41 @@ class PolicyName(msgspec.Struct, frozen=True, gc=False):
 Referent = Subject | PolicyName
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
-    """What the API server said of one thing that is there."""
+class FoundObject(msgspec.Struct, frozen=True, gc=False):
+    """An object that exists, as the API server returned it."""
 
     uid: str
-    changed: WallMs = UNDATED
+    changed_at: WallMs = UNDATED
 
 
-class Shelf(msgspec.Struct, frozen=True):
-    """What one request can answer."""
+class LookupScope(msgspec.Struct, frozen=True):
+    """The lookups that one request can answer."""
 
     group: str
     kind: str = ""
     namespace: str = ""
     origins: tuple[str, ...] = ()
-    """Of policies: the kinds that they can be of. Empty for objects."""
+    """For policies: the kinds that they can have. Empty for objects."""
 
 
 class Batch(msgspec.Struct, frozen=True, eq=False):
-    """To be asked now. Ends with `release`, whatever came."""
+    """Lookups to send now. The client calls `release` at the end, whatever the outcome."""
 
-    shelf: Shelf
-    things: tuple[Referent, ...]
+    scope: LookupScope
+    referents: tuple[Referent, ...]
     listing: bool
 
 
-class _Line(msgspec.Struct, eq=False):
-    """What waits on one shelf."""
+class _ScopeQueue(msgspec.Struct, eq=False):
+    """The lookups of one scope."""
 
     waiting: dict[Referent, SteadyMs] = {}
-    """Each with its `since`."""
-    flying: set[Referent] = set()
+    """With the earliest request time that each accepts."""
+    in_flight: set[Referent] = set()
     listing: bool = False
-    """One is under way."""
-    single: bool = False
-    """See `unlistable`."""
+    """A listing is in progress."""
+    one_by_one: bool = False
+    """See `mark_unlistable`."""
     queued: bool = False
     due: SteadyMs = NEVER
     failures: int = 0
@@ -152,233 +151,234 @@ class _Line(msgspec.Struct, eq=False):
 
 class _Refusal(msgspec.Struct, eq=False):
     first: SteadyMs
-    """When the first refused request of an unbroken row began."""
+    """When the first of the consecutive refused requests began."""
     asked: SteadyMs
     until: SteadyMs = NEVER
-    """Until then it is believed; 0 not yet, or not any more."""
-    stood: bool = False
-    """It was believed before."""
+    """Until when it is accepted; 0: not yet, or no longer."""
+    was_accepted: bool = False
+    """It has been accepted before."""
     resources: tuple[str, ...] = ()
-    """That may not be read; empty where the kind is not served."""
+    """The resources that may not be read; empty: the kind is not served."""
 
 
-class _Pause(msgspec.Struct, eq=False):
+class _Backoff(msgspec.Struct, eq=False):
     failures: int = 0
     until: SteadyMs = NEVER
 
 
 class Existence:
-    """Of one monitored cluster, over connection after connection."""
+    """Of one monitored cluster; it outlives its connections."""
 
     def __init__(self, *, now: Callable[[], SteadyMs], on_answer: Callable[[Referent], None] = lambda _: None) -> None:
-        """`on_answer` is called for each question that was answered."""
-        self.on_question: Callable[[], None] = lambda: None
-        """Called when there is something to ask."""
+        """`on_answer` is called for each lookup that was answered."""
+        self.on_request: Callable[[], None] = lambda: None
+        """Called when there is a lookup to send."""
         self._now = now
         self._on_answer = on_answer
         self._answers: dict[Referent, Answer] = {}
-        """By the time when they came."""
-        self._lines: dict[Shelf, _Line] = {}
-        self._turns: dict[str, dict[Shelf, None]] = {}
-        """Shelves that can be asked for now, by namespace, whose turn comes in this order."""
-        self._later: list[tuple[SteadyMs, int, Shelf]] = []
-        self._number = 0
-        self._refusals: dict[Shelf, _Refusal] = {}
-        self._pauses: dict[str, _Pause] = {}
-        """By group."""
-        self._pause = _Pause()
-        """Of everything."""
+        """Oldest first."""
+        self._queues: dict[LookupScope, _ScopeQueue] = {}
+        self._turns: dict[str, dict[LookupScope, None]] = {}
+        """Scopes with lookups to send now, by namespace, in the order of their turns."""
+        self._later: list[tuple[SteadyMs, int, LookupScope]] = []
+        self._sequence = 0
+        self._refusals: dict[LookupScope, _Refusal] = {}
+        self._backoffs: dict[str, _Backoff] = {}
+        """By API group."""
+        self._backoff = _Backoff()
+        """Of the API server as a whole."""
 
-    # -- who decides ----------------------------------------------------------------------------------------------
+    # -- for decisions --------------------------------------------------------------------------------------------
 
-    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None:
-        """An answer whose request began at `since` or later; None where there is none yet: it will be asked for."""
-        if not _nameable(of):
+    def subject(self, subject: Subject, *, since: SteadyMs) -> Answer | None:
+        """An answer whose request began at `since` or later; None: there is none yet, and it will be requested."""
+        if not _can_be_read(subject):
             return self._unknown()
-        return self._ask(of, Shelf(of.group, of.kind, of.namespace), since)
+        return self._lookup(subject, LookupScope(subject.group, subject.kind, subject.namespace), since)
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
-        """As `subject`. `policy` is the name that reports give it."""
+        """Like `subject`. `policy` is its name in reports."""
         origins = kinds_of(source, policy) if source != GATEKEEPER else ()
         if not origins:
             return self._unknown()
-        return self._ask(PolicyName(source, policy), Shelf(origins[0].partition(".")[2], origins=origins), since)
+        scope = LookupScope(origins[0].partition(".")[2], origins=origins)
+        return self._lookup(PolicyName(source, policy), scope, since)
 
     @property
     def forbidden(self) -> list[str]:
-        """What may not be read, as far as it was asked for and the refusal stands: `<resource>.<group>`."""
-        oldest = self._now() - UNKNOWN_MS - 4 * STANDS_MS
-        stand = (refusal for refusal in self._refusals.values() if refusal.stood and refusal.asked > oldest)
-        return sorted({name for refusal in stand for name in refusal.resources})
+        """Resources that may not be read, by accepted and recent refusals: `<resource>.<group>`."""
+        oldest = self._now() - UNKNOWN_RETRY_MS - 4 * REFUSAL_CONFIRM_MS
+        accepted = (refusal for refusal in self._refusals.values() if refusal.was_accepted and refusal.asked > oldest)
+        return sorted({name for refusal in accepted for name in refusal.resources})
 
-    def _ask(self, thing: Referent, shelf: Shelf, since: SteadyMs) -> Answer | None:
-        observed = self._answers.get(thing)
-        if observed is not None and observed.asked >= since:
-            return observed
+    def _lookup(self, referent: Referent, scope: LookupScope, since: SteadyMs) -> Answer | None:
+        known = self._answers.get(referent)
+        if known is not None and known.asked >= since:
+            return known
         now = self._now()
-        refusal = self._refusals.get(shelf)
+        refusal = self._refusals.get(scope)
         if refusal is not None and refusal.until > now:
-            return Answer(Presence.UNKNOWN, refusal.asked, ended=now)
-        line = self._lines.setdefault(shelf, _Line())
-        line.waiting[thing] = max(since, line.waiting.get(thing, since))
-        self._queue(shelf, line)
-        self.on_question()
+            return Answer(Presence.UNKNOWN, refusal.asked, answered_at=now)
+        queue = self._queues.setdefault(scope, _ScopeQueue())
+        queue.waiting[referent] = max(since, queue.waiting.get(referent, since))
+        self._enqueue(scope, queue)
+        self.on_request()
         return None
 
     def _unknown(self) -> Answer:
         now = self._now()
-        return Answer(Presence.UNKNOWN, now, ended=now)
+        return Answer(Presence.UNKNOWN, now, answered_at=now)
 
-    # -- who asks -------------------------------------------------------------------------------------------------
+    # -- for the client -------------------------------------------------------------------------------------------
 
-    def next(self) -> Batch | None:
-        """What is to be asked now."""
+    def next_batch(self) -> Batch | None:
+        """The lookups to send now; None: none is due."""
         now = self._now()
         self._forget(now)
         while self._later and self._later[0][0] <= now:
-            _, _, shelf = heapq.heappop(self._later)
-            self._turns.setdefault(shelf.namespace, {})[shelf] = None
-        while self._turns and now >= self._pause.until:
-            shelf = self._take_turn()
-            line = self._lines[shelf]
-            line.queued = False
-            pause = self._pauses.get(shelf.group)
-            if pause is not None and pause.until > now:
-                line.due = max(line.due, pause.until)
-                self._queue(shelf, line)
+            _, _, scope = heapq.heappop(self._later)
+            self._turns.setdefault(scope.namespace, {})[scope] = None
+        while self._turns and now >= self._backoff.until:
+            scope = self._take_turn()
+            queue = self._queues[scope]
+            queue.queued = False
+            backoff = self._backoffs.get(scope.group)
+            if backoff is not None and backoff.until > now:
+                queue.due = max(queue.due, backoff.until)
+                self._enqueue(scope, queue)
                 continue
-            batch = self._batch(shelf, line)
+            batch = self._batch(scope, queue)
             if batch is not None:
                 return batch
         return None
 
     @property
     def waiting(self) -> int:
-        """Questions without an answer."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        """Number of lookups without an answer."""
+        return sum(len(queue.waiting) for queue in self._queues.values())
 
-    def due(self) -> SteadyMs | None:
-        """When `next` has something again, by what is known now; None: only after a new question, or a release."""
+    def next_due(self) -> SteadyMs | None:
+        """When `next_batch` will have something; None: only after a new lookup or a release."""
         if not self._turns and not self._later:
             return None
         first = self._now() if self._turns else self._later[0][0]
-        return max(first, self._pause.until)
+        return max(first, self._backoff.until)
 
-    def answer(self, batch: Batch, found: Mapping[Referent, Found], *, asked: SteadyMs, whole: bool) -> None:
-        """What the API server has of the batch. Where it told the `whole`, it has nothing else of it."""
+    def answer(self, batch: Batch, found: Mapping[Referent, FoundObject], *, asked: SteadyMs, complete: bool) -> None:
+        """The API server has `found`. If the answer is `complete`, nothing else of the batch exists."""
         now = self._now()
-        if whole:
-            if self._pause.until <= now:
-                self._pause.failures = 0
-            if self._pauses.get(batch.shelf.group, self._pause).until <= now:
-                self._pauses.pop(batch.shelf.group, None)
-            self._refusals.pop(batch.shelf, None)
-            self._lines[batch.shelf].failures = 0
-        answers = {thing: Answer(Presence.THERE, asked, it.changed, it.uid, now) for thing, it in found.items()}
-        if whole:
-            gone = Answer(Presence.GONE, asked, ended=now)
-            answers |= {thing: gone for thing in batch.things if thing not in found}
-        for thing, answer in answers.items():
-            self._answers.pop(thing, None)
-            self._answers[thing] = answer
-        self._finish(batch.shelf, answers, asked)
+        if complete:
+            if self._backoff.until <= now:
+                self._backoff.failures = 0
+            if self._backoffs.get(batch.scope.group, self._backoff).until <= now:
+                self._backoffs.pop(batch.scope.group, None)
+            self._refusals.pop(batch.scope, None)
+            self._queues[batch.scope].failures = 0
+        answers = {one: Answer(Presence.PRESENT, asked, it.changed_at, it.uid, now) for one, it in found.items()}
+        if complete:
+            absent = Answer(Presence.ABSENT, asked, answered_at=now)
+            answers |= {referent: absent for referent in batch.referents if referent not in found}
+        for referent, answer in answers.items():
+            self._answers.pop(referent, None)
+            self._answers[referent] = answer
+        self._take_answered(batch.scope, answers, asked)
 
     def refuse(self, batch: Batch, *, asked: SteadyMs, resources: Iterable[str] = ()) -> None:
-        """`resources` may not be read; none: the kind is not served."""
-        now, shelf = self._now(), batch.shelf
-        refusal = self._refusals.pop(shelf, None) or _Refusal(asked, asked)
-        self._refusals[shelf] = refusal
-        if refusal.until:  # it has stood for its time, and must stand again
+        """The API server refused. `resources` may not be read; none: the kind is not served."""
+        now, scope = self._now(), batch.scope
+        refusal = self._refusals.pop(scope, None) or _Refusal(asked, asked)
+        self._refusals[scope] = refusal
+        if refusal.until:  # its time is over: it must be confirmed again
             refusal.first, refusal.until = asked, NEVER
-        while len(self._refusals) > REFUSALS:
+        while len(self._refusals) > MAX_REFUSALS:
             del self._refusals[next(iter(self._refusals))]
         refusal.asked, refusal.resources = asked, tuple(resources)
-        if asked < refusal.first + STANDS_MS:
-            self._lines[shelf].due = now + STANDS_MS
+        if asked < refusal.first + REFUSAL_CONFIRM_MS:
+            self._queues[scope].due = now + REFUSAL_CONFIRM_MS
             return
-        refusal.until, refusal.stood = now + UNKNOWN_MS, True
-        self._finish(shelf, list(self._lines[shelf].waiting), None)
+        refusal.until, refusal.was_accepted = now + UNKNOWN_RETRY_MS, True
+        self._take_answered(scope, list(self._queues[scope].waiting), None)
 
     def fail(self, batch: Batch, *, retry_after: float | None = None, everything: bool = False) -> None:
-        """No answer. `everything`: nor would there be one to any other question."""
-        now, line = self._now(), self._lines[batch.shelf]
+        """There was no answer. `everything`: no other lookup would be answered either."""
+        now, queue = self._now(), self._queues[batch.scope]
         least = now + round((retry_after or 0) * 1000)
-        if batch.listing or line.due <= now:  # else a neighbour on the shelf has failed just now
-            line.due = max(least, now + _delay(line.failures))
-            line.failures += 1
-        pause = self._pause if everything else self._pauses.setdefault(batch.shelf.group, _Pause())
-        if pause.until <= now:
-            pause.until = max(least, now + _delay(pause.failures))
-            pause.failures += 1
+        if batch.listing or queue.due <= now:  # otherwise another lookup of the scope has just failed
+            queue.due = max(least, now + _delay(queue.failures))
+            queue.failures += 1
+        backoff = self._backoff if everything else self._backoffs.setdefault(batch.scope.group, _Backoff())
+        if backoff.until <= now:
+            backoff.until = max(least, now + _delay(backoff.failures))
+            backoff.failures += 1
 
-    def unlistable(self, batch: Batch) -> None:
-        """A listing is refused, or does not tell every name: its objects are asked for one by one."""
-        self._lines[batch.shelf].single = True
+    def mark_unlistable(self, batch: Batch) -> None:
+        """The listing was refused or lacks names: look up the objects of the scope one by one."""
+        self._queues[batch.scope].one_by_one = True
 
     def release(self, batch: Batch) -> None:
-        """Nothing more comes of the batch: what it left without an answer is asked for again."""
-        line = self._lines[batch.shelf]
-        line.flying.difference_update(batch.things)
+        """The batch is over: what it left unanswered is looked up again."""
+        queue = self._queues[batch.scope]
+        queue.in_flight.difference_update(batch.referents)
         if batch.listing:
-            line.listing = False
-        if line.waiting:
-            self._queue(batch.shelf, line)
-        elif not line.flying and not line.queued:
-            del self._lines[batch.shelf]
+            queue.listing = False
+        if queue.waiting:
+            self._enqueue(batch.scope, queue)
+        elif not queue.in_flight and not queue.queued:
+            del self._queues[batch.scope]
 
-    def _batch(self, shelf: Shelf, line: _Line) -> Batch | None:
-        number = len(line.waiting) - len(line.flying & line.waiting.keys())
-        if number == 0 or line.listing:
-            if not line.waiting and not line.flying:
-                del self._lines[shelf]
-            return None  # the release of what is under way queues it again
-        listing = bool(shelf.origins) or (number >= MANY and not line.single)
-        free = (thing for thing in line.waiting if thing not in line.flying)
-        things = tuple(free if listing else islice(free, 1))
-        line.flying.update(things)
-        line.listing = listing
-        if shelf.origins:
-            line.due = max(line.due, self._now() + APART_MS)
-        if number > len(things):
-            self._queue(shelf, line)
-        return Batch(shelf, things, listing)
+    def _batch(self, scope: LookupScope, queue: _ScopeQueue) -> Batch | None:
+        number = len(queue.waiting) - len(queue.in_flight & queue.waiting.keys())
+        if number == 0 or queue.listing:
+            if not queue.waiting and not queue.in_flight:
+                del self._queues[scope]
+            return None  # `release` of the batch in progress queues it again
+        listing = bool(scope.origins) or (number >= LIST_FROM and not queue.one_by_one)
+        free = (referent for referent in queue.waiting if referent not in queue.in_flight)
+        referents = tuple(free if listing else islice(free, 1))
+        queue.in_flight.update(referents)
+        queue.listing = listing
+        if scope.origins:
+            queue.due = max(queue.due, self._now() + POLICY_LISTING_INTERVAL_MS)
+        if number > len(referents):
+            self._enqueue(scope, queue)
+        return Batch(scope, referents, listing)
 
-    def _finish(self, shelf: Shelf, things: Iterable[Referent], asked: SteadyMs | None) -> None:
-        """These are answered, as far as the request began late enough for them; None: whenever it began."""
-        waiting = self._lines[shelf].waiting
-        settled = [thing for thing in things if thing in waiting and (asked is None or waiting[thing] <= asked)]
-        for thing in settled:
-            del waiting[thing]
-        for thing in settled:
-            self._on_answer(thing)
+    def _take_answered(self, scope: LookupScope, referents: Iterable[Referent], asked: SteadyMs | None) -> None:
+        """End the lookups that this answers: the request must have begun late enough (`asked` None: always)."""
+        waiting = self._queues[scope].waiting
+        answered = [one for one in referents if one in waiting and (asked is None or waiting[one] <= asked)]
+        for referent in answered:
+            del waiting[referent]
+        for referent in answered:
+            self._on_answer(referent)
 
-    def _queue(self, shelf: Shelf, line: _Line) -> None:
-        if line.queued:
+    def _enqueue(self, scope: LookupScope, queue: _ScopeQueue) -> None:
+        if queue.queued:
             return
-        line.queued = True
-        if line.due <= self._now():
-            self._turns.setdefault(shelf.namespace, {})[shelf] = None
+        queue.queued = True
+        if queue.due <= self._now():
+            self._turns.setdefault(scope.namespace, {})[scope] = None
             return
-        self._number += 1
-        heapq.heappush(self._later, (line.due, self._number, shelf))
+        self._sequence += 1
+        heapq.heappush(self._later, (queue.due, self._sequence, scope))
 
-    def _take_turn(self) -> Shelf:
+    def _take_turn(self) -> LookupScope:
         namespace = next(iter(self._turns))
-        shelves = self._turns.pop(namespace)
-        shelf = next(iter(shelves))
-        del shelves[shelf]
-        if shelves:
-            self._turns[namespace] = shelves
-        return shelf
+        scopes = self._turns.pop(namespace)
+        scope = next(iter(scopes))
+        del scopes[scope]
+        if scopes:
+            self._turns[namespace] = scopes
+        return scope
 
     def _forget(self, now: SteadyMs) -> None:
         stale: list[Referent] = []
-        for thing, answer in self._answers.items():
-            if answer.ended > now - KEPT_MS and len(self._answers) - len(stale) <= KEPT:
+        for referent, answer in self._answers.items():
+            if answer.answered_at > now - ANSWER_TTL_MS and len(self._answers) - len(stale) <= MAX_ANSWERS:
                 break
-            stale.append(thing)
-        for thing in stale:
-            del self._answers[thing]
+            stale.append(referent)
+        for referent in stale:
+            del self._answers[referent]
 
 
 def _delay(failures: int) -> int:
@@ -386,13 +386,13 @@ def _delay(failures: int) -> int:
     return min(most, least << min(failures, 16))
 
 
-def _nameable(of: Subject) -> bool:
-    """Whether there can be such an object, and it may be asked for."""
+def _can_be_read(subject: Subject) -> bool:
+    """Whether such an object can exist and may be looked up."""
     return (
-        bool(of.kind)
-        and (of.group, of.kind) != ("", "Secret")
-        and is_typed(of.group, of.kind)
-        and is_namespace(of.namespace)
-        and is_name(of.name)
-        and "/" not in of.name
+        bool(subject.kind)
+        and (subject.group, subject.kind) != ("", "Secret")
+        and is_typed(subject.group, subject.kind)
+        and is_namespace(subject.namespace)
+        and is_name(subject.name)
+        and "/" not in subject.name
     )

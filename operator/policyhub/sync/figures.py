@@ -1,4 +1,4 @@
-"""What status and metrics tell of a ledger, in numbers. Pure: no I/O, no clock; times are Unix milliseconds."""
+"""The numbers of a ledger for status and metrics. Pure: no I/O, no clock; times are Unix milliseconds."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
 
 FAILED = "failed"
-"""Where findings wait that Security Hub failed."""
+"""The lane name of findings that Security Hub failed."""
 
 
 def waiting(ledger: Ledger) -> Mapping[str, int]:
-    """Findings that Security Hub does not have as desired yet (an upper bound while decisions are outstanding), by the
-    lane that they wait in.
+    """Findings that Security Hub does not hold as desired yet, by lane (an upper bound while decisions are
+    outstanding).
     """
     lanes = {lane.name.lower(): len(ledger.agenda.dirty.queue(lane)) for lane in Lane}
     for lane in ledger.agenda.in_flight.values():
@@ -27,7 +27,7 @@ def pending(ledger: Ledger) -> int:
 
 
 def oldest_pending(ledger: Ledger) -> SteadyMs | None:
-    """Since when the oldest pending finding waits."""
+    """Since when the oldest pending finding has waited."""
     observed, agenda = ledger.observed, ledger.agenda
     ids = (*agenda.dirty, *observed.unread, *agenda.in_flight, *observed.outcomes.failed)
     times = [since for id_ in ids if (since := ledger.entries[id_].pending_since)]
@@ -35,16 +35,16 @@ def oldest_pending(ledger: Ledger) -> SteadyMs | None:
 
 
 def held_reasons(ledger: Ledger) -> Counter[str]:
-    """How many findings nobody reports wait, by reason."""
+    """Held findings that nobody reports, by reason."""
     return Counter(hold for id_, hold in ledger.agenda.held.items() if not ledger.entries[id_].desired)
 
 
 def rejected(ledger: Ledger) -> int:
-    """Findings that Security Hub refused for good, as they are now."""
+    """Findings whose current content Security Hub permanently rejected."""
     return ledger.agenda.count(Hold.REJECTED)
 
 
 def quarantined(ledger: Ledger) -> int:
-    """Findings that the cluster reports and that stand in Security Hub as another cluster's."""
+    """Findings that the cluster reports and that belong to another cluster in Security Hub."""
     entries = ledger.entries
     return sum(1 for i in ledger.observed.quarantine.ids if (entry := entries.get(i)) is not None and entry.desired)

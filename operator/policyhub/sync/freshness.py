@@ -1,8 +1,9 @@
-"""Which engines the objects of one API name, and the newest time of each; which constraints are not audited or cut
-their lists: what tells whether engines report.
+"""Whether engines report: the engines that objects of one source API name, with the newest time of each, and the
+constraints that are not audited or whose list is truncated.
 
-Who may write reports may name engines: so many are told apart, and known ones always (`policyhub.sync.admission`). One
-that a complete listing has not brought, and that has no active finding, was removed; it is not silent. No clock.
+Anybody who may write reports may name engines. So their number is bounded, and known engines are always admitted
+(`policyhub.sync.admission`). An engine that a complete listing lacks and that has no active finding counts as removed,
+not as silent. No clock.
 """
 
 from collections.abc import Callable
@@ -15,41 +16,41 @@ from policyhub.sync.admission import Admission
 
 
 def listed(reading: ParsedReport) -> int:
-    """How many of a constraint's violations its list has: several of one object are one violation."""
+    """Number of a constraint's violations that its list has; several of one object count as one."""
     if reading.notice is None:
         return len(reading.violations)
     return counts(reading.notice)[1] - reading.unlisted
 
 
 class Freshness:
-    """Of one source API."""
+    """For one source API."""
 
     def __init__(self) -> None:
         self.newest: dict[str, int] = {}
-        """Engine → the newest time (Unix s) that it gave any result."""
+        """Engine → newest time (Unix s) of its results."""
         self.unlisted: dict[SourceKey, int] = {}
-        """Violations that a constraint counts and does not list."""
+        """By constraint: violations that it counts and does not list."""
         self.listed: dict[SourceKey, int] = {}
-        """Those that it lists; for the same constraints."""
+        """Violations that the same constraints list."""
         self.unaudited: dict[SourceKey, int] = {}
-        """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
-        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, observed=KNOWN_ENGINES)
-        self._brought: set[str] = set()
-        """Engines that the listing under way has brought."""
+        """Constraints without an audit → creation time (Unix s; 0: not known)."""
+        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
+        self._listed_engines: set[str] = set()
+        """Engines that the listing in progress has shown."""
 
     def begin(self) -> None:
         """A listing begins."""
-        self._brought.clear()
+        self._listed_engines.clear()
 
     def note(self, engine: str, at: int, *, namespace: str, listing: bool) -> None:
-        """A report in this namespace names it, with this time."""
+        """A report in this namespace names the engine, with this time (Unix s)."""
         if at > self.newest.get(engine, 0) and self._admitted.admit(engine, namespace):
             self.newest[engine] = at
         if listing and engine in self.newest:
-            self._brought.add(engine)
+            self._listed_engines.add(engine)
 
     def take(self, reading: ParsedReport) -> None:
-        """What an object says of itself."""
+        """Take the list and audit state of an object."""
         key = reading.key
         self.forget(key)
         if reading.unlisted:
@@ -59,11 +60,11 @@ class Freshness:
             self.unaudited[key] = reading.created or 0
 
     def forget(self, key: SourceKey) -> None:
-        """The object is gone."""
+        """The object was deleted."""
         for figures in (self.unlisted, self.listed, self.unaudited):
             figures.pop(key, None)
 
     def finish(self, active: Callable[[str], int]) -> None:
-        """The listing is complete; `active` counts the active findings of an engine."""
-        for engine in [e for e in self.newest if e not in self._brought and not active(e)]:
+        """The listing is complete; `active` returns the number of active findings of an engine."""
+        for engine in [e for e in self.newest if e not in self._listed_engines and not active(e)]:
             del self.newest[engine]

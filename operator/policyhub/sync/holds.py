@@ -1,22 +1,23 @@
-"""Why a difference between desired and observed waits, and which news can end each wait.
+"""Why a difference between desired and observed waits, and which events can end each hold.
 
-| hold               | ends by                                                                                         |
+| hold               | ended by                                                                                        |
 |--------------------|-------------------------------------------------------------------------------------------------|
 | rejected, mode     | other content, another spec: the entry itself changes                                           |
-| source_incomplete  | coverage (a source API is seen whole and live again), a listing, a discovery                    |
-| violations_unlisted| a complete reading, coverage, an audit, a discovery                                             |
+| source_incomplete  | coverage (a source API is listed completely and watched again), a listing, a discovery          |
+| violations_unlisted| a complete source object, coverage, an audit, a discovery                                       |
 | audit_not_repeated | an audit, a discovery                                                                           |
 | unconfirmed        | a discovery                                                                                     |
-| archive_delay      | time; what is desired and waits for the other report API: a listing                             |
-| guard              | a person, the guard's own count, the end of the inventory; better evidence: ownership, a report |
-| unreported         | ownership (what rolls up to what, what was reported on), a report, an audit, a person           |
+| archive_delay      | time; for a desired finding that waits for the other report API: a listing                      |
+| guard              | an approval, the guard's count, the end of the inventory; better evidence: ownership, a report  |
+| unreported         | ownership (what rolls up to what, what was reported on), a report, an audit, an approval        |
 | owners_unknown     | ownership                                                                                       |
 | presence_unknown   | an answer of the API server                                                                     |
 | listing            | the end of the listing, whether it succeeds or fails                                            |
 | failed, namespace_imports, wording | time                                                                        |
 | quarantined        | the finding is read again: the entry itself changes                                             |
 
-A namespace that is deleted or comes back decides again whatever of it waits for evidence. Pure: no I/O, no clock.
+When a namespace is deleted or created again, all its findings that wait for evidence are decided again. Pure: no I/O,
+no clock.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -27,48 +28,48 @@ from policyhub.sync.entry import Entry
 
 
 class Hold(StrEnum):
-    """Why nothing is done although desired and observed differ."""
+    """Why nothing is sent although desired and observed differ."""
 
     REJECTED = "rejected"
-    """Security Hub refused this content; it waits for another."""
+    """Security Hub rejected this content; it waits for other content."""
     MODE = "mode"
-    """The evidence is enough; the mode of the monitored cluster forbids it."""
+    """The evidence is sufficient; the mode of the monitored cluster forbids archiving."""
     SOURCE = "source_incomplete"
-    """The API that reported the finding is not seen whole and live: its silence is no evidence."""
+    """The API that reported the finding is not listed completely and watched: its silence is no evidence."""
     UNLISTED = "violations_unlisted"
-    """A constraint does not list all its violations or was not audited yet, or a report could not be read whole."""
+    """A constraint does not list all its violations or was not audited yet, or a report could not be read fully."""
     AUDIT = "audit_not_repeated"
-    """The constraint's list lacks it, and no later audit has said so again."""
+    """The constraint's list lacks it, and no later audit has confirmed that."""
     UNCONFIRMED = "unconfirmed"
-    """No discovery has confirmed since the loss (since the watch began, where the result passes) that the API is served
-    by the very cluster. A CRD that is being removed first deletes its objects, and a replaced cluster answers with
-    empty lists: neither passes the next discovery."""
+    """No discovery since the loss (for a passing result: since the watch began) has confirmed that this very cluster
+    serves the API. The removal of a CRD first deletes its objects, and a replaced cluster returns empty lists: the next
+    discovery detects both."""
     DELAY = "archive_delay"
-    """It waits for the archive delay (what `Wait` is counted as)."""
+    """It waits for the archive delay (the default hold of a `Wait`)."""
     GUARD = "guard"
-    """Its engine has lost too many findings at once: a person has to approve."""
+    """Its engine has lost too many findings at once: an admin has to approve."""
     UNREPORTED = "unreported"
-    """Object and policy exist, and the engine has not reported on the object, or on all that rolls up to it, since the
-    finding was reported last: it does so at its next scan, or a person approves."""
+    """Object and policy exist, and the engine has not reported on the object and everything that rolls up to it since
+    the finding was last reported. Its next scan ends this, or an approval."""
     OWNERS_UNKNOWN = "owners_unknown"
-    """Which Pods roll up to which object is not known: they may not be listed now."""
+    """It is not known which Pods roll up to which object: they cannot be listed now."""
     PRESENCE = "presence_unknown"
-    """The API server is being asked whether the object and the policy still exist."""
+    """A lookup is pending: do the object and the policy still exist?"""
     LISTING = "listing"
-    """The evidence is enough, and its API is being listed: what was written just before the listing began comes by its
-    pages alone. The archive delay goes on, and the guard counts it."""
+    """The evidence is sufficient, and its API is being listed: only the pages show what was written just before the
+    listing began. The archive delay continues, and the guard counts it."""
     FAILED = "failed"
-    """Security Hub took the call and failed this finding: it is sent again after a while."""
+    """Security Hub accepted the call and failed this finding: it is retried later."""
     BUDGET = "namespace_imports"
-    """Its namespace has used up its imports of the day."""
+    """Its namespace has used up its daily imports."""
     WORDING = "wording"
-    """Its producer words it otherwise again and again: its words alone are sent once a day."""
+    """Its producer changes the wording again and again: changes of wording only are sent once a day."""
     QUARANTINED = "quarantined"
-    """In Security Hub the id is another cluster's finding: it is left alone."""
+    """In Security Hub the id belongs to another cluster: it is left alone."""
 
 
 class News(Enum):
-    """What was learned."""
+    """An event that may end holds."""
 
     COVERAGE = auto()
     COMPLETE = auto()
@@ -78,7 +79,7 @@ class News(Enum):
     OWNERSHIP = auto()
     REPORT = auto()
     ANSWER = auto()
-    PERSON = auto()
+    APPROVAL = auto()
     INVENTORY = auto()
     NAMESPACE = auto()
 
@@ -91,8 +92,8 @@ ENDED_BY: Mapping[Hold, frozenset[News]] = {
     Hold.AUDIT: frozenset({News.AUDIT, News.DISCOVERY, News.NAMESPACE}),
     Hold.UNCONFIRMED: frozenset({News.DISCOVERY, News.NAMESPACE}),
     Hold.DELAY: frozenset({News.LISTED, News.NAMESPACE}),
-    Hold.GUARD: frozenset({News.PERSON, News.INVENTORY, News.NAMESPACE, News.OWNERSHIP, News.REPORT, News.ANSWER}),
-    Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.PERSON, News.NAMESPACE}),
+    Hold.GUARD: frozenset({News.APPROVAL, News.INVENTORY, News.NAMESPACE, News.OWNERSHIP, News.REPORT, News.ANSWER}),
+    Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.APPROVAL, News.NAMESPACE}),
     Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP, News.NAMESPACE}),
     Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),
     Hold.LISTING: frozenset({News.COMPLETE, News.NAMESPACE}),
@@ -108,11 +109,11 @@ HELD_FOR: Mapping[News, tuple[Hold, ...]] = {
 }
 
 WITHOUT_EVIDENCE = frozenset({Hold.SOURCE, Hold.UNLISTED, Hold.UNREPORTED, Hold.OWNERS_UNKNOWN})
-"""When one of these ends, the archive delay begins again: what comes back may come back in pieces."""
+"""When one of these ends, the archive delay starts again: findings may come back in several steps."""
 
 
-class Free(Protocol):
-    """Decides again what is held for want of such news."""
+class Requeue(Protocol):
+    """Enqueues the findings whose hold such an event may end."""
 
     def __call__(
         self,

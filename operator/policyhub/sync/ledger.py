@@ -1,17 +1,17 @@
-"""The ledger of one monitored cluster: what is desired, what is observed, what is known of the sources, what is to do.
+"""The ledger of one monitored cluster: desired findings, observed findings, evidence, and what is to be decided.
 
-One ledger per monitored cluster (docs/decisions/0003). It is the one face of four objects, each of which is written by
-its own methods only:
+One ledger per monitored cluster (docs/decisions/0003). It is the facade of four objects. Only their own methods change
+them:
 
-| object     | knows                                                                                                  |
+| object     | holds                                                                                                  |
 |------------|--------------------------------------------------------------------------------------------------------|
 | `desired`  | what the cluster reports, by source object and by finding                                              |
-| `observed` | what Security Hub holds, what is to be read from it                                                    |
-| `sources`  | what the sources' silence is worth, and who else can tell: coverage, audits, ownership, existence      |
-| `agenda`   | what is to be decided, what is held and why, what is in a call, timers                                 |
+| `observed` | what Security Hub holds, and what has to be read from it                                               |
+| `sources`  | whether silence of a source is evidence, and other evidence: audits, ownership, existence              |
+| `agenda`   | what is to be decided, what is held and why, what is in flight, timers                                 |
 
-What to do about a difference is decided in `plan`, from one entry and the evidence about it. Invariant: the dirty set
-is never smaller than the set of ids that the full comparison would act on (a property test says so).
+`plan` decides about one entry by its evidence. Invariant: the dirty set contains every id that a full comparison would
+act on (a property test checks it).
 
 Pure: no I/O, no clock.
 """
@@ -31,25 +31,26 @@ from policyhub.sync.desired import Desired
 from policyhub.sync.entry import Entry
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Referent
-from policyhub.sync.guard import Guard, Unit
+from policyhub.sync.finding_counts import FindingCounts
+from policyhub.sync.guard import Guard, GuardScope
 from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
 from policyhub.sync.in_flight import InFlight, lane_of
 from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Grade, Rules, Wait, decide, refresh_due
 from policyhub.sync.refusals import Refusals
-from policyhub.sync.shares import Limits, Shares
-from policyhub.sync.standings import Standings
 from policyhub.sync.superseded import Reports
+from policyhub.sync.usage import Limits, Usage
 
 REPORT_SILENT_MS = 60_000
-ASK_AGAIN_MS = 15 * 60_000
-"""Between two questions whether the object of a finding that waits for its engine still exists."""
-STEADY_MS = 6 * 60 * 60_000
-"""Security Hub forgets after 90 days, and findings are refreshed after 25: hours do not matter."""
+RECHECK_MS = 15 * 60_000
+"""Between two lookups whether the object of a finding that waits for its engine still exists."""
+REFRESH_AFTER_START_MS = 6 * 60 * 60_000
+"""The clock may still be corrected after a start. Security Hub deletes findings after 90 days, and they are refreshed
+after 25: hours do not matter."""
 
 _NOT_LATE = (None, Hold.WORDING)
-"""What is meant to wait tells nothing of how fast findings are delivered."""
+"""Intended waits do not count as delivery latency."""
 
 
 def _any(_: Entry) -> bool:
@@ -70,27 +71,24 @@ class Ledger:
         acknowledged: Acknowledged | None = None,
         started: SteadyMs = NEVER,
     ) -> None:
-        """`acknowledged` is what Security Hub has lately confirmed to others of this account and Region; `started` is
-        now: nothing is refreshed for `STEADY_MS`, since the clock may yet be corrected.
-        """
+        """`acknowledged`: what Security Hub recently confirmed in this account and Region; `started`: now."""
         self.started = started
         self.cluster_id = cluster_id
         self.cluster_uid = cluster_uid
         self.entries: dict[str, Entry] = {}
         self.guard = Guard()
-        self.shares = Shares(limits or Limits())
-        """What each namespace takes."""
+        self.usage = Usage(limits or Limits())
         self.refusals = Refusals()
-        """What of the cluster's input was refused, cut or not understood."""
-        self.standings = Standings(default_severity=default_severity)
+        """Input of the cluster that was rejected, truncated or not understood."""
+        self.finding_counts = FindingCounts(default_severity=default_severity)
         self.agenda = Agenda(on_dirty=on_dirty)
-        self.sources = Sources(entries=self.entries, free=self._free, enqueue=self._enqueue)
+        self.sources = Sources(entries=self.entries, requeue=self._requeue, enqueue=self._enqueue)
         self.desired = Desired(
             cluster_id=cluster_id,
             entries=self.entries,
-            standings=self.standings,
-            shares=self.shares,
-            on_new=self._recall,
+            finding_counts=self.finding_counts,
+            usage=self.usage,
+            on_new=self._take_acknowledged,
             on_claimed=self._claimed_again,
             on_loss=self._unclaimed,
             enqueue=self._enqueue,
@@ -99,7 +97,7 @@ class Ledger:
             cluster_id=cluster_id,
             cluster_uid=cluster_uid,
             entries=self.entries,
-            standings=self.standings,
+            finding_counts=self.finding_counts,
             on_active=self._count_active,
             on_stored=self._stored,
             on_lookup=on_dirty,
@@ -116,34 +114,34 @@ class Ledger:
             enqueue=self._enqueue,
         )
         self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
-        self.forget, self.clear, self.repeat = intake.forget, intake.clear, intake.repeat
+        self.forget, self.mark_passed, self.repeat = intake.forget, intake.mark_passed, intake.repeat
         calls = InFlight(
             observed=self.observed,
-            standings=self.standings,
+            finding_counts=self.finding_counts,
             agenda=self.agenda,
             guard=self.guard,
             scans=self.sources.scans,
             enqueue=self._enqueue,
         )
         self.mark_in_flight, self.release = calls.mark_in_flight, calls.release
-        self.acknowledge, self.reject, self.unanswered = calls.acknowledge, calls.reject, calls.unanswered
+        self.acknowledge, self.reject, self.mark_unanswered = calls.acknowledge, calls.reject, calls.mark_unanswered
         self.take_body, self.take_foreign = calls.take_body, calls.take_foreign
-        self._units: dict[Unit, Unit] = {}
-        """Each of them once, for all entries to share."""
+        self._scopes: dict[GuardScope, GuardScope] = {}
+        """Each scope once, shared by all entries."""
         self._approved: frozenset[str] = frozenset()
         self._silent_reported_at = NEVER
         self._decided_at = NEVER
-        self._asked: dict[Referent, set[str]] = {}
-        """Findings that wait for an answer of the API server about this."""
+        self._awaiting_answer: dict[Referent, set[str]] = {}
+        """Findings that wait for the lookup of each referent."""
 
-    # -- what the sources say -------------------------------------------------------------------------------------
+    # -- the cluster ----------------------------------------------------------------------------------------------
 
     def supersede(self, superseded: frozenset[Reports], *, now: SteadyMs) -> None:
-        """Take which reports are left behind by their engine."""
+        """Set the reports that their engine no longer updates."""
         self.desired.supersede(superseded, now=now)
 
-    def _recall(self, entry: Entry, now: SteadyMs) -> None:
-        self.observed.recall(entry, now=now)
+    def _take_acknowledged(self, entry: Entry, now: SteadyMs) -> None:
+        self.observed.take_acknowledged(entry, now=now)
 
     def _claimed_again(self, entry: Entry) -> None:
         self.guard.forget(entry.id)
@@ -156,33 +154,33 @@ class Ledger:
 
     def _lost(self, entry: Entry) -> None:
         self.sources.constraints.await_audit(entry)
-        of = entry.subject
-        if of is not None and entry.constraint is None:
-            self.sources.scans.expect(entry.id, entry.source, of)
+        subject = entry.subject
+        if subject is not None and entry.constraint is None:
+            self.sources.scans.expect(entry.id, entry.source, subject)
 
-    # -- what Security Hub says -----------------------------------------------------------------------------------
+    # -- Security Hub ---------------------------------------------------------------------------------------------
 
     def namespace(self, id_: str) -> str:
-        """Whose turn and budget a finding takes."""
-        of = self.entries[id_].subject if id_ in self.entries else None
-        return "" if of is None else namespace_of(of)
+        """Whose turn and limits apply to a finding."""
+        subject = self.entries[id_].subject if id_ in self.entries else None
+        return "" if subject is None else namespace_of(subject)
 
     def finish_inventory(self) -> None:
         """Every part of the inventory was read."""
         self.observed.finish_inventory()
-        self._free(News.INVENTORY)
+        self._requeue(News.INVENTORY)
 
     def _stored(self, entry: Entry) -> None:
-        """Security Hub has it, and nobody reports it."""
+        """Security Hub holds the finding, and nobody reports it."""
         if entry.observed is not None and not entry.observed.archived:
-            self.sources.stored(entry)
+            self.sources.note_stored(entry)
             self._lost(entry)
 
     def _count_active(self, entry: Entry, change: int) -> None:
         if change > 0:
-            unit = entry.source, self.namespace(entry.id)
-            entry.counted_in = self._units.setdefault(unit, unit)
-            self.guard.count(unit, 1)
+            scope = entry.source, self.namespace(entry.id)
+            entry.counted_in = self._scopes.setdefault(scope, scope)
+            self.guard.count(scope, 1)
         elif entry.counted_in is not None:
             self.guard.count(entry.counted_in, -1)
             entry.counted_in = None
@@ -190,130 +188,130 @@ class Ledger:
     # -- deciding -------------------------------------------------------------------------------------------------
 
     def evidence(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> Evidence:
-        """All that decides about the finding, at this moment."""
+        """Everything that `plan.decide` needs beside the entry, at this moment."""
         if entry.id in self.observed.quarantine.ids:
             return Evidence(quarantined=True)
-        blocked = self._blocked(entry, now=now)
+        wait = self._import_wait(entry, now=now)
         observed = entry.observed
         if entry.desired:
             return Evidence(
-                not_before=NEVER if entry.constraint is not None else self.sources.listening_until,
-                settled=self.sources.settled(entry),
-                wording=self.observed.outcomes.wording(entry),
+                not_before=NEVER if entry.constraint is not None else self.sources.new_findings_wait_until,
+                changes_wait_until=self.sources.changes_wait_until(entry),
+                rewording_waits_until=self.observed.outcomes.rewording_waits_until(entry),
                 refresh=observed is not None
                 and wall >= refresh_due(entry.id, observed.updated_at)
                 and now - entry.acknowledged_at >= DAY_MS
-                and now >= self.started + STEADY_MS,
-                blocked=blocked,
+                and now >= self.started + REFRESH_AFTER_START_MS,
+                import_wait=wait,
             )
         if observed is None or observed.archived:
             return Evidence()
-        if self.observed.suspect:
+        if self.observed.hub_was_disabled:
             return Evidence(hold=Hold.GUARD)
-        found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall=wall)
+        found = grading.evidence_of_loss(entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall=wall)
         since, not_before, closed = found.since, found.not_before, False
         if found.grade in GUARDED and entry.counted_in is not None:
-            since = max(since, now if entry.blocked else entry.unblocked_at)
-            closed = not self.observed.whole or self.guard.closed(entry.counted_in, now=now)
+            since = max(since, now if entry.lacked_evidence else entry.evidence_since)
+            closed = not self.observed.complete or self.guard.is_closed(entry.counted_in, now=now)
             if released := self.guard.released.get(entry.counted_in):
                 not_before = max(not_before, released + rules.archive_delay_ms)
         if found.grade is not Grade.NONE:
             since = since + self.observed.outcomes.damping(entry.id, now=now)
         listing = self.sources.is_being_listed(entry)
         return msgspec.structs.replace(
-            found, since=since, not_before=not_before, closed=closed, listing=listing, blocked=blocked
+            found, since=since, not_before=not_before, held_by_guard=closed, listing=listing, import_wait=wait
         )
 
-    def _blocked(self, entry: Entry, *, now: SteadyMs) -> Wait | None:
-        if (until := self.observed.outcomes.postponed(entry.id)) > now:
+    def _import_wait(self, entry: Entry, *, now: SteadyMs) -> Wait | None:
+        if (until := self.observed.outcomes.postponed_until(entry.id)) > now:
             return Wait(until, Hold.FAILED)
-        if self.shares.tight and (until := self.shares.spent(entry.subject, now=now)):
+        if self.usage.any_exhausted and (until := self.usage.exhausted_until(entry.subject, now=now)):
             return Wait(until, Hold.BUDGET)
         return None
 
     def decide(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> tuple[Decision, Evidence]:
-        """What to do about the finding. All that are lost together are counted before the first of them is archived:
-        one that the guard does not know yet waits until it does.
+        """What to do about the finding. Findings lost together are all counted before the first is archived: one that
+        the guard has not counted yet waits.
         """
         self._decided_at = now
         if entry.observed is None and entry.id not in self.observed.quarantine.ids:
-            self.observed.recall(entry, now=now)  # another ledger's call may have been answered since
+            self.observed.take_acknowledged(entry, now=now)  # another ledger may have sent it since
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
-        if entry.blocked and evidence.grade in GUARDED:
-            entry.blocked, entry.unblocked_at = False, now
+        if entry.lacked_evidence and evidence.grade in GUARDED:
+            entry.lacked_evidence, entry.evidence_since = False, now
         decision = decide(entry, evidence, rules, now)
-        if decision is Change.ARCHIVED and evidence.grade in GUARDED and not self.guard.knows(entry.id):
+        if decision is Change.ARCHIVED and evidence.grade in GUARDED and not self.guard.counts(entry.id):
             return Wait(now), evidence
         return decision, evidence
 
     def mark_decided(self, entry: Entry, decision: Hold | Wait | None, *, lost: bool = False) -> None:
-        """Nothing is done about it now. `lost`: the guard counts it."""
+        """Record that nothing is sent now. `lost`: the guard counts it."""
         hold = decision.hold if isinstance(decision, Wait) else decision
         if lost and entry.counted_in is not None and not entry.desired:
-            self.guard.wait(entry.id, entry.counted_in)
+            self.guard.add_lost(entry.id, entry.counted_in)
         else:
             self.guard.forget(entry.id)
         if hold is not Hold.PRESENCE:
-            entry.asking_since = NEVER
-        elif not entry.asking_since and isinstance(decision, Wait):
-            entry.asking_since = decision.until - grading.UNANSWERED_MS
+            entry.existence_asked_at = NEVER
+        elif not entry.existence_asked_at and isinstance(decision, Wait):
+            entry.existence_asked_at = decision.until - grading.UNANSWERED_MS
         entry.pending_since = NEVER if hold in _NOT_LATE else entry.pending_since
         if hold is not None:
-            entry.blocked = hold in WITHOUT_EVIDENCE and not entry.desired
+            entry.lacked_evidence = hold in WITHOUT_EVIDENCE and not entry.desired
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
             if isinstance(decision, Wait):
                 self.agenda.set_timer(entry.id, decision.until)
-            elif hold is Hold.UNREPORTED:  # its object may be deleted without a word to anybody
-                self.agenda.set_timer(entry.id, self._decided_at + ASK_AGAIN_MS)
+            elif hold is Hold.UNREPORTED:  # its object may be deleted without any event here
+                self.agenda.set_timer(entry.id, self._decided_at + RECHECK_MS)
             if hold is Hold.PRESENCE and entry.subject is not None:
-                for thing in (entry.subject, PolicyName(entry.source, entry.policy)):
-                    self._asked.setdefault(thing, set()).add(entry.id)
+                for referent in (entry.subject, PolicyName(entry.source, entry.policy)):
+                    self._awaiting_answer.setdefault(referent, set()).add(entry.id)
             return
         self.agenda.mark_done(entry.id)
         if not entry.claims:
             self._retire(entry)
 
     def _retire(self, entry: Entry) -> None:
-        """Nobody reports it, and nothing is to be done about it."""
+        """Nobody reports the finding, and nothing is to be sent for it."""
         if entry.observed is None:
             self._drop(entry)
         elif entry.observed.archived:
-            self.observed.archive.put(entry.id)
+            self.observed.archive.add(entry.id)
 
     def _enqueue(self, entry: Entry) -> None:
         alive = bool(entry.claims) or (entry.observed is not None and not entry.observed.archived)
-        if alive != (entry.share is not None):
-            self._account(entry, alive=alive)
-        if entry.in_flight:  # landing touches it
+        if alive != (entry.charged_to is not None):
+            self._charge(entry, alive=alive)
+        if entry.in_flight:  # the end of the call enqueues it
             return
-        if self.observed.awaits(entry):
+        if self.observed.must_be_read(entry):
             if entry.desired:
-                self.observed.await_reading(entry)
-            else:  # never sent, no longer desired; the inventory brings it back if Security Hub has it
+                self.observed.await_read(entry)
+            else:  # not sent, no longer desired; the inventory adds it again if Security Hub holds it
                 self.observed.forget(entry.id)
                 if not entry.claims:
                     self._drop(entry)
             return
-        self.agenda.enqueue(entry.id, lane_of(entry), entry.share or "")
+        self.agenda.enqueue(entry.id, lane_of(entry), entry.charged_to or "")
 
-    def _account(self, entry: Entry, *, alive: bool) -> None:
-        """It begins or ends to take room in its namespace."""
-        if entry.share is not None:
-            self.shares.findings.add(entry.share, -1)
-        entry.share = self.namespace(entry.id) if alive else None
+    def _charge(self, entry: Entry, *, alive: bool) -> None:
+        """Start or stop counting it against the limits of its namespace."""
+        if entry.charged_to is not None:
+            self.usage.findings.add(entry.charged_to, -1)
+        entry.charged_to = self.namespace(entry.id) if alive else None
         if alive:
-            self.observed.archive.leave(entry.id)
-        if entry.share is not None:
-            self.shares.findings.add(entry.share, 1)
+            self.observed.archive.discard(entry.id)
+        if entry.charged_to is not None:
+            self.usage.findings.add(entry.charged_to, 1)
 
     def _forget_archived(self, *, now: SteadyMs) -> None:
-        """Keep only the latest of what is archived and nobody reports."""
-        for id_ in self.observed.archive.excess():
+        """Keep as entries only the latest findings that are archived and that nobody reports."""
+        for id_ in self.observed.archive.pop_excess():
             entry = self.entries.get(id_)
             if entry is None or entry.claims or entry.observed is None or not entry.observed.archived:
                 continue
             if entry.in_flight or id_ in self.agenda.dirty:
-                continue  # it is put back when it has been decided
+                continue  # the next decision adds it to the archive again
             self._drop(entry)
             self.observed.archive.drop(id_, now=now)
 
@@ -322,39 +320,39 @@ class Ledger:
         self.agenda.forget(entry.id)
         self.observed.forget(entry.id)
         self.sources.scans.forget(entry.id)
-        if entry.share is not None:
-            self._account(entry, alive=False)
+        if entry.charged_to is not None:
+            self._charge(entry, alive=False)
 
-    def _free(
+    def _requeue(
         self,
         news: News,
         *,
         namespaces: Collection[str] | None = None,
         where: Callable[[Entry], bool] = _any,
     ) -> None:
-        """Decide again what is held for want of such news."""
+        """Enqueue the findings whose hold such an event may end."""
         for id_ in self.agenda.waiting(HELD_FOR[news], namespaces):
             entry = self.entries[id_]
             if where(entry):
                 self._enqueue(entry)
 
     def wake(self, now: SteadyMs) -> SteadyMs | None:
-        """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
-        self.observed.due(now)
+        """Move what is due to the dirty set and the lookups; returns when the next timer is due."""
+        self.observed.wake_lookups(now)
         for id_ in self.agenda.due(now):
             entry = self.entries.get(id_)
             if entry is not None and not entry.in_flight:
                 self._enqueue(entry)
         return min(
-            (due for due in (self.agenda.next_timer, self.observed.lookups.next) if due is not None), default=None
+            (due for due in (self.agenda.next_timer, self.observed.lookups.next_due) if due is not None), default=None
         )
 
-    def unclaimed(self) -> bool:
-        """Whether Security Hub has an active finding that nobody reports."""
+    def has_unclaimed(self) -> bool:
+        """Whether Security Hub holds an active finding that nobody reports."""
         return any(not e.desired and e.observed is not None and not e.observed.archived for e in self.entries.values())
 
     def refresh(self, *, wall: WallMs, now: SteadyMs) -> None:
-        """Look at every finding that stands as desired: those last sent too long ago are to be decided again."""
+        """Enqueue the desired findings that were last sent too long ago."""
         for entry in self.entries.values():
             observed = entry.observed
             if entry.desired and observed is not None and refresh_due(entry.id, observed.updated_at) <= wall:
@@ -362,40 +360,41 @@ class Ledger:
         self.sources.constraints.recount_kinds()
         self.observed.outcomes.forget_old(now=now)
 
-    def answered(self, thing: Referent) -> None:
-        """The API server has answered: what waited for it is decided again."""
-        for id_ in self._asked.pop(thing, ()):
+    def requeue_answered(self, referent: Referent) -> None:
+        """The lookup of the referent was answered: enqueue the findings that waited for it."""
+        for id_ in self._awaiting_answer.pop(referent, ()):
             if self.agenda.hold_of(id_) in HELD_FOR[News.ANSWER]:
                 self._enqueue(self.entries[id_])
 
     # -- the guard ------------------------------------------------------------------------------------------------
 
     def approve(self, until: Mapping[str, SteadyMs], *, now: SteadyMs) -> None:
-        """Take until when a person approves of what each source has lost."""
+        """Set until when the losses of each source are approved."""
         self.guard.approve(until, now=now)
         approved = frozenset(until)
         if new := approved - self._approved:
-            self._free(News.PERSON, where=lambda entry: entry.source in new)
+            self._requeue(News.APPROVAL, where=lambda entry: entry.source in new)
         self._approved = approved
 
     def _report_silent(self, *, now: SteadyMs) -> None:
-        """Tell the guard, once a minute, what has waited for its engine for so long that a person should know."""
+        """Report to the guard, once a minute, how many findings have waited long for their engine."""
         if now - self._silent_reported_at < REPORT_SILENT_MS:
             return
         self._silent_reported_at = now
         waiting = (self.entries[id_] for id_ in self.agenda.waiting((Hold.UNREPORTED,)))
         self.guard.report_silent(
-            Counter(e.source for e in waiting if not e.desired and now - e.unclaimed_since > grading.SILENT_MS), now=now
+            Counter(e.source for e in waiting if not e.desired and now - e.unclaimed_since > grading.SILENT_AFTER_MS),
+            now=now,
         )
 
     def evaluate_guard(self, *, now: SteadyMs) -> tuple[set[str], set[str]]:
-        """Note what the guard holds; returns the sources newly held and newly released."""
+        """Update what the guard holds; returns the sources newly held and newly released."""
         self._report_silent(now=now)
         self._forget_archived(now=now)
         self.observed.send_unread(now=now)
         held, released = self.guard.evaluate(now=now)
-        for unit in released:
-            for id_ in self.guard.waiting(unit):
+        for scope in released:
+            for id_ in self.guard.lost_in(scope):
                 if (entry := self.entries.get(id_)) is not None:
                     self._enqueue(entry)
         return {source for source, _ in held}, {source for source, _ in released}

@@ -1,7 +1,7 @@
-"""Whether one source API is seen whole: listed completely, and watched. As `Sources` is told at each change.
+"""Whether one source API is live: listed completely and watched. Each change is reported to `Sources`.
 
-A watch that goes on from where it was cut has missed nothing, so the time since which the API is seen whole stands;
-after a new listing it begins anew. Pure: no I/O, no clock.
+A watch that resumes where it was interrupted has missed nothing, so the start time of the coverage stays. A new listing
+sets a new start time. Pure: no I/O, no clock.
 """
 
 from policyhub.clock import NEVER, SteadyMs
@@ -31,4 +31,4 @@ class Liveness:
         else:
             self._since, self._listed = now, listed
             coverage = Coverage(live=True, since=now)
-        self._sources.cover(self._origin, coverage)
+        self._sources.set_coverage(self._origin, coverage)

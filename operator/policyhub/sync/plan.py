@@ -1,39 +1,39 @@
-"""What to do about one finding: the comparison of desired with observed, by the evidence, and nothing else.
+"""What to do about one finding: compare desired with observed, and apply the evidence.
 
 | desired | observed                   | decision                                             |
 |---------|----------------------------|------------------------------------------------------|
 | yes     | not there                  | NEW                                                  |
 | yes     | archived                   | REACTIVATED                                          |
-| yes     | other digest               | CHANGED; after the archive delay where Pods speak in |
-|         |                            | place of their controller's own result: they mostly  |
-|         |                            | go as it went; where that result only went with its  |
-|         |                            | report, after six hours at least; where the words    |
-|         |                            | alone change again and again, once a day             |
-| yes     | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
+| yes     | other digest               | CHANGED; after the archive delay if results of Pods  |
+|         |                            | replace the controller's own result: they mostly end |
+|         |                            | soon after it; after six hours at least if that      |
+|         |                            | result only ended with its report; once a day if     |
+|         |                            | only the wording changes again and again             |
+| yes     | same digest, 30 days old   | REFRESHED (Security Hub deletes it after 90 days)    |
 | yes     | same digest, other version | REFRESHED (the renderer's version)                   |
-| yes     | same digest                | nothing; a notice's numbers alone are mostly no news |
-|         |                            | (findings/truncation.py)                             |
+| yes     | same digest                | nothing; small changes of a notice's numbers do not  |
+|         |                            | count (findings/truncation.py)                       |
 | no      | not there, archived        | nothing                                              |
 | no      | active                     | ARCHIVED as the evidence allows                      |
 
-The evidence for a finding that nobody reports, the best first (`grading` says how each is reached):
+The evidence for a finding that nobody reports, best first (`grading` derives it):
 
-| grade       | what it is                                                   | archived                             |
+| grade       | meaning                                                      | archived                             |
 |-------------|--------------------------------------------------------------|--------------------------------------|
-| PASSED      | the object's result now reads pass or skip, and so does all  | at once; after the archive delay if  |
-|             | that rolls up to it and that its policy looks at             | its engine writes both report APIs   |
-| DELETED     | the object or its namespace is deleted: the API server says  | after the archive delay              |
-|             | so                                                           |                                      |
-| APPROVED    | nothing explains the loss, and a person approved it          | after the archive delay              |
-| EXPLAINED   | its policy, its constraint or the kind of it is deleted      | after the archive delay, guarded     |
-| REPEATED    | object and policy exist, and the engine has looked again     | after the archive delay, guarded     |
-|             | since and does not report it                                 |                                      |
-| UNVERIFIED  | as the last two, where the API server may not be asked       | after the archive delay, guarded     |
-| DESELECTED  | the MonitoredCluster no longer asks for its API              | after the archive delay, guarded     |
+| PASSED      | the result of the object is now pass or skip, and so are     | at once; after the archive delay if  |
+|             | those of all descendants that its policy covers              | its engine writes both report APIs   |
+| DELETED     | the API server confirms that the object or its namespace is  | after the archive delay              |
+|             | deleted                                                      |                                      |
+| APPROVED    | nothing explains the loss, and an admin approved it          | after the archive delay              |
+| EXPLAINED   | its policy, its constraint or that one's kind is deleted     | after the archive delay, guarded     |
+| REPEATED    | object and policy exist, and the engine has scanned again    | after the archive delay, guarded     |
+|             | and does not report it                                       |                                      |
+| UNVERIFIED  | like the last two, but the API server may not be asked       | after the archive delay, guarded     |
+| DESELECTED  | the MonitoredCluster disables its API                        | after the archive delay, guarded     |
 | NONE        | anything else, with the reason                               | never                                |
 
-Archiving is the dangerous direction: whatever is uncertain holds it. A finding that came back twice within a day is
-archived later than otherwise. A held entry is decided again when its evidence changes, never by time alone.
+Archiving is the dangerous direction: any doubt holds it. A finding that was reactivated twice within a day is archived
+later than usual. A held entry is decided again when its evidence changes, never by time alone.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -50,16 +50,16 @@ from policyhub.sync.holds import Hold
 
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
-"""Active findings that Security Hub has not heard of for 90 days are deleted."""
+"""Security Hub deletes active findings that were not updated for 90 days."""
 REFRESH_SPREAD_MS = 5 * DAY_MS
-"""Refreshes come this much earlier, spread by id, so that a first sync does not come back as one burst."""
-WORDS_MS = 6 * 60 * 60 * 1000
+"""Refreshes are up to this much earlier, spread by id, so that a first sync does not repeat as one burst."""
+SUBSTITUTION_DELAY_MS = 6 * 60 * 60 * 1000
 ARCHIVE_REJECTED = "archive"
-"""Stands for the digest of an archived body in `Entry.rejected`."""
+"""In `Entry.rejected`, in place of the digest of an archived body."""
 
 
 class Change(StrEnum):
-    """What an import is for."""
+    """Why a finding is imported."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -79,15 +79,15 @@ Decision = Change | Hold | Wait | None
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The settings that decide with the entry."""
+    """The settings that `decide` uses."""
 
     archive_delay_ms: int
     archive: bool = True
-    """False: never archives (mode NoArchive)."""
+    """False: never archive (mode NoArchive)."""
 
 
 class Grade(Enum):
-    """How good the evidence is that a violation has ended."""
+    """The quality of the evidence that a violation has ended."""
 
     NONE = auto()
     PASSED = auto()
@@ -103,45 +103,44 @@ GUARDED = frozenset({Grade.EXPLAINED, Grade.REPEATED, Grade.UNVERIFIED, Grade.DE
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """All that decides about one finding beside its entry, at one moment."""
+    """Everything that `decide` needs beside the entry, at one moment."""
 
     grade: Grade = Grade.NONE
     since: SteadyMs = NEVER
-    """Since when it holds: the archive delay runs from here."""
+    """Since when the evidence holds: the start of the archive delay."""
     delayed: bool = True
     """Whether the archive delay applies."""
     not_before: SteadyMs = NEVER
-    """Nothing of it is done earlier: what happened while a watch was cut is heard first, it came back too often; of a
-    desired finding: the other report API may contradict it; with NONE: when it is decided again at the latest."""
+    """Nothing is sent earlier: a resumed watch first delivers what happened during its interruption, or the finding was
+    reactivated too often. Desired findings: the other report API may contradict it. With NONE: decide again then."""
     confirmed: bool = True
-    """Whether a discovery has confirmed since that the very cluster answers."""
+    """Whether a discovery has since confirmed that this very cluster answers."""
     hold: Hold | None = None
-    """With NONE: what is missing."""
+    """With NONE: the missing evidence."""
     lost: bool = False
     """Whether the guard counts it as lost."""
-    closed: bool = False
-    """Whether the guard holds what its engine has lost."""
-    settled: SteadyMs = NEVER
-    """A desired finding that differs is not told to have changed before: until then not all that speaks of it may have
-    been heard."""
-    wording: SteadyMs = NEVER
-    """Nothing is sent earlier for the sake of its words alone: they have changed too often (`outcomes`)."""
+    held_by_guard: bool = False
+    """Whether the guard holds the losses of its scope."""
+    changes_wait_until: SteadyMs = NEVER
+    """A change of a desired finding is not sent earlier: until then not all its source objects may have been read."""
+    rewording_waits_until: SteadyMs = NEVER
+    """A change of wording only is not sent earlier: it has changed too often (`outcomes`)."""
     refresh: bool = False
-    """Whether it was last sent so long ago that Security Hub would forget it."""
+    """Whether it was last sent so long ago that Security Hub would soon delete it."""
     listing: bool = False
     """Whether its API is being listed: nothing is archived meanwhile."""
-    blocked: Wait | None = None
-    """Why nothing is sent for it now, whatever it is: Security Hub failed it, its namespace has used up its imports."""
+    import_wait: Wait | None = None
+    """Why nothing at all is sent now: Security Hub failed the finding, or its namespace has used up its imports."""
     quarantined: bool = False
 
 
 def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
-    """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
+    """Everything that is sent comes from this comparison. The entry is not in flight, and its id has been read."""
     if evidence.quarantined:
         return Hold.QUARANTINED if entry.desired else None
     decision = _desired(entry, evidence, rules, now) if entry.desired else _undesired(entry, evidence, rules, now)
-    if isinstance(decision, Change) and evidence.blocked is not None and now < evidence.blocked.until:
-        return evidence.blocked
+    if isinstance(decision, Change) and evidence.import_wait is not None and now < evidence.import_wait.until:
+        return evidence.import_wait
     return decision
 
 
@@ -152,26 +151,28 @@ def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> D
     if observed is None:
         return Change.NEW if now >= evidence.not_before else Wait(evidence.not_before)
     if observed.archived:
-        due = max(evidence.not_before, evidence.settled)
+        due = max(evidence.not_before, evidence.changes_wait_until)
         return Change.REACTIVATED if now >= due else Wait(due)
     if not same_content(observed.digest, entry.digest):
         due = NEVER
-        if observed.digest:  # else its content is not known, and it is sent for certain
-            words = entry.substituted_since + _until_words(entry, rules) if entry.substituted_since else NEVER
-            due = max(evidence.settled, words)
-            if now >= due and now < evidence.wording:
-                return Wait(evidence.wording, Hold.WORDING)
+        if observed.digest:  # otherwise its content is not known, and it is sent at once
+            substitution_end = (
+                entry.substituted_since + _substitution_delay(entry, rules) if entry.substituted_since else NEVER
+            )
+            due = max(evidence.changes_wait_until, substitution_end)
+            if now >= due and now < evidence.rewording_waits_until:
+                return Wait(evidence.rewording_waits_until, Hold.WORDING)
         return Change.CHANGED if now >= due else Wait(due)
     if evidence.refresh or observed.renderer != str(RENDERER):
         return Change.REFRESHED
     return None
 
 
-def _until_words(entry: Entry, rules: Rules) -> int:
-    """How long Pods speak in place of their controller before their words are sent: longer where its own report only
-    went, since a report that was wiped is written again by the next scan, in the words of before.
+def _substitution_delay(entry: Entry, rules: Rules) -> int:
+    """How long (ms) results of Pods replace the controller's own result before their wording is sent. Longer if only
+    the report was deleted: the next scan writes it again, with the former wording.
     """
-    return max(rules.archive_delay_ms, WORDS_MS) if entry.own else rules.archive_delay_ms
+    return max(rules.archive_delay_ms, SUBSTITUTION_DELAY_MS) if entry.own else rules.archive_delay_ms
 
 
 def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
@@ -186,7 +187,7 @@ def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) ->
         return Wait(due)
     if not evidence.confirmed:
         return Hold.UNCONFIRMED
-    if evidence.grade in GUARDED and evidence.closed:
+    if evidence.grade in GUARDED and evidence.held_by_guard:
         return Hold.GUARD
     if evidence.listing:
         return Hold.LISTING
@@ -198,6 +199,6 @@ def refresh_due(id_: str, updated_at: WallMs) -> WallMs:
     return updated_at + REFRESH_MS - int(id_[-4:], 16) * REFRESH_SPREAD_MS // 0xFFFF
 
 
-def next_update(known_updated_at: WallMs | None, *, now: WallMs) -> WallMs:
-    """UpdatedAt of the next import: an import that is not later than the stored one is ignored by Security Hub."""
-    return now if known_updated_at is None else max(now, known_updated_at + 1)
+def next_update(stored_updated_at: WallMs | None, *, now: WallMs) -> WallMs:
+    """UpdatedAt of the next import: Security Hub ignores an import that is not later than the stored finding."""
+    return now if stored_updated_at is None else max(now, stored_updated_at + 1)

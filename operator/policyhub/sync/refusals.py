@@ -1,7 +1,7 @@
-"""What of a cluster's input was refused, cut or not understood: whose it is, and what about it.
+"""Input of a cluster that was rejected, truncated or not understood: of which object, and why.
 
-Shown by the condition InputAccepted. Kept by object, so that it goes when the object is put right or deleted; bounded
-by namespace, so that nobody's rubbish hides another's.
+The condition InputAccepted shows it. It is kept by object, so it disappears when the object is corrected or deleted. It
+is bounded by namespace, so that bad input of one namespace does not hide that of another.
 
 Pure: no I/O, no clock.
 """
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-REMEMBERED = 200
-"""Objects of one namespace of which it is told what is wrong; of more, how many there are at least."""
-IN_SUM = 20_000
-"""Objects of one cluster, of all namespaces: a hostile API server makes up as many as it likes. Beyond it …"""
-EACH_ONE = 5_000
-"""… so many namespaces have still one each, so that no namespace hides another."""
+MAX_PER_NAMESPACE = 200
+"""Objects of one namespace whose reasons are kept; beyond it, the number of objects is a lower bound."""
+MAX_TOTAL = 20_000
+"""Objects of all namespaces of one cluster: a hostile API server can invent any number. Beyond it …"""
+MAX_NAMESPACES = 5_000
+"""… so many namespaces may still have one object each, so that no namespace hides another."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -24,18 +24,18 @@ class Refusal(msgspec.Struct, frozen=True):
 
     reason: str
     number: int = 1
-    """Of results, or 1 for the object as a whole."""
+    """Number of results; 1 for the object as a whole."""
     taken: int | None = None
-    """Of a limit: how many were taken all the same."""
+    """For a limit: how many were still taken."""
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """One namespace, in sum."""
+class NamespaceRefusals(msgspec.Struct, frozen=True):
+    """Summary of one namespace."""
 
     namespace: str
-    """Empty: objects outside of namespaces."""
+    """Empty: cluster-scoped objects."""
     objects: int
-    """At least."""
+    """A lower bound."""
     reasons: Mapping[str, int]
     origin: str
     """An example: `policyreports.wgpolicyk8s.io`."""
@@ -51,58 +51,58 @@ class Refusals:
     """Of one monitored cluster."""
 
     def __init__(self) -> None:
-        self._of: defaultdict[str, dict[str, dict[str, tuple[Refusal, ...]]]] = defaultdict(dict)
+        self._by_namespace: defaultdict[str, dict[str, dict[str, tuple[Refusal, ...]]]] = defaultdict(dict)
         """By namespace, origin, name."""
-        self._numbers: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         """Remembered objects by namespace."""
-        self._sum = 0
+        self._total = 0
         self._stale: dict[str, set[Object]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._of)
+        return bool(self._by_namespace)
 
     def put(self, origin: str, namespace: str, name: str, refusals: tuple[Refusal, ...]) -> bool:
-        """What is wrong with an object now; nothing, as for nearly all, where it was read whole. Whether that is news
-        and is remembered.
+        """Set what is wrong with an object; empty for nearly all objects, which are accepted. Returns whether it is new
+        and kept.
         """
         if origin in self._stale:
             self._stale[origin].discard((namespace, name))
         if not refusals:
-            if self._of:
+            if self._by_namespace:
                 self.drop(origin, namespace, name)
             return False
-        before = self._of.get(namespace, {}).get(origin, {}).get(name)
+        before = self._by_namespace.get(namespace, {}).get(origin, {}).get(name)
         if before is None:
-            if not self._room(namespace):
+            if not self._has_room(namespace):
                 return False
-            self._numbers[namespace] += 1
-            self._sum += 1
-        self._of[namespace].setdefault(origin, {})[name] = refusals
+            self._counts[namespace] += 1
+            self._total += 1
+        self._by_namespace[namespace].setdefault(origin, {})[name] = refusals
         return before != refusals
 
-    def _room(self, namespace: str) -> bool:
-        """For one more object."""
-        if self._sum < IN_SUM:
-            return self._numbers[namespace] < REMEMBERED
-        return not self._numbers[namespace] and len(self._numbers) < EACH_ONE
+    def _has_room(self, namespace: str) -> bool:
+        """Whether one more object of the namespace can be kept."""
+        if self._total < MAX_TOTAL:
+            return self._counts[namespace] < MAX_PER_NAMESPACE
+        return not self._counts[namespace] and len(self._counts) < MAX_NAMESPACES
 
     def drop(self, origin: str, namespace: str, name: str) -> None:
-        """The object is gone, or put right."""
-        origins = self._of.get(namespace)
+        """The object was deleted or corrected."""
+        origins = self._by_namespace.get(namespace)
         if origins is None or name not in origins.get(origin, ()):
             return
         del origins[origin][name]
-        self._numbers[namespace] -= 1
-        self._sum -= 1
+        self._counts[namespace] -= 1
+        self._total -= 1
         if not origins[origin]:
             del origins[origin]
         if not origins:
-            del self._of[namespace], self._numbers[namespace]
+            del self._by_namespace[namespace], self._counts[namespace]
 
     def begin(self, origin: str) -> None:
-        """A listing of this API begins: what it does not bring is gone at its `finish`."""
+        """A listing of this API begins: `finish` drops the objects that it did not return."""
         self._stale[origin] = {
-            (namespace, name) for namespace, origins in self._of.items() for name in origins.get(origin, ())
+            (namespace, name) for namespace, origins in self._by_namespace.items() for name in origins.get(origin, ())
         }
 
     def finish(self, origin: str) -> None:
@@ -113,17 +113,17 @@ class Refusals:
         self._stale.pop(origin, None)
 
     def left_out(self) -> Counter[str]:
-        """How many results were not taken, by the limit that was reached; objects, for other reasons."""
+        """Results that were left out, by limit; for other reasons, objects."""
         number: Counter[str] = Counter()
-        for origins in self._of.values():
+        for origins in self._by_namespace.values():
             for names in origins.values():
                 for refusal in (refusal for refusals in names.values() for refusal in refusals):
                     number[refusal.reason] += 1 if refusal.taken is None else refusal.number - refusal.taken
         return number
 
-    def summary(self) -> Iterator[Refused]:
+    def summary(self) -> Iterator[NamespaceRefusals]:
         """By namespace."""
-        for namespace, origins in sorted(self._of.items()):
+        for namespace, origins in sorted(self._by_namespace.items()):
             reasons: Counter[str] = Counter()
             for names in origins.values():
                 for refusals in names.values():
@@ -131,9 +131,9 @@ class Refusals:
                         reasons[refusal.reason] += refusal.number
             origin, names = min(origins.items())
             name, refusals = min(names.items())
-            yield Refused(
+            yield NamespaceRefusals(
                 namespace=namespace,
-                objects=self._numbers[namespace],
+                objects=self._counts[namespace],
                 reasons=reasons,
                 origin=origin,
                 name=name,

@@ -18,7 +18,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
-from policyhub.sync.shares import Excess
+from policyhub.sync.usage import Excess
 
 
 class ReportClaims:
@@ -70,7 +70,7 @@ class ReportClaims:
             unevaluated=self._identities(unevaluated),  # they may stand
             newest=reading.newest_by,
             about=reading.about,
-            over=lambda: self._over(reading, raw, told=admitted.tells),
+            ended_notice=lambda: self._over(reading, raw, told=admitted.tells),
             on_excess=left_out,
         )
 

@@ -40,9 +40,9 @@ from policyhub.sync.refusals import Refusal
 from policyhub.sync.report_claims import ReportClaims
 from policyhub.sync.rewrites import Rewrites
 from policyhub.sync.rollup import Rollup
-from policyhub.sync.shares import Excess
 from policyhub.sync.sweep import Sweep, forget
 from policyhub.sync.throttle import Throttle
+from policyhub.sync.usage import Excess
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class ReportSink:
         self._heard.begin()
         self._sweep.begin(self._known())
         self._throttle.begin()
-        self._ledger.sources.list_source(self.source_api, listing=True)
+        self._ledger.sources.set_listing(self.source_api, listing=True)
         self._grading, self.grade = self.grade, False
 
     def stream_started(self) -> None:
@@ -143,7 +143,7 @@ class ReportSink:
 
     def _by_event(self, *, new: bool) -> None:
         self._paged = False
-        self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.cautious
+        self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.recheck_backlog
 
     def _defer(self, raw: bytes | msgspec.Raw) -> bool:
         """Whether the event has to wait, since its namespace writes more than it is given."""
@@ -207,7 +207,7 @@ class ReportSink:
         refusals = self._problems(reading)
         key = reading.key
         doubted = key in self._ledger.sources.incomplete
-        if (excess := self._ledger.shares.hold(reading)) is not None:
+        if (excess := self._ledger.usage.charge(reading)) is not None:
             self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0), raw)
             return False
         self._note(key, reading.newest_by, logs=logs_in(reading))
@@ -219,7 +219,7 @@ class ReportSink:
             violations += len(self._ledger.agenda) // HELD_EACH
         self._done(key, raw, changed=changed, violations=violations)
         if self._grading and not reading.over:
-            self._ledger.clear(self._claims.passed(raw), key=key, newest=reading.newest_by)
+            self._ledger.mark_passed(self._claims.passed(raw), key=key, newest=reading.newest_by)
         return True
 
     def _done(self, key: SourceKey, raw: bytes | msgspec.Raw, *, changed: bool, violations: int = 0) -> None:
@@ -231,7 +231,7 @@ class ReportSink:
 
     def _is_too_large(self, raw: bytes | msgspec.Raw) -> bool:
         """Whether it is not read for that. Raises Malformed."""
-        size, most = len(raw), self._ledger.shares.limits.report_bytes
+        size, most = len(raw), self._ledger.usage.limits.report_bytes
         if size > most:
             refusal = Refusal(Excess.REPORT_BYTES, number=size)
         elif size > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
@@ -242,7 +242,7 @@ class ReportSink:
         return True
 
     def _parse(self, decoded: Decoded | None, raw: bytes | msgspec.Raw, *, latest: int) -> ParsedReport:
-        most = self._ledger.shares.limits.report_results
+        most = self._ledger.usage.limits.report_results
         if decoded is not None:
             return reports.parse(decoded, latest=latest, most=most)
         template = self._policies.template_severity(self._resource) if self._policies is not None else None
@@ -255,7 +255,7 @@ class ReportSink:
             self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, reason).inc(number)
             refusals.append(Refusal(reason, number))
         if reading.over:
-            most = self._ledger.shares.limits.report_results
+            most = self._ledger.usage.limits.report_results
             refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
         return refusals
 
@@ -297,7 +297,7 @@ class ReportSink:
         self._ledger.sources.set_waiting(self.source_api, waiting := self._throttle.waiting())
         self._ledger.refusals.finish(self.source_api)
         self._ledger.sources.set_unreadable(self.source_api, self._sweep.unreadable)
-        self._ledger.sources.list_source(self.source_api, listing=False)
+        self._ledger.sources.set_listing(self.source_api, listing=False)
         self.grade |= self._grading and bool(waiting)  # what passes in reports that wait was not read
         self._grading = False
 
@@ -314,7 +314,7 @@ class ReportSink:
         self._ledger.refusals.abort(self.source_api)
         self._sweep.abort()
         self._throttle.abort()
-        self._ledger.sources.list_source(self.source_api, listing=False)
+        self._ledger.sources.set_listing(self.source_api, listing=False)
         self.grade, self._grading = self.grade or self._grading, False
 
     def close(self) -> None:

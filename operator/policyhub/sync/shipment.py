@@ -1,7 +1,7 @@
-"""What is sent of one finding: the body that is imported, and what the finding will be known as once acknowledged.
+"""What is sent for one finding: the body to import, and the `ObservedFinding` once it is acknowledged.
 
-A body says since when (`CreatedAt`, which a known finding keeps) and as of when (`UpdatedAt`, which only grows). What
-the cluster calls for is rendered anew; what nothing calls for any more goes back as it was read, archived. Pure.
+A body has `CreatedAt`, which a stored finding keeps, and `UpdatedAt`, which only grows. A finding with a representative
+claim is rendered again. A finding without one is sent as it was read, archived. Pure.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.sync.cluster_queue import ClusterQueue
-from policyhub.sync.entry import Entry, ObservedFinding, gist
+from policyhub.sync.entry import Entry, ObservedFinding, result_and_severity
 from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
 
 
@@ -18,17 +18,17 @@ from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
 class Shipment:
     """One finding of a call."""
 
-    feed: ClusterQueue
+    queue: ClusterQueue
     entry: Entry
     change: Change
     observed: ObservedFinding
-    """What it will be known as once acknowledged."""
+    """What Security Hub holds once it is acknowledged."""
     body: dict[str, Any]
     size: int = 0
     """Bytes of the body in a call, once it is measured."""
 
 
-def ship(feed: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
+def ship(queue: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
     """As of `now`."""
     observed = entry.observed
     archived = change is Change.ARCHIVED
@@ -37,13 +37,13 @@ def ship(feed: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Sh
     digest = entry.digest if entry.representative is not None else (observed.digest if observed is not None else "")
     again = entry.unanswered
     if again is not None and again.digest == digest and again.archived == archived:
-        updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
+        updated = again.updated_at  # the same body: Security Hub ignores it if the unanswered call was written
     relapse = _relapse(observed, change, updated=updated)
     body: dict[str, Any]
     if entry.representative is not None:
         body = asff.render(
             entry.representative,
-            cluster=feed.cluster,
+            cluster=queue.cluster,
             finding_id=entry.id,
             digest=digest,
             origin=entry.source_api,
@@ -55,29 +55,29 @@ def ship(feed: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Sh
         )
     else:
         body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
-        # An adopted finding becomes this cluster's.
-        body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
-    renderer, says = str(asff.RENDERER), ""
+        # An adopted finding gets the uid of this cluster.
+        body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: queue.ledger.cluster_uid}
+    renderer, summary = str(asff.RENDERER), ""
     if entry.representative is not None:
-        says = gist(entry.representative.result, body["FindingProviderFields"]["Severity"]["Label"])
+        summary = result_and_severity(entry.representative.result, body["FindingProviderFields"]["Severity"]["Label"])
     elif observed is not None:
-        renderer, says = observed.renderer, observed.gist
+        renderer, summary = observed.renderer, observed.result_and_severity
     result = ObservedFinding(
         digest=digest,
         created_at=created,
         updated_at=updated,
         archived=archived,
         renderer=renderer,
-        gist=says,
+        result_and_severity=summary,
         relapses=relapse.count,
         relapsed_at=relapse.at,
     )
-    return Shipment(feed=feed, entry=entry, change=change, observed=result, body=body)
+    return Shipment(queue=queue, entry=entry, change=change, observed=result, body=body)
 
 
 def _relapse(observed: ObservedFinding | None, change: Change, *, updated: WallMs) -> asff.Relapse:
-    """As Security Hub has it, and one more for what comes back. An import that got no answer is counted once: until
-    one is acknowledged, what is known stays as it was.
+    """The count of Security Hub, plus one for a reactivation. Retries of an unanswered import are counted once: the
+    observed count stays until one is acknowledged.
     """
     if observed is None:
         return asff.NO_RELAPSE
@@ -87,5 +87,5 @@ def _relapse(observed: ObservedFinding | None, change: Change, *, updated: WallM
 
 
 def rejected(entry: Entry, change: Change) -> str:
-    """What `Entry.rejected` remembers of a refused import."""
+    """The value of `Entry.rejected` after a rejected import."""
     return ARCHIVE_REJECTED if change is Change.ARCHIVED else entry.digest

@@ -1,6 +1,6 @@
-"""What one source object said last of Pods, ReplicaSets and Jobs, and what that comes to for what they count for.
+"""The last results of one source object about Pods, ReplicaSets and Jobs, and the claims after roll-up.
 
-Of one with many results only those are looked at again whose object moves (`Index`).
+`StatementIndex` serves source objects with many results: only the results of objects that move are rolled up again.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -16,22 +16,22 @@ from policyhub.sync.owners import Unresolved
 from policyhub.sync.reported import PolicySet
 
 Claim = tuple[Violation, WallMs | None]
-"""With when it was observed (Unix ms)."""
+"""With the time when it was observed (Unix ms)."""
 Covered = tuple[tuple[Subject, PolicySet], ...]
 
 
-class Index:
-    """Of what a source object with many results says: where each object is in it, and what its results come to."""
+class StatementIndex:
+    """For a source object with many results: where each object is in it, and the claims after roll-up."""
 
     def __init__(self, statement: "Statement") -> None:
         self.at: dict[Subject, list[int]] = {}
-        """Where in `results` each Pod, ReplicaSet or Job is."""
+        """Positions of each Pod, ReplicaSet or Job in `results`."""
         self.claims: dict[Identity, Claim] = {claim[0].identity: claim for claim in statement.claims_made}
-        self._texts: dict[Identity, dict[Violation, int]] = {}
-        """What the results of one call say, and how often: siblings mostly say the same."""
+        self._counts: dict[Identity, dict[Violation, int]] = {}
+        """By finding identity: distinct rolled-up results with their counts; siblings mostly have equal ones."""
         self._added: dict[Identity, list[Claim]] = {}
-        self._left: set[Identity] = set()
-        """Who has lost the one that spoke."""
+        self._lost_results: set[Identity] = set()
+        """Identities that have lost a distinct result."""
         for number, ((violation, _), subject) in enumerate(zip(statement.results, statement.subjects, strict=True)):
             if is_rolled_up(violation.subject):
                 self.at.setdefault(violation.subject, []).append(number)
@@ -39,64 +39,64 @@ class Index:
                 self._add(rolled_up(violation, subject))
 
     def _add(self, violation: Violation) -> None:
-        texts = self._texts.setdefault(violation.identity, {})
-        texts[violation] = texts.get(violation, 0) + 1
+        counts = self._counts.setdefault(violation.identity, {})
+        counts[violation] = counts.get(violation, 0) + 1
 
-    def join(self, violation: Violation, observed: WallMs | None) -> None:
+    def add_result(self, violation: Violation, observed: WallMs | None) -> None:
         self._add(violation)
         self._added.setdefault(violation.identity, []).append((violation, observed))
 
-    def leave(self, violation: Violation) -> None:
+    def remove_result(self, violation: Violation) -> None:
         identity = violation.identity
-        texts = self._texts[identity]
-        texts[violation] -= 1
-        if texts[violation]:
+        counts = self._counts[identity]
+        counts[violation] -= 1
+        if counts[violation]:
             return
-        del texts[violation]
-        if not texts:
-            del self._texts[identity]
-        self._left.add(identity)
+        del counts[violation]
+        if not counts:
+            del self._counts[identity]
+        self._lost_results.add(identity)
 
     def changes(self) -> tuple[list[Claim], list[Violation]]:
-        """The calls that may have changed since the last time, and those that there are no more."""
+        """The claims that may have changed since the last call, and those that have ended."""
         changed: list[Claim] = []
         lost: list[Violation] = []
-        for identity in self._left | self._added.keys():
+        for identity in self._lost_results | self._added.keys():
             before, added = self.claims.get(identity), self._added.get(identity, [])
-            texts = self._texts.get(identity)
-            if texts is None:
+            counts = self._counts.get(identity)
+            if counts is None:
                 if before is not None:
                     lost.append(self.claims.pop(identity)[0])
                 continue
-            stays = [before] if before is not None and before[0] in texts else []
-            if not stays:  # who spoke is gone: any of the others may
+            stays = [before] if before is not None and before[0] in counts else []
+            if not stays:  # the representative is gone: choose among the others
                 since = before[1] if before is not None else None
-                added = [*added, *((violation, since) for violation in texts)]
+                added = [*added, *((violation, since) for violation in counts)]
             claim = self.claims[identity] = merged([*stays, *added])
             changed.append(claim)
-        self._added, self._left = {}, set()
+        self._added, self._lost_results = {}, set()
         return changed, lost
 
 
 class Statement(msgspec.Struct):
-    """What one source object said last of objects that count for others."""
+    """The last results of one source object about objects that roll up to others."""
 
     results: tuple[Claim, ...]
     subjects: list[Subject | Unresolved]
-    """What each of `results` counts for."""
+    """What each of `results` rolls up to."""
     claims_made: list[Claim]
-    """What that comes to, while there is no index."""
+    """The claims after roll-up, while there is no index."""
     covered: Covered
-    index: Index | None = None
+    index: StatementIndex | None = None
 
     @property
     def claims(self) -> list[Claim]:
-        """What that comes to."""
+        """The claims after roll-up."""
         return self.claims_made if self.index is None else list(self.index.claims.values())
 
     @property
     def objects(self) -> set[Subject]:
-        """The Pods, ReplicaSets and Jobs that it speaks of."""
+        """The Pods, ReplicaSets and Jobs that it reports on."""
         return {v.subject for v, _ in self.results if is_rolled_up(v.subject)} | {of for of, _ in self.covered}
 
     def same(self, results: Sequence[Claim], subjects: list[Subject | Unresolved], covered: Covered) -> bool:
@@ -108,34 +108,36 @@ class Statement(msgspec.Struct):
         )
 
     def recount(self, subjects: list[Subject | Unresolved]) -> tuple[list[Claim], list[Violation]]:
-        """What it comes to now that its objects count for these, and what it comes to no more."""
+        """Roll up to these subjects; returns the claims, and those that have ended."""
         claims = claims_of(self.results, subjects)
         still = {v.identity for v, _ in claims}
         lost = [v for v, _ in self.claims if v.identity not in still]
         self.subjects, self.claims_made, self.index = subjects, claims, None
         return claims, lost
 
-    def indexed(self) -> Index:
-        """For what changes one by one."""
+    def indexed(self) -> StatementIndex:
+        """The index, created if needed."""
         if self.index is None:
-            self.index, self.claims_made = Index(self), []
+            self.index, self.claims_made = StatementIndex(self), []
         return self.index
 
     def move(self, at: int, subject: Subject | Unresolved) -> bool:
-        """One of `results` counts for this now; whether it has not before. `Index.changes` tells what that comes to."""
+        """One of `results` rolls up to this subject now; returns whether that is new. `StatementIndex.changes` returns
+        the effect.
+        """
         before, (violation, observed) = self.subjects[at], self.results[at]
         if before == subject:
             return False
         index = self.indexed()
         self.subjects[at] = subject
         if isinstance(before, Subject):
-            index.leave(rolled_up(violation, before))
+            index.remove_result(rolled_up(violation, before))
         if isinstance(subject, Subject):
-            index.join(rolled_up(violation, subject), observed)
+            index.add_result(rolled_up(violation, subject), observed)
         return True
 
 
 def claims_of(results: Sequence[Claim], subjects: Sequence[Subject | Unresolved]) -> list[Claim]:
-    """What it comes to when its objects count for these."""
+    """The claims after roll-up to these subjects."""
     pairs = zip(results, subjects, strict=True)
     return merged_by_identity((rolled_up(v, subject), at) for (v, at), subject in pairs if isinstance(subject, Subject))

@@ -52,7 +52,7 @@ class Sweep:
 
 def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
     """A source object no longer exists; says whether it called for anything."""
-    ledger.shares.drop(key)
+    ledger.usage.drop(key)
     ledger.refusals.drop(key.source_api, key.namespace, key.name)
     if rollup is not None:
         rollup.forget(key)

@@ -1,4 +1,4 @@
-"""When something is to be looked at again: at most one timer for each thing, however often it is asked for.
+"""When items are to be processed again: at most one timer for each item.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -12,7 +12,7 @@ from policyhub.clock import SteadyMs
 T = TypeVar("T")
 
 _SLACK: Final = 1_000
-"""Entries of the heap that may be out of date beside one for each timer."""
+"""Outdated heap entries allowed beyond one for each timer."""
 
 
 class Timers(Generic[T]):
@@ -25,7 +25,7 @@ class Timers(Generic[T]):
         return len(self._due)
 
     def set(self, item: T, due: SteadyMs) -> None:
-        """At the earliest of the times that are asked for; whoever is looked at too early asks again."""
+        """Keep the earliest requested time; an item that is processed too early sets its timer again."""
         before = self._due.get(item)
         if before is not None and before <= due:
             return
@@ -39,7 +39,7 @@ class Timers(Generic[T]):
         self._due.pop(item, None)
 
     def pop(self, now: SteadyMs) -> T | None:
-        """One that is due; None: none is."""
+        """Remove and return an item that is due; None: there is none."""
         while self._heap and self._heap[0][0] <= now:
             due, _, item = heapq.heappop(self._heap)
             if self._due.get(item) == due:

@@ -245,7 +245,7 @@ async def test_a_new_cluster_under_the_arn_is_another_one() -> None:
     ledger = plane._feed().ledger
     quarantine = ledger.observed.quarantine
     assert (ledger.cluster_uid, quarantine.former) == ("new", frozenset({UID}))
-    quarantine.meet(mine()[0]["Id"], UID, archived=True)
+    quarantine.add(mine()[0]["Id"], UID, archived=True)
     assert quarantine.conflict
 
 

@@ -111,7 +111,7 @@ class Follower:
     def __init__(self) -> None:
         self.announced: dict[str, ObservedFinding | None] = {}
 
-    def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
+    def note_other_import(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
         self.announced[id_] = known
 
 

@@ -19,7 +19,7 @@ from policyhub.hub_target import HubTarget
 from policyhub.metrics import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
-from policyhub.sync.acknowledged import sign
+from policyhub.sync.acknowledged import signature
 from policyhub.sync.entry import ObservedFinding
 from tests.unit.sync.test_acknowledged import Sender
 
@@ -174,7 +174,7 @@ async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent
         made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
         made.time = KEPT_SECONDS
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
-        assert engine.acknowledged.recent(sign("uid", "policyhub/alpha/1"), SteadyMs(0)) == KNOWN
+        assert engine.acknowledged.recent(signature("uid", "policyhub/alpha/1"), SteadyMs(0)) == KNOWN
         for elsewhere in (key(account="444455556666"), key(region="eu-central-1")):
             _, other = made.hubs.open(elsewhere)
             assert not other.acknowledged

@@ -20,14 +20,14 @@ from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import engine, figures
-from policyhub.sync.acknowledged import sign
+from policyhub.sync.acknowledged import signature
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
-from policyhub.sync.quarantine import MANY
+from policyhub.sync.quarantine import CONFLICT_ABOVE
 from tests.unit.sync.test_acknowledged import Sender
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -47,20 +47,20 @@ CLUSTER = Cluster(
 
 
 class MemoryHub:
-    """Takes every import unless told otherwise; `answers` are used up one call each."""
+    """Accepts every import by default; each call uses one of `answers`."""
 
     def __init__(self) -> None:
         self.calls: list[list[dict[str, Any]]] = []
         self.answers: list[HubError | dict[str, Failure]] = []
         self.held: dict[str, dict[str, Any]] = {}
         self.held_ids: set[str] = set()
-        """What it has taken."""
+        """The accepted findings."""
         self.looked_up: list[list[str]] = []
         self.lookup_errors: list[HubError] = []
         self.seconds = 0.0
         """How long an import takes."""
         self.turns = 1_000_000
-        """How many imports may leave."""
+        """How many imports may be sent."""
 
     async def ready(self) -> None:
         self.turns -= 1
@@ -112,15 +112,15 @@ class World:
         self.ledger = Ledger(
             cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=self.engine.wake
         )
-        self.feed = ClusterQueue(
+        self.queue = ClusterQueue(
             name="alpha", ledger=self.ledger, cluster=CLUSTER, rules=Rules(archive_delay_ms=0), sends=True
         )
-        self.engine.attach(self.feed)
+        self.engine.attach(self.queue)
         if read:
             self.ledger.observed.take_part("", [], now=SteadyMs(0))
             self.ledger.finish_inventory()
-        self.ledger.sources.list_reports(listed=True)
-        self.ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+        self.ledger.sources.set_reports_listed(listed=True)
+        self.ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
         self.ledger.sources.confirmed[ORIGIN] = NOW + 10**12
 
     def say(
@@ -173,7 +173,7 @@ def id_of(number: int) -> str:
 
 
 async def test_batches_are_full() -> None:
-    """What arrives together leaves in as few calls as 100 findings each allow."""
+    """Findings that arrive together need as few calls as possible, with 100 findings each."""
     async with working() as world:
         world.say(range(250))
         await until(lambda: not world.pending())
@@ -181,8 +181,8 @@ async def test_batches_are_full() -> None:
         assert len({f["Id"] for f in world.hub.sent}) == 250
 
 
-async def test_what_is_acknowledged_waits_no_more() -> None:
-    """In the midst of a backlog, what Security Hub has taken is not counted as pending."""
+async def test_acknowledged_findings_are_not_pending() -> None:
+    """Also while other backlog waits."""
     async with working() as world:
         world.hub.turns = 2
         world.say(range(250), backlog=True)
@@ -192,7 +192,7 @@ async def test_what_is_acknowledged_waits_no_more() -> None:
         await until(lambda: not world.pending())
 
 
-async def test_later_words_join_the_batch() -> None:
+async def test_later_findings_join_the_batch() -> None:
     """A batch that is not full waits a moment: findings that trickle in share a call."""
     async with working() as world:
         for number in range(5):
@@ -205,53 +205,53 @@ async def test_later_words_join_the_batch() -> None:
 async def _listings_in_turn(world: World, *, urgent: bool) -> None:
     """Half of a first listing, a pause that ends any other batch, and its second half."""
     world.ledger.started = world.now
-    world.ledger.sources.list_reports(listed=False)
+    world.ledger.sources.set_reports_listed(listed=False)
     world.say(range(30), backlog=True)
     if urgent:
         world.say(range(31), backlog=False)
     await asyncio.sleep(3 * engine.IDLE_SECONDS)
     before = len(world.hub.calls)
     world.say(range(60), backlog=True)
-    world.ledger.sources.list_reports(listed=True)
+    world.ledger.sources.set_reports_listed(listed=True)
     await until(lambda: not world.pending())
     assert len(world.hub.calls) - before == 1
 
 
 async def test_first_listings_share_a_call() -> None:
-    """While clusters of the hub are still listing, what others have brought waits for it: calls are full."""
+    """While clusters of the hub are still listing, the backlog of others waits for them: calls are full."""
     async with working() as world:
         await _listings_in_turn(world, urgent=False)
         assert [len(call) for call in world.hub.calls] == [60]
 
 
 async def test_a_fresh_violation_does_not_wait_for_listings() -> None:
-    """What is new leaves at once, and takes along what waits."""
+    """It is sent at once, together with the waiting backlog."""
     async with working() as world:
         await _listings_in_turn(world, urgent=True)
         assert [len(call) for call in world.hub.calls] == [31, 29]
 
 
-async def test_a_listing_that_never_ends_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listing_that_never_ends_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that does not answer delays the others' backlog for a moment only."""
     monkeypatch.setattr(engine, "LISTING_SECONDS", 2 * engine.IDLE_SECONDS)
     async with working() as world:
-        world.ledger.sources.list_reports(listed=False)
+        world.ledger.sources.set_reports_listed(listed=False)
         world.say(range(30), backlog=True)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [30]
 
 
-async def test_what_becomes_due_does_not_wait_for_listings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be decided again is looked at when its time comes, and what waits leaves with it."""
+async def test_due_findings_do_not_wait_for_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are decided when they are due, and the waiting backlog is sent with them."""
     monkeypatch.setattr(engine, "LISTING_SECONDS", 1e6)
     async with working() as world:
-        world.feed.rules = Rules(archive_delay_ms=1_000)
+        world.queue.rules = Rules(archive_delay_ms=1_000)
         world.ledger.started = SteadyMs(int(NOW) + 1_000)
         world.say([100])
         await until(lambda: not world.pending())
         world.say([])
         await until(lambda: not world.ledger.agenda.dirty)
-        world.ledger.sources.list_reports(listed=False)  # all that is held is decided again
+        world.ledger.sources.set_reports_listed(listed=False)  # all that is held is decided again
         await asyncio.sleep(2 * engine.IDLE_SECONDS)
         other = SourceKey(KEY.group, KEY.resource, KEY.namespace, "other")
         calls: list[tuple[Violation, WallMs | None]] = [(violation(7), None)]
@@ -263,16 +263,16 @@ async def test_what_becomes_due_does_not_wait_for_listings(monkeypatch: pytest.M
         assert [f["Id"] for f in world.hub.calls[-1]] == [id_of(7)]
 
 
-async def test_a_cluster_that_never_lists_is_waited_for_no_more() -> None:
+async def test_a_cluster_that_never_lists_delays_nothing() -> None:
     """Nor while nothing of a first listing waits."""
     async with working() as world:
         world.ledger.started = world.now
-        world.ledger.sources.list_reports(listed=False)
-        assert not world.engine._more_is_listed()
+        world.ledger.sources.set_reports_listed(listed=False)
+        assert not world.engine._backlog_is_growing()
         world.say(range(3), backlog=True)
-        assert world.engine._more_is_listed()
+        assert world.engine._backlog_is_growing()
         world.now = SteadyMs(int(world.now) + engine.FIRST_LISTING_MS)
-        assert not world.engine._more_is_listed()
+        assert not world.engine._backlog_is_growing()
 
 
 async def test_a_change_during_the_call_is_sent_after_it() -> None:
@@ -295,8 +295,8 @@ async def test_a_change_during_the_call_is_sent_after_it() -> None:
         pytest.param(AccessLost(Reason.ACCESS_DENIED, "no", code="AccessDenied"), id="access lost"),
     ],
 )
-async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
-    """A refused call loses nothing; access that is lost shows as trouble until a call succeeds."""
+async def test_findings_of_a_failed_call_are_sent_again(error: HubError) -> None:
+    """A failed call loses nothing; lost access shows as trouble until a call succeeds."""
     async with working() as world:
         world.hub.answers = [error]
         world.say([1, 2])
@@ -307,8 +307,8 @@ async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
         assert world.engine.trouble is None
 
 
-async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
-    """After a time-out the same body goes out: Security Hub ignores it if the first was written."""
+async def test_a_call_without_an_answer_is_repeated_unchanged() -> None:
+    """After a time-out the same body is sent: Security Hub ignores it if the first was written."""
     async with working() as world:
         world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
         world.say([1])
@@ -318,8 +318,8 @@ async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
         assert world.hub.calls[0] == world.hub.calls[1]
 
 
-async def test_one_refused_finding_stops_no_other() -> None:
-    """A finding that is refused for good is counted and waits for other content; the rest is known."""
+async def test_a_rejected_finding_blocks_no_other() -> None:
+    """A permanently rejected finding is counted and waits for other content; the others are acknowledged."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "data.Title …", "permanent")}]
         world.say([1, 2])
@@ -343,7 +343,7 @@ async def test_access_lost_for_many_is_one_failure() -> None:
     assert world.engine.trouble is None
 
 
-async def test_what_fails_together_goes_together_again() -> None:
+async def test_findings_that_fail_together_are_retried_together() -> None:
     """Findings that fail within a call are pending, and sent again in one call a little later."""
     async with working() as world:
         world.hub.answers = [{id_of(n): FAILED for n in range(100)}]
@@ -359,7 +359,7 @@ async def test_what_fails_together_goes_together_again() -> None:
 FAILED = Failure("InternalFailure", "not now", "retry")
 
 
-async def test_one_that_always_fails_takes_no_part_in_the_others() -> None:
+async def test_a_finding_that_always_fails_does_not_affect_others() -> None:
     """A finding that fails each time is tried ever less often, however much else is sent, and what it says meanwhile
     is not lost.
     """
@@ -383,7 +383,7 @@ async def test_one_that_always_fails_takes_no_part_in_the_others() -> None:
 
 
 @pytest.mark.parametrize("passed", [[], [1]], ids=["gone", "passes"])
-async def test_what_failed_by_name_was_not_written(passed: list[int]) -> None:
+async def test_a_failed_finding_was_not_written(passed: list[int]) -> None:
     """A finding that Security Hub failed by name is not there: when its violation ends before it is sent again, nothing
     is sent, and nothing is asked for.
     """
@@ -401,8 +401,8 @@ async def test_what_failed_by_name_was_not_written(passed: list[int]) -> None:
         assert id_of(1) not in world.ledger.entries
 
 
-async def test_what_was_not_sent_is_not_taken_as_written() -> None:
-    """Findings of a call that never left are sent as if for the first time, and counted as refused nowhere."""
+async def test_unsent_findings_are_not_treated_as_written() -> None:
+    """Findings of a call that was never sent are sent as if for the first time, and not counted as rejected."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("NotLeader", "not now", "unsent")}]
         world.say([1, 2])
@@ -414,8 +414,8 @@ async def test_what_was_not_sent_is_not_taken_as_written() -> None:
     assert world.metrics.registry.get_sample_value("policyhub_findings_rejected_total", {"hub": "hub"}) is None
 
 
-async def test_nothing_is_decided_before_it_may_leave() -> None:
-    """A violation that comes back while the hub lets nothing through is not archived when it does."""
+async def test_nothing_is_decided_before_it_may_be_sent() -> None:
+    """A violation that is reported again while no call may be sent is not archived afterwards."""
     async with working() as world:
         world.say([1])
         await until(lambda: not world.pending())
@@ -430,7 +430,7 @@ async def test_nothing_is_decided_before_it_may_leave() -> None:
 
 
 async def test_archived_and_back() -> None:
-    """A pass archives at once with all that the finding held; a relapse keeps its first time."""
+    """A pass archives at once with the complete content; a reactivation keeps `CreatedAt`."""
     async with working() as world:
         world.say([1])
         await until(lambda: not world.pending())
@@ -471,7 +471,7 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
 
 
 def in_hub_as_wanted(world: World, number: int) -> None:
-    """A finding that Security Hub has just as this process wants it."""
+    """A finding that Security Hub holds as desired."""
     digest = world.ledger.entries[id_of(number)].digest
     fields: dict[str, str] = {
         "policyhub/cluster-uid": "uid-1",
@@ -485,8 +485,8 @@ def in_hub_as_wanted(world: World, number: int) -> None:
     }
 
 
-async def test_what_only_the_hub_knows_is_read_before_it_is_archived() -> None:
-    """Its body is the hub's own, without what is the analyst's or the service's."""
+async def test_findings_that_only_the_hub_knows_are_read_before_archiving() -> None:
+    """The body is that of the hub, without fields of analysts and of the service."""
     async with working() as world:
         in_hub(world, 1)
         await until(lambda: bool(world.hub.calls) and not world.pending())
@@ -499,7 +499,7 @@ async def test_what_only_the_hub_knows_is_read_before_it_is_archived() -> None:
         assert sent["ProductFields"] == {"policyhub/cluster-uid": "uid-1"}
 
 
-async def test_what_is_archived_already_is_left_alone() -> None:
+async def test_archived_findings_are_left_alone() -> None:
     """Read by id and found to be archived: nothing is sent."""
     async with working() as world:
         in_hub(world, 1, state="ARCHIVED")
@@ -507,7 +507,7 @@ async def test_what_is_archived_already_is_left_alone() -> None:
         assert not world.hub.calls
 
 
-async def test_what_became_another_clusters_is_left_alone() -> None:
+async def test_a_finding_taken_over_by_another_cluster_is_left_alone() -> None:
     """Read by id before it is archived and found to be another cluster's: it is neither archived nor, when the
     violation comes here, imported over; all else goes out.
     """
@@ -517,21 +517,21 @@ async def test_what_became_another_clusters_is_left_alone() -> None:
         world.say([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
-        assert world.feed.sends
+        assert world.queue.sends
         assert figures.quarantined(world.ledger) == 1
 
 
-async def test_many_that_became_another_clusters_stop_the_sending() -> None:
-    """More than ten of one uid are another cluster at work: nothing is sent any more."""
-    numbers = range(1, MANY + 2)
+async def test_many_findings_taken_over_by_another_cluster_stop_sending() -> None:
+    """More than ten of one uid are another active cluster: nothing is sent any more."""
+    numbers = range(1, CONFLICT_ABOVE + 2)
     async with working() as world:
         for number in numbers:
             in_hub(world, number, uid="uid-2")
         await until(lambda: world.ledger.observed.quarantine.conflict)
-        world.say([MANY + 2])
+        world.say([CONFLICT_ABOVE + 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
-        assert not world.feed.sends
+        assert not world.queue.sends
 
 
 @pytest.mark.parametrize(
@@ -542,8 +542,8 @@ async def test_many_that_became_another_clusters_stop_the_sending() -> None:
         pytest.param(None, id="deleted"),
     ],
 )
-async def test_what_its_owner_lets_go_is_ours_again(owner: dict[str, str] | None) -> None:
-    """A quarantined id is read again from time to time; archived, adopted or gone it is sent."""
+async def test_a_finding_released_by_its_owner_is_ours_again(owner: dict[str, str] | None) -> None:
+    """A quarantined id is read again from time to time; once archived, adopted or deleted it is sent."""
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
         await until(lambda: bool(world.ledger.observed.quarantine.ids))
@@ -565,8 +565,8 @@ async def test_what_its_owner_lets_go_is_ours_again(owner: dict[str, str] | None
         assert not world.ledger.observed.quarantine.ids
 
 
-async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of ours about one finding is counted like a refusal; the rest goes out."""
+async def test_a_finding_that_cannot_be_rendered_blocks_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours with one finding counts as a rejection; the others are sent."""
     real = asff.render
 
     def render(said: Violation, **about: Any) -> dict[str, Any]:
@@ -582,8 +582,8 @@ async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytes
         assert figures.rejected(world.ledger) == 1
 
 
-async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
-    """A body read by id that is no finding ends the round, not the finding: it is to be done again."""
+async def test_an_unusable_answer_leaves_nothing_in_flight() -> None:
+    """An invalid body read by id ends the round; the finding is decided again."""
     world = World()
     in_hub(world, 1)
     del world.hub.held[id_of(1)]["Resources"]
@@ -595,31 +595,31 @@ async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
     assert id_of(1) in world.ledger.agenda.dirty
 
 
-async def test_cluster_told_to_stop_sends_nothing_more() -> None:
+async def test_a_stopped_cluster_sends_nothing_more() -> None:
     """A batch that was composed before the mode changed is not sent after it."""
     async with working() as world:
         world.say([1])
         await until(lambda: bool(world.ledger.agenda.dirty) or bool(world.hub.calls))
-        world.engine.detach(world.feed)
+        world.engine.detach(world.queue)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not world.hub.calls
 
 
-async def test_nothing_is_sent_for_a_feed_that_must_not_send() -> None:
-    """DryRun, a conflict or another account's credentials: decisions wait, other feeds go on."""
+async def test_nothing_is_sent_for_a_queue_that_must_not_send() -> None:
+    """DryRun, a conflict or another account's credentials: decisions wait, other queues are sent."""
     async with working() as world:
-        world.feed.sends = False
+        world.queue.sends = False
         world.say([1, 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
         assert world.pending() == 2
-        world.feed.sends = True
+        world.queue.sends = True
         world.engine.wake()
         await until(lambda: not world.pending())
 
 
-async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> None:
-    """A call that is cancelled has an unknown outcome: its findings are dirty again, not lost in flight."""
+async def test_findings_of_a_cancelled_call_are_dirty_again() -> None:
+    """A cancelled call has an unknown outcome: its findings do not stay in flight."""
     world = World()
     task = asyncio.create_task(world.engine.run())
     held = asyncio.Event()
@@ -638,8 +638,8 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
     assert id_of(1) in world.ledger.agenda.dirty
 
 
-async def test_fresh_news_overtakes_the_backlog() -> None:
-    """What the first listing brought waits for what comes after it."""
+async def test_new_findings_overtake_the_backlog() -> None:
+    """Findings of the first listing wait behind later ones."""
     async with working() as world:
         world.hub.seconds = 0.1
         world.say(range(1000), backlog=True)
@@ -651,8 +651,8 @@ async def test_fresh_news_overtakes_the_backlog() -> None:
         assert len(world.hub.sent) == 1001
 
 
-async def test_fresh_violation_is_looked_up_while_the_inventory_runs() -> None:
-    """One that Security Hub lacks goes out, one that it has as wanted does not; what was listed waits for its part."""
+async def test_a_new_violation_is_looked_up_during_the_inventory() -> None:
+    """One that Security Hub lacks is sent, one that it holds as desired is not; backlog waits for its part."""
     async with working(read=False) as world:
         world.say([1], backlog=True)
         world.say([1, 2, 3])
@@ -668,8 +668,8 @@ async def test_fresh_violation_is_looked_up_while_the_inventory_runs() -> None:
         assert [f["Id"] for f in world.hub.sent] == [id_of(2), id_of(1)]
 
 
-async def test_look_up_that_fails_is_repeated() -> None:
-    """While GetFindings is refused, imports go on and the trouble is told; then the answer comes."""
+async def test_a_failed_lookup_is_repeated() -> None:
+    """While GetFindings is refused, imports continue and the trouble is shown."""
     async with working(read=False) as world:
         world.hub.lookup_errors = [AccessLost(Reason.ACCESS_DENIED, "no GetFindings", code="AccessDenied")]
         world.say([1])
@@ -678,18 +678,18 @@ async def test_look_up_that_fails_is_repeated() -> None:
         assert world.engine.read_trouble is None
 
 
-async def test_without_an_inventory_findings_go_out_in_the_end() -> None:
-    """What is wanted is sent unread; what only Security Hub knows is not known, hence not archived."""
+async def test_without_an_inventory_findings_are_finally_sent() -> None:
+    """Desired findings are sent unread; findings that only Security Hub knows are not archived."""
     async with working(read=False) as world:
         world.say([1, 2], backlog=True)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not world.hub.calls
-        world.ledger.observed.give_up()
+        world.ledger.observed.skip_inventory()
         await until(lambda: not world.pending())
         assert {f["Id"] for f in world.hub.sent} == {id_of(1), id_of(2)}
 
 
-async def test_times_are_written_by_the_clock_on_the_wall() -> None:
+async def test_times_are_written_by_the_wall_clock() -> None:
     """A clock that jumps back does not make an update that Security Hub would ignore."""
     async with working() as world:
         world.say([1])
@@ -704,8 +704,8 @@ async def test_times_are_written_by_the_clock_on_the_wall() -> None:
         assert updated == {id_of(1): asff.timestamp(NOW + 1), id_of(2): asff.timestamp(NOW - 3_600_000)}
 
 
-async def test_what_was_acknowledged_outlives_the_ledger() -> None:
-    """It is noted beside the ledger, by id, until the hub says that it is switched off; what failed is not."""
+async def test_acknowledgements_outlive_the_ledger() -> None:
+    """They are kept outside the ledger, by id, until the hub is disabled; failures are not kept."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "no", "permanent")}]
         world.say([1, 2])
@@ -713,8 +713,8 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
         noted, uid = world.engine.acknowledged, world.ledger.cluster_uid
         known = world.ledger.entries[id_of(2)].observed
         assert known is not None
-        assert noted.recent(sign(uid, id_of(2)), world.now) == known
-        assert noted.recent(sign(uid, id_of(1)), world.now) is None
+        assert noted.recent(signature(uid, id_of(2)), world.now) == known
+        assert noted.recent(signature(uid, id_of(1)), world.now) is None
         world.hub.answers = [AccessLost(Reason.NOT_ENABLED, "off", code="InvalidAccessException")]
         world.say([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)
@@ -723,16 +723,16 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
 
 @pytest.mark.parametrize("answered", [True, False])
 async def test_a_call_that_ends_after_its_ledger(*, answered: bool) -> None:
-    """The ledger that was attached in its place is told of what became of it."""
+    """The next ledger is notified of its outcome."""
     async with working() as world:
         world.hub.seconds = 0.5
         if not answered:
             world.hub.answers = [Unavailable("no answer", code="Timeout")]
         world.say([1])
         await until(lambda: bool(world.hub.calls))
-        world.engine.detach(world.feed)
+        world.engine.detach(world.queue)
         told = Sender(world.ledger.cluster_uid)
         world.engine.acknowledged.follow(told)
         await until(lambda: bool(told.told))
         assert told.told == [(id_of(1), answered)]
-        world.engine.attach(world.feed)
+        world.engine.attach(world.queue)

@@ -19,7 +19,7 @@ from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
-from policyhub.sync.shares import Limits
+from policyhub.sync.usage import Limits
 from tests.component.sync.test_engine import NOW, ORIGIN, WALL, MemoryHub, until
 
 FLOOD = 5_000
@@ -68,8 +68,8 @@ class World:
         if read:
             ledger.observed.take_part("", [], now=SteadyMs(0))
             ledger.finish_inventory()
-        ledger.sources.list_reports(listed=True)
-        ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.set_reports_listed(listed=True)
+        ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
         ledger.sources.confirmed[ORIGIN] = NOW + 10**12
         return ledger
 
@@ -218,4 +218,4 @@ async def test_a_namespace_that_has_used_up_its_imports_stops_alone() -> None:
     assert 100 <= sent.count("team-a") < 100 + 4 * 100, "calls under way when the limit is reached still count"
     assert 100 <= sent.count("shop") <= 150
     assert world.alpha.agenda.count(Hold.BUDGET)
-    assert world.alpha.shares.exhausted(now=NOW) == ["shop", "team-a"]
+    assert world.alpha.usage.exhausted_namespaces(now=NOW) == ["shop", "team-a"]

@@ -1,4 +1,4 @@
-"""A producer that words a finding otherwise at each scan: its words are sent once a day, all else at once."""
+"""A producer that changes the wording at each scan: the wording is sent once a day, everything else at once."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Producer:
         self.scans = 0
 
     async def scan(self, says: Violation | None = None, *, hours: int = 1) -> None:
-        """It says this, else something new."""
+        """Report this message, otherwise a new one."""
         self.scans += 1
         world = self.world
         world.now = SteadyMs(int(world.now) + hours * HOUR)
@@ -41,8 +41,8 @@ class Producer:
         return self.world.hub.sent
 
 
-async def test_words_that_change_at_each_scan_are_sent_once_a_day() -> None:
-    """Three times in a day at once, then once a day; what is sent then is the latest."""
+async def test_wording_that_changes_at_each_scan_is_sent_once_a_day() -> None:
+    """Three times a day at once, then the latest once a day."""
     async with working() as world:
         producer = Producer(world)
         for _ in range(4):
@@ -62,8 +62,8 @@ async def test_words_that_change_at_each_scan_are_sent_once_a_day() -> None:
 
 
 @pytest.mark.parametrize("change", ["severity", "result", "passes", "fails anew"])
-async def test_all_that_is_no_wording_is_sent_at_once(change: str) -> None:
-    """With the latest words; and the words are held back from then on as before."""
+async def test_other_changes_are_sent_at_once(change: str) -> None:
+    """With the latest wording; later changes of wording are still held."""
     async with working() as world:
         producer = Producer(world)
         for _ in range(10):
@@ -87,7 +87,7 @@ async def test_all_that_is_no_wording_is_sent_at_once(change: str) -> None:
         assert producer.sent[-1]["RecordState"] == "ACTIVE"
 
 
-async def test_severity_that_comes_and_goes_is_never_held_back() -> None:
+async def test_a_flapping_severity_is_never_held() -> None:
     """However often."""
     async with working() as world:
         producer = Producer(world)
@@ -97,8 +97,8 @@ async def test_severity_that_comes_and_goes_is_never_held_back() -> None:
         assert len(producer.sent) == 20
 
 
-async def test_words_that_change_now_and_then_are_sent_at_once() -> None:
-    """Twice a day is no flapping, nor is what has stood still for two days after it."""
+async def test_occasional_changes_of_wording_are_sent_at_once() -> None:
+    """Twice a day is not flapping, and flapping ends after two days without a change."""
     async with working() as world:
         producer = Producer(world)
         for _ in range(10):
@@ -118,7 +118,7 @@ async def test_words_that_change_now_and_then_are_sent_at_once() -> None:
         assert len(producer.sent) == before + 1
 
 
-async def test_one_that_flaps_holds_back_no_other() -> None:
+async def test_a_flapping_finding_delays_no_other() -> None:
     """Another finding of the same report and policy is sent when it changes."""
     async with working() as world:
         producer = Producer(world)
@@ -133,7 +133,7 @@ async def test_one_that_flaps_holds_back_no_other() -> None:
 
 
 async def test_producer_and_member_are_named() -> None:
-    """By the member of its results that changes."""
+    """With the member of its results that changes."""
     async with working() as world:
         producer = Producer(world)
         for n in range(6):
@@ -148,7 +148,7 @@ async def test_producer_and_member_are_named() -> None:
 
 
 async def after_restart(world: World, read: dict[str, Any]) -> Producer:
-    """Security Hub holds this finding; twenty scans word it otherwise."""
+    """Security Hub holds this finding; twenty scans change its wording."""
     world.ledger.observed.take_part("", [observation_of(inventory.from_asff(read))], now=world.now)
     world.ledger.finish_inventory()
     producer = Producer(world)
@@ -158,8 +158,8 @@ async def after_restart(world: World, read: dict[str, Any]) -> Producer:
     return producer
 
 
-async def test_what_was_read_from_security_hub_counts_too() -> None:
-    """After a restart the first change of words is recognised as one, whatever severity an analyst has set."""
+async def test_findings_read_from_security_hub_count_too() -> None:
+    """After a restart the first change of wording is recognised, whatever severity an analyst has set."""
     async with working() as first:
         await Producer(first).scan()
         [sent] = first.hub.sent
@@ -169,8 +169,8 @@ async def test_what_was_read_from_security_hub_counts_too() -> None:
         assert len(producer.sent) == 3
 
 
-async def test_words_of_another_version_are_not_the_producers() -> None:
-    """An upgrade that words all findings otherwise makes none of them one that flaps: three more are sent at once."""
+async def test_wording_of_another_renderer_version_does_not_count() -> None:
+    """An upgrade that changes all wording makes no finding flap: three more changes are sent at once."""
     async with working() as first:
         await Producer(first).scan()
         [sent] = first.hub.sent

@@ -22,7 +22,7 @@ from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
 from policyhub.sources.source_apis import SOURCE_APIS
 from policyhub.sources.violation import Subject
-from policyhub.sync.existence import MANY, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
+from policyhub.sync.existence import LIST_FROM, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
 from tests.integration.kube.asking import asking
 
 SECONDS = 60.0
@@ -322,11 +322,11 @@ async def test_existence_is_answered(installed: Installed) -> None:
     policies = [
         PolicyName(source, "a") for source in ("kyverno", "ValidatingAdmissionPolicy", "KyvernoValidatingPolicy")
     ]
-    for number in (1, MANY):
+    for number in (1, LIST_FROM):
         subjects = [subject for them in questions(installed.cluster, number).values() for subject in them]
         async with asking(json.loads(installed.kubeconfig().read_text())) as asked:
             answers = await asked.presence(*subjects, *policies)
-            assert answers == [Presence.GONE] * (len(subjects) + len(policies))
+            assert answers == [Presence.ABSENT] * (len(subjects) + len(policies))
             assert asked.asker.requests < 3 * len(ASKED)
 
 
@@ -336,7 +336,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
     cluster = installed.cluster
     given = [permission for role in roles(installed) for permission in permissions(role)]
     taken = {permission for permission in given if experiment(permission)[0] == name}
-    number = 1 if name == "existence, get" else MANY
+    number = 1 if name == "existence, get" else LIST_FROM
     asked_for = questions(cluster, number)
     subjects = [subject for permission in taken for subject in asked_for[permission.origin]]
     assert subjects
@@ -348,7 +348,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
                 assert await asked.until_refused(*subjects) == [Presence.UNKNOWN] * len(subjects)
                 assert asked.existence.forbidden == sorted(permission.origin for permission in taken)
             else:
-                assert await asked.presence(*subjects) == [Presence.GONE] * len(subjects)
+                assert await asked.presence(*subjects) == [Presence.ABSENT] * len(subjects)
                 assert asked.asker.requests > len(subjects)
     finally:
         cluster.apply(roles(installed))

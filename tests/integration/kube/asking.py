@@ -8,8 +8,8 @@ from typing import Any
 
 from policyhub.clock import SteadyMs
 from policyhub.kube.connection import Connection
-from policyhub.sync.asker import Asker
-from policyhub.sync.existence import STANDS_MS, Answer, Existence, PolicyName, Presence, Referent
+from policyhub.sync.existence import REFUSAL_CONFIRM_MS, Answer, Existence, PolicyName, Presence, Referent
+from policyhub.sync.existence_client import ExistenceClient
 
 Document = dict[str, Any]
 
@@ -20,14 +20,14 @@ class Stand:
     def __init__(self) -> None:
         self.ahead = 0
         self.existence = Existence(now=self.now)
-        self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=1_000)
+        self.asker = ExistenceClient(self.existence, cluster="alpha", now=self.now, rate=1_000)
 
     def now(self) -> SteadyMs:
         return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
 
     def forward(self, milliseconds: int) -> None:
         self.ahead += milliseconds
-        self.existence.on_question()
+        self.existence.on_request()
 
     def ask(self, thing: Referent, since: SteadyMs) -> Answer | None:
         if isinstance(thing, PolicyName):
@@ -41,14 +41,14 @@ class Stand:
                 found = [self.ask(thing, since) for thing in things]
                 answers = [answer for answer in found if answer is not None]
                 if len(answers) == len(things):
-                    assert all(since <= answer.asked <= answer.ended for answer in answers if answer.uid)
+                    assert all(since <= answer.asked <= answer.answered_at for answer in answers if answer.uid)
                     return answers
                 await asyncio.sleep(0.02)
 
     async def presence(self, *things: Referent) -> list[Presence]:
         return [answer.presence for answer in await self.answers(*things)]
 
-    async def until_refused(self, *things: Referent, passes: int = STANDS_MS) -> list[Presence]:
+    async def until_refused(self, *things: Referent, passes: int = REFUSAL_CONFIRM_MS) -> list[Presence]:
         """The answers once the first refusal is old."""
         task = asyncio.create_task(self.presence(*things))
         while not task.done():

@@ -12,7 +12,7 @@ import pytest
 from dev.stand import NAMESPACE
 from policyhub.findings.asff import timestamp
 from policyhub.securityhub.inventory import milliseconds, strip_for_import
-from policyhub.sync.quarantine import MANY
+from policyhub.sync.quarantine import CONFLICT_ABOVE
 from tests.integration.operator.world import CLUSTERS, World, outcomes, report, result
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
@@ -88,7 +88,7 @@ def test_a_second_operator_that_claims_the_same_name(world: World, other: World)
     """An operator in another cluster whose MonitoredCluster has a name that is taken in the account sends nothing, and
     IdentityConflict says whose it is; adopting them by annotation lets it write, as after a rebuilt cluster.
     """
-    many = {f"old{number}": "ACTIVE" for number in range(MANY)}
+    many = {f"old{number}": "ACTIVE" for number in range(CONFLICT_ABOVE)}
     world.apply(*(report(name, result("mine")) for name in ("web", "api", *many)))
     world.monitor()
     world.start()

@@ -236,7 +236,7 @@ def test_emptied_again() -> None:
             scene.hub.findings.clear()
             await scene.after(HOUR)
             assert scene.hub.inventories == inventories
-            scene.ledger.observed.answer(ID, None, now=SteadyMs(scene.loop.wall_ms))
+            scene.ledger.observed.take_lookup(ID, None, now=SteadyMs(scene.loop.wall_ms))
             entry, at = scene.ledger.entries[ID], WallMs(scene.loop.wall_ms)
             scene.ledger.mark_in_flight(entry)
             known = ObservedFinding(digest=entry.digest, created_at=at, updated_at=at, archived=False)

@@ -74,7 +74,7 @@ class Scene:
         return sum(entry.desired for entry in self.ledger.entries.values())
 
     def cleared(self) -> int:
-        return sum(entry.cleared for entry in self.ledger.entries.values())
+        return sum(entry.passed for entry in self.ledger.entries.values())
 
     def discover(self, *served: Resource, unknown: str = "", after: int = 60_000) -> None:
         self.time += after

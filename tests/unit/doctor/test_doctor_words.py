@@ -30,7 +30,7 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.violation import ParsedReport, SourceKey
-from policyhub.sync.guard import Hold
+from policyhub.sync.guard import GuardHold
 
 NOW = 1_800_000_000.0
 HOUR = 3600
@@ -303,7 +303,7 @@ def test_the_doctor_and_the_condition_say_the_same() -> None:
 
 def test_what_the_guard_holds_is_a_problem() -> None:
     """The doctor says what is held, and how to approve of it; where nothing is, it says that."""
-    hold = Hold(since=SteadyMs(1), lost=279, total=613)
+    hold = GuardHold(since=SteadyMs(1), lost=279, total=613)
     snapshot = Snapshot(name="alpha", identity="a", account="1", region="r", guarded={"kyverno": hold})
     message = conditions.guarded(snapshot).message
     held = {"type": "ArchiveHeld", "status": "True", "reason": "TooManyLost", "message": message}

@@ -15,7 +15,7 @@ from policyhub.metrics import Metrics
 from policyhub.series import LABEL, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.age_statistics import AgeStatistics
-from policyhub.sync.entry import Observation, ObservedFinding
+from policyhub.sync.entry import Observation, ObservedFinding, Triage
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
@@ -62,7 +62,9 @@ class Scene:
             entry = self.ledger.entries[id_of(int(name[1:]))]
             assert entry.observed is not None
             held.append(
-                Observation(entry.id, entry.observed, "uid", entry.source_api, entry.rule, "kyverno", triage=pair)
+                Observation(
+                    entry.id, entry.observed, "uid", entry.source_api, entry.rule, "kyverno", triage=Triage(*pair)
+                )
             )
         self.ledger.observed.take_read(held, now=NOW + 3_600_000)
 
@@ -180,7 +182,11 @@ def test_no_namespace_pushes_others_out(*, first: bool, namespaces: bool) -> Non
             real[labels["policy"]] += int(value)
     assert real == {name: 11 if name in names[:10] and not namespaces else 5 for name in names}
     assert fakes <= SERIES_EACH
-    assert scene.ledger.standings.violations.total() == sum(value for _, value in scene.samples("violations")) == 32_260
+    assert (
+        scene.ledger.finding_counts.violations.total()
+        == sum(value for _, value in scene.samples("violations"))
+        == 32_260
+    )
 
 
 def test_room_is_given_back() -> None:
@@ -267,10 +273,10 @@ def test_relapse_makes_notified_new_and_keeps_suppressed() -> None:
     scene.inventory(v0=("NOTIFIED", "HIGH"), v1=("SUPPRESSED", "HIGH"))
     scene.say()
     scene.send(0, 1)
-    assert not +scene.ledger.standings.triage
+    assert not +scene.ledger.finding_counts.triage
     scene.say("HIGH", "HIGH")
     scene.send(0, 1)
-    assert +scene.ledger.standings.triage == {("NEW", "HIGH"): 1, ("SUPPRESSED", "HIGH"): 1}
+    assert +scene.ledger.finding_counts.triage == {("NEW", "HIGH"): 1, ("SUPPRESSED", "HIGH"): 1}
 
 
 def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
@@ -279,7 +285,7 @@ def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
     scene.send(0, 1)
     scene.inventory(v1=("NOTIFIED", "LOW"))
     scene.say("CRITICAL", "CRITICAL")
-    assert +scene.ledger.standings.triage == {("NEW", "CRITICAL"): 1, ("NOTIFIED", "LOW"): 1}
+    assert +scene.ledger.finding_counts.triage == {("NEW", "CRITICAL"): 1, ("NOTIFIED", "LOW"): 1}
 
 
 def test_ages_and_deadlines_leave_suppressed_findings_out() -> None:

@@ -27,10 +27,10 @@ from policyhub.cluster.snapshot import (
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
 from policyhub.status import build
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
-from policyhub.sync.guard import Hold
+from policyhub.sync.guard import GuardHold
 from policyhub.sync.plan import Change
-from policyhub.sync.refusals import Refusal, Refused
-from policyhub.sync.shares import Excess
+from policyhub.sync.refusals import NamespaceRefusals, Refusal
+from policyhub.sync.usage import Excess
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -67,11 +67,13 @@ def found(**changes: Any) -> Findings:
 
 def refused(
     reason: str, *, namespace: str = "shop", objects: int = 1, number: int = 7, taken: int | None = 5
-) -> Refused:
+) -> NamespaceRefusals:
     refusal = Refusal(reason, number=number, taken=taken)
     origin = "policyreports.wgpolicyk8s.io"
     reasons = Counter({reason: number})
-    return Refused(namespace=namespace, objects=objects, reasons=reasons, origin=origin, name="big", refusal=refusal)
+    return NamespaceRefusals(
+        namespace=namespace, objects=objects, reasons=reasons, origin=origin, name="big", refusal=refusal
+    )
 
 
 def verdicts(seen: Snapshot, *, was_in_sync: bool = False) -> dict[str, tuple[str, str, str]]:
@@ -407,7 +409,7 @@ ROWS: dict[str, Row] = {
         {
             "mode": "DryRun",
             "preview": {Change.NEW: 1},
-            "guarded": {"kyverno": Hold(lost=30, total=40, reason="many", since=NOW)},
+            "guarded": {"kyverno": GuardHold(lost=30, total=40, reason="many", since=NOW)},
         },
         {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun"), "ArchiveHeld": ("True", "TooManyLost")},
         {"Ready": "Not well either: ArchiveHeld"},
@@ -548,7 +550,7 @@ ROWS: dict[str, Row] = {
         {"InputAccepted": "and 3 more"},
     ),
     "the guard holds": (
-        {"guarded": {"kyverno": Hold(since=NOW, lost=30, total=40)}},
+        {"guarded": {"kyverno": GuardHold(since=NOW, lost=30, total=40)}},
         {"Ready": ("True", "ArchiveHeld"), "ArchiveHeld": ("True", "TooManyLost")},
         {
             "Ready": "up to date, but: kyverno: 30 of 40 active findings",
@@ -592,7 +594,7 @@ ROWS: dict[str, Row] = {
     "violations are not listed, and the guard holds": (
         {
             "engines": EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (20, 7), "k/b": (20, 600)}),
-            "guarded": {"gatekeeper": Hold(since=NOW, lost=1, total=1)},
+            "guarded": {"gatekeeper": GuardHold(since=NOW, lost=1, total=1)},
         },
         {
             "Ready": ("True", "ArchiveHeld"),
@@ -723,7 +725,7 @@ def test_numbers_that_are_not_known_are_left_out() -> None:
 
 FIVE = {f"s{n}": Cause(Reason.LISTING, "wait") for n in range(5)}
 NAMED = tuple(("kyverno", f"g{n}") for n in range(10))
-GUARDED = {f"e{n}": Hold(since=NOW, lost=30, total=40) for n in range(6)}
+GUARDED = {f"e{n}": GuardHold(since=NOW, lost=30, total=40) for n in range(6)}
 
 
 @pytest.mark.parametrize(
@@ -783,8 +785,8 @@ def test_reasons_of_one_namespace_are_named_by_fives() -> None:
     assert "r5" not in message
 
 
-def replace_reasons(one: Refused, reasons: dict[str, int]) -> Refused:
-    return Refused(
+def replace_reasons(one: NamespaceRefusals, reasons: dict[str, int]) -> NamespaceRefusals:
+    return NamespaceRefusals(
         namespace=one.namespace,
         objects=one.objects,
         reasons=Counter(reasons),
@@ -841,7 +843,7 @@ def test_one_is_said_as_one() -> None:
         owners=OwnersSeen(unverified_owners=unverified_owners),
         policies=PoliciesSeen(kinds=1),
         engines=EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (1, 1)}),
-        guarded={"kyverno": Hold(since=NOW, lost=1, total=1)},
+        guarded={"kyverno": GuardHold(since=NOW, lost=1, total=1)},
     )
     rejected, quarantined = replace(one, pending=0, rejected=1), replace(one, pending=0, quarantined=1)
     conflict = replace(one, conflict=Foreign(number=1, uid="u"))

@@ -29,9 +29,9 @@ from policyhub.settings import Settings
 from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Observation, ObservedFinding
-from policyhub.sync.guard import Hold
+from policyhub.sync.guard import GuardHold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.quarantine import MANY
+from policyhub.sync.quarantine import CONFLICT_ABOVE
 from tests.unit.sync.test_ledger import id_of, say
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -70,7 +70,7 @@ def plane(**annotations: str) -> DataPlane:
     state.cluster_uid = "uid-1"
     feed = made.begin().queue
     feed.ledger.observed.take_part("", [], now=NOW)
-    feed.ledger.sources.list_reports(listed=True)
+    feed.ledger.sources.set_reports_listed(listed=True)
     feed.sends = True
     work(made).sources.watched["served"] = source("served")
     return made
@@ -116,7 +116,7 @@ def test_all_is_well() -> None:
 
 def _guard(made: DataPlane) -> None:
     for number in range(9):
-        ledger(made).guard._held[f"{number}{LONG}{ODD}", ""] = Hold(since=NOW, lost=20, total=20)
+        ledger(made).guard._held[f"{number}{LONG}{ODD}", ""] = GuardHold(since=NOW, lost=20, total=20)
 
 
 def _connection(made: DataPlane) -> None:
@@ -164,7 +164,7 @@ def _foreign(made: DataPlane) -> None:
 
 
 def _other(made: DataPlane) -> None:
-    for number in range(MANY + 1):
+    for number in range(CONFLICT_ABOVE + 1):
         ledger(made).observed.take_foreign(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
 
 
@@ -182,7 +182,7 @@ def test_whatever_is_said_the_status_can_be_written(harm: Any) -> None:
     harm(made)
     built = build(made)
     assert all(len(each.message) <= status.MESSAGE for each in built.conditions)
-    assert not any(sign in each.message for each in built.conditions for sign in "\x1b\u202e\x00")
+    assert not any(signature in each.message for each in built.conditions for signature in "\x1b\u202e\x00")
     names = [each.resource for each in built.sources]
     assert len(names) == len(set(names)) <= 1024
     assert all(name.isascii() and name.isprintable() and len(name) <= 317 for name in names)

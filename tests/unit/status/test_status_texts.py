@@ -9,13 +9,13 @@ from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict
 from policyhub.cluster.conditions import guarded
 from policyhub.cluster.snapshot import Findings, Foreign, Snapshot
-from policyhub.sync.guard import Hold
+from policyhub.sync.guard import GuardHold
 
 HOSTILE = ["x,kyverno", "a'; reboot; '", "$(reboot)", "`reboot`", "-x", "a\nb", 'say "hi"', "Trivy ConfigAudit"]
 
 
 def seen(*sources: str, findings: Findings | None = None) -> Snapshot:
-    held = {source: Hold(since=SteadyMs(0), lost=30, total=40) for source in sources}
+    held = {source: GuardHold(since=SteadyMs(0), lost=30, total=40) for source in sources}
     return Snapshot(name="prod", identity="prod", account="1", region="r", guarded=held, findings=findings)
 
 

@@ -1,4 +1,4 @@
-"""Which of the names that anybody may choose are shown one by one."""
+"""Which freely chosen names get their own metric series."""
 
 import json
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from policyhub.sync.report_sink import ReportSink
 NOW = SteadyMs(1_790_000_000_000)
 
 
-def test_a_namespace_brings_in_so_many() -> None:
-    """Beyond its share a namespace's names are not shown until another namespace uses them, or some of its own end."""
+def test_a_namespace_has_a_quota() -> None:
+    """Beyond its quota the names of a namespace are not shown until another namespace uses them or it drops names."""
     names: Admission[str] = Admission(total=10, each=2)
     assert [names.admit(name, "a") for name in "uvw"] == [True, True, False]
     assert "w" not in names
@@ -29,9 +29,9 @@ def test_a_namespace_brings_in_so_many() -> None:
     assert names.admit("x", "a")
 
 
-def test_all_together_bring_in_so_many() -> None:
-    """All namespaces together have a limit, and cluster-scoped objects half of it; known names are beside both."""
-    names: Admission[str] = Admission(total=4, each=3, observed={"known"})
+def test_the_total_is_limited() -> None:
+    """All namespaces together have a limit, cluster-scoped objects half of it; known names use no quota."""
+    names: Admission[str] = Admission(total=4, each=3, known={"known"})
     assert [names.admit(name, "") for name in "uvw"] == [True, True, False]
     assert [names.admit(name, "a") for name in "wxy"] == [True, True, False]
     assert not names.admit("z", "b")
@@ -66,7 +66,7 @@ def report(namespace: str, engines: Iterable[str], *, at: int) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_no_namespace_pushes_engines_out() -> None:
+def test_no_namespace_displaces_engines() -> None:
     """A namespace that names 5,000 engines, newer than all others, brings in ten; other namespaces' and the known ones
     are there whenever they come. Nothing is kept of those that are not admitted.
     """

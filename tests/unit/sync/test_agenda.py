@@ -1,4 +1,4 @@
-"""What is to be decided when, and what is held."""
+"""When findings are decided, and which are held."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NOW = SteadyMs(1_790_000_000_000)
 
 
 class Woken:
-    """Counts how often somebody is told that there is something to decide."""
+    """Counts the calls of `on_dirty`."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -46,20 +46,18 @@ def held() -> Agenda:
         pytest.param([Hold.SOURCE], ["bank", "shop"], ["b", "a", "e"], id="two namespaces"),
         pytest.param([Hold.SOURCE], ["none"], [], id="a namespace without any"),
         pytest.param([Hold.SOURCE], [], [], id="no namespace is not all"),
-        pytest.param([Hold.DELAY], [""], ["d"], id="of no namespace"),
+        pytest.param([Hold.DELAY], [""], ["d"], id="cluster-scoped"),
         pytest.param([Hold.GUARD, Hold.DELAY], None, ["c", "d"], id="two holds"),
-        pytest.param([Hold.MODE], None, [], id="a hold that none has"),
+        pytest.param([Hold.MODE], None, [], id="an unused hold"),
     ],
 )
-def test_news_finds_what_is_held_so_and_there(
-    holds: list[Hold], namespaces: list[str] | None, expected: list[str]
-) -> None:
+def test_an_event_finds_held_findings(holds: list[Hold], namespaces: list[str] | None, expected: list[str]) -> None:
     """By hold and namespace."""
     assert list(held().waiting(holds, namespaces)) == expected
 
 
-def test_all_may_be_freed_while_they_are_gone_through() -> None:
-    """Each is met once, although freeing takes it away."""
+def test_holds_may_be_released_during_iteration() -> None:
+    """Each id is visited once, although its release removes it."""
     made = held()
     met = []
     for id_ in made.waiting(Hold):
@@ -70,8 +68,8 @@ def test_all_may_be_freed_while_they_are_gone_through() -> None:
     assert set(made.dirty) == {"a", "b", "c", "d", "e"}
 
 
-def test_it_is_held_for_one_reason_at_a_time() -> None:
-    """A new reason replaces the old one, in the counts too."""
+def test_a_finding_has_one_hold_at_a_time() -> None:
+    """A new hold replaces the former one, also in the counts."""
     made = held()
     made.hold("a", Hold.GUARD, "shop")
     assert made.hold_of("a") is Hold.GUARD
@@ -84,8 +82,8 @@ def test_it_is_held_for_one_reason_at_a_time() -> None:
     assert len(made) == 4
 
 
-def test_what_is_held_is_not_dirty_and_the_other_way_round() -> None:
-    """An id is in one place; whoever decides is told of each that is to be decided."""
+def test_a_finding_is_either_held_or_dirty() -> None:
+    """An id is in one place; `on_dirty` is called for each dirty finding."""
     woken = Woken()
     made = Agenda(on_dirty=woken)
     assert made.enqueue("a", Lane.URGENT, "shop") is None
@@ -98,8 +96,8 @@ def test_what_is_held_is_not_dirty_and_the_other_way_round() -> None:
     assert woken.times == 2
 
 
-def test_what_is_in_a_call_is_not_dirty() -> None:
-    """From its launch until it lands, with the lane that it came from."""
+def test_a_finding_in_flight_is_not_dirty() -> None:
+    """From the start of its call to the end, with the lane that it came from."""
     made = Agenda(on_dirty=lambda: None)
     made.enqueue("a", Lane.CHANGED, "shop")
     made.mark_in_flight("a", Lane.CHANGED)
@@ -110,7 +108,7 @@ def test_what_is_in_a_call_is_not_dirty() -> None:
 
 
 def test_the_last_timer_counts() -> None:
-    """An earlier one that was set before says nothing any more, and each is due once."""
+    """A former, earlier timer no longer counts, and each timer is due once."""
     made = Agenda(on_dirty=lambda: None)
     made.set_timer("a", NOW)
     made.set_timer("a", NOW + 10)
@@ -124,7 +122,7 @@ def test_the_last_timer_counts() -> None:
 
 
 def test_a_timer_may_be_set_again_for_the_same_time() -> None:
-    """After it was due, by whoever was looked at too early."""
+    """After it was due: an item that is processed too early sets it again."""
     made = Agenda(on_dirty=lambda: None)
     made.set_timer("a", NOW)
     made.set_timer("a", NOW)
@@ -133,8 +131,8 @@ def test_a_timer_may_be_set_again_for_the_same_time() -> None:
     assert list(made.due(NOW)) == ["a"]
 
 
-def test_what_is_forgotten_is_nowhere() -> None:
-    """Neither held, nor dirty, nor due."""
+def test_a_forgotten_finding_is_nowhere() -> None:
+    """It is not held, not dirty and not due."""
     made = held()
     made.set_timer("a", NOW)
     made.enqueue("b", Lane.URGENT, "bank")
@@ -145,9 +143,9 @@ def test_what_is_forgotten_is_nowhere() -> None:
     assert list(made.due(NOW)) == []
 
 
-def test_timers_that_count_no_more_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finding that is put off a million times costs no memory, and is due at its last time."""
-    monkeypatch.setattr(agenda, "TIMERS", 10)
+def test_outdated_timers_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finding that is postponed a million times costs no memory, and is due at its last time."""
+    monkeypatch.setattr(agenda, "SPARE_TIMERS", 10)
     made = Agenda(on_dirty=lambda: None)
     for n in range(1_000):
         made.set_timer("a", NOW + n)

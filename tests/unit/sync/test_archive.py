@@ -1,15 +1,15 @@
-"""Archived findings that nobody reports: only the latest are kept whole, and one that comes back is read first."""
+"""Archived findings that nobody reports: only the latest are kept as entries; others are read before they are sent."""
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import SourceKey, Violation
-from policyhub.sync.archive import KEPT_MS, Archive
+from policyhub.sync.archive import ID_TTL_MS, Archive
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import DAY_MS, Change
 from tests.unit.sync.test_evidence import NOW, REPORT, WALL, act, entry_of, ledger, say, sent, violation
 
-LATEST = 3
+MAX_ENTRIES = 3
 
 
 def id_(number: int) -> str:
@@ -18,7 +18,7 @@ def id_(number: int) -> str:
 
 def small() -> Ledger:
     made = ledger()
-    made.observed.archive = Archive(latest=LATEST)
+    made.observed.archive = Archive(latest=MAX_ENTRIES)
     return made
 
 
@@ -27,7 +27,7 @@ def key(number: int) -> SourceKey:
 
 
 def end(made: Ledger, number: int) -> Violation:
-    """A violation that came and went, and whose finding is archived."""
+    """A violation that has ended, with an archived finding."""
     said = violation(f"web{number}")
     say(made, key(number), said)
     sent(made, said)
@@ -46,8 +46,8 @@ def test_only_the_latest_are_kept() -> None:
     assert len(made.observed.archive) == 7
 
 
-def test_one_that_comes_back_is_read_first() -> None:
-    """Its `CreatedAt` stays; what Security Hub has forgotten is new."""
+def test_a_dropped_finding_is_read_before_it_is_sent() -> None:
+    """Its `CreatedAt` stays; if Security Hub has deleted it, it is new."""
     made = small()
     said = [end(made, number) for number in range(6)]
     made.evaluate_guard(now=NOW)
@@ -57,8 +57,8 @@ def test_one_that_comes_back_is_read_first() -> None:
     assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
     known = ObservedFinding("d", WALL - 5, WALL, archived=True)
     held = Observation(id_(0), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=said[0].object_ref)
-    made.observed.answer(id_(0), held, now=NOW)
-    made.observed.answer(id_(1), None, now=NOW)
+    made.observed.take_lookup(id_(0), held, now=NOW)
+    made.observed.take_lookup(id_(1), None, now=NOW)
     entry = entry_of(made, said[0])
     assert entry.observed == known
     assert act(made, entry, now=NOW) is Change.REACTIVATED
@@ -68,7 +68,7 @@ def test_one_that_comes_back_is_read_first() -> None:
 
 
 def test_one_of_a_first_listing_is_read_too() -> None:
-    """An inventory that has passed it brings it no more."""
+    """The inventory has passed it already and does not read it again."""
     made = small()
     said = [end(made, number) for number in range(4)]
     made.evaluate_guard(now=NOW)
@@ -108,8 +108,8 @@ def test_an_inventory_does_not_bring_them_back() -> None:
     assert id_(0) in made.entries  # somebody has activated it
 
 
-def test_what_is_reported_is_not_dropped() -> None:
-    """Nor is what is under way, or to be decided."""
+def test_reported_findings_are_not_dropped() -> None:
+    """Findings in flight and dirty findings are not dropped."""
     made = small()
     said = [end(made, number) for number in range(6)]
     say(made, key(0), said[0])
@@ -122,9 +122,9 @@ def test_what_is_reported_is_not_dropped() -> None:
 def test_ids_are_forgotten_when_security_hub_has_forgotten_them() -> None:
     archive = Archive()
     archive.drop(id_(1), now=NOW)
-    archive.drop(id_(2), now=NOW + KEPT_MS)
+    archive.drop(id_(2), now=NOW + ID_TTL_MS)
     assert id_(1) in archive
-    archive.drop(id_(3), now=NOW + KEPT_MS + 1)
+    archive.drop(id_(3), now=NOW + ID_TTL_MS + 1)
     assert id_(1) not in archive
     assert id_(2) in archive
 
@@ -137,7 +137,7 @@ def test_one_that_is_read_each_day_is_kept_once() -> None:
     assert id_(1) in archive
 
 
-def test_of_too_many_the_oldest_are_forgotten() -> None:
+def test_the_oldest_ids_are_forgotten() -> None:
     archive = Archive(most=10)
     for number in range(25):
         archive.drop(id_(number), now=NOW)
@@ -146,7 +146,7 @@ def test_of_too_many_the_oldest_are_forgotten() -> None:
 
 
 def test_ids_that_are_not_ours() -> None:
-    """Whoever may import findings can give them any id under our prefix: it is an id like others."""
+    """Other importers may use any id under our prefix: it is handled like any id."""
     made = small()
     for number in range(6):
         end(made, number)
@@ -161,12 +161,12 @@ def test_ids_that_are_not_ours() -> None:
     made.evaluate_guard(now=NOW)
     assert odd not in made.entries
     assert odd in made.observed.archive
-    made.observed.answer(odd, held, now=NOW)
+    made.observed.take_lookup(odd, held, now=NOW)
     made.observed.take_part("", [held], now=NOW)
 
 
 def test_the_latest_stay_the_latest() -> None:
-    """An inventory brings all of them again, in another order."""
+    """An inventory reads all of them again, in another order."""
     made = small()
     said = [end(made, number) for number in range(3)]
     for number in (2, 1, 0):
@@ -176,13 +176,13 @@ def test_the_latest_stay_the_latest() -> None:
     assert set(made.entries) == {id_(1), id_(2), id_(3)}
 
 
-def test_what_comes_back_is_sent_although_it_cannot_be_read() -> None:
-    """After a quarter of an hour."""
+def test_a_reactivated_finding_is_sent_if_it_cannot_be_read() -> None:
+    """After 15 minutes."""
     made = small()
     said = [end(made, number) for number in range(4)]
     made.evaluate_guard(now=NOW)
     say(made, key(0), said[0])
-    assert made.observed.returning() == 1
+    assert made.observed.count_returning() == 1
     made.evaluate_guard(now=NOW + ACK_OVERRULES_MS)
     assert id_(0) not in made.agenda.dirty
     made.evaluate_guard(now=NOW + ACK_OVERRULES_MS + 1)

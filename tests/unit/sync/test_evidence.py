@@ -1,4 +1,4 @@
-"""What is known of the end of a violation, and what follows: the rows of the table in `plan`."""
+"""Evidence that a violation has ended, and its effect: the rows of the table in `plan`."""
 
 import msgspec
 import pytest
@@ -7,7 +7,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Loss, Observation, ObservedFinding
-from policyhub.sync.evidence import LISTEN_MS
+from policyhub.sync.evidence import OTHER_API_WAIT_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.known_namespaces import NAMESPACES
 from policyhub.sync.lanes import Lane
@@ -55,9 +55,9 @@ def ledger() -> Ledger:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     made.observed.take_part("", [], now=NOW - DAY_MS)
     made.finish_inventory()
-    made.sources.list_reports(listed=True)
+    made.sources.set_reports_listed(listed=True)
     for key in (REPORT, OPEN, CONSTRAINT):
-        made.sources.cover(key.source_api, LIVE)
+        made.sources.set_coverage(key.source_api, LIVE)
         made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
@@ -87,7 +87,7 @@ def entry_of(made: Ledger, said: Violation) -> Entry:
 
 
 def sent(made: Ledger, *said: Violation, archived: bool = False, at: SteadyMs = NOW) -> Entry:
-    """Security Hub has them."""
+    """Security Hub holds them."""
     for one in said:
         entry = entry_of(made, one)
         made.mark_in_flight(entry)
@@ -96,7 +96,7 @@ def sent(made: Ledger, *said: Violation, archived: bool = False, at: SteadyMs = 
 
 
 def act(made: Ledger, entry: Entry, *, now: SteadyMs, rules: Rules = RULES) -> Decision:
-    """Decide as the engine does: what is not to be sent is settled."""
+    """Decide as the engine does: a finding that is not sent is marked as decided."""
     decision, evidence = made.decide(entry, rules=rules, now=now, wall=WallMs(int(now)))
     if not isinstance(decision, Change):
         made.mark_decided(entry, decision, lost=evidence.lost)
@@ -108,7 +108,7 @@ def deleted_since(made: Ledger, entry: Entry) -> SteadyMs | None:
 
 
 def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: SteadyMs = NOW) -> Entry:
-    """What an inventory brings that nobody reports."""
+    """An inventory reads a finding that nobody reports."""
     id_ = finding_id("alpha", said.identity)
     known = ObservedFinding("d", WallMs(int(at)), WallMs(int(at)), archived=False)
     held = Observation(id_, known, "uid-1", key.source_api, said.rule, source=said.source, object_ref=said.object_ref)
@@ -120,7 +120,7 @@ def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: SteadyMs =
 
 
 def spaces(made: Ledger, *names: str, at: SteadyMs = NOW, confirmed: bool = True) -> None:
-    """Namespaces are seen whole and live."""
+    """Namespaces are listed completely and watched."""
     made.sources.namespaces_live(live=True, now=at)
     made.sources.list_namespaces(frozenset(names), now=at)
     if confirmed:
@@ -129,7 +129,7 @@ def spaces(made: Ledger, *names: str, at: SteadyMs = NOW, confirmed: bool = True
 
 @pytest.mark.parametrize("known_by", ["a report", "the inventory"])
 def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
-    """After the delay, although it is all that the engine had, and although a report cannot be read."""
+    """After the delay, although these are all findings of the engine, and although a report cannot be read."""
     made = ledger()
     said = [violation(f"web-{n}") for n in range(20)]
     spaces(made, "shop")
@@ -147,8 +147,8 @@ def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Change.ARCHIVED}
 
 
-def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
-    """Not while the watch is down, not once it is there again, not before a discovery has confirmed the cluster."""
+def test_a_namespace_counts_as_deleted_only_if_namespaces_are_live() -> None:
+    """Not while the watch is down, not once it exists again, not before a discovery has confirmed the cluster."""
     made = ledger()
     spaces(made, "shop", confirmed=False)
     say(made, REPORT, violation())
@@ -165,8 +165,8 @@ def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
     assert deleted_since(made, entry) is None
 
 
-def test_a_namespace_is_its_own() -> None:
-    """A finding about a Namespace itself goes with it; one about what has no namespace does not."""
+def test_a_finding_about_a_namespace() -> None:
+    """It ends with the Namespace; a finding about another cluster-scoped object does not."""
     made = ledger()
     spaces(made, "other")
     inside, cluster = violation("shop", kind="Namespace"), violation("shop", kind="Node")
@@ -185,7 +185,7 @@ def test_a_namespace_is_its_own() -> None:
 
 @pytest.mark.parametrize("known_by", ["its list", "the inventory"])
 def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> None:
-    """One audit is not enough, and neither is the same audit told twice."""
+    """One audit is not enough, even if it is read twice."""
     made = ledger()
     if known_by == "its list":
         say(made, CONSTRAINT, listed(), audited=100)
@@ -202,8 +202,8 @@ def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> N
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
 
 
-def test_a_truncated_list_speaks_for_what_lies_below_its_end() -> None:
-    """An absent object below the greatest listed one is fixed, one above it may be left out."""
+def test_a_truncated_list_is_evidence_below_its_end() -> None:
+    """An absent object below the last listed one is fixed; one above it may have been left out."""
     made = ledger()
     said = [listed(f"pod-{n}") for n in range(4)]
     say(made, CONSTRAINT, *said, audited=100)
@@ -217,8 +217,8 @@ def test_a_truncated_list_speaks_for_what_lies_below_its_end() -> None:
     assert act(made, below, now=ARCHIVE_AT) is Change.ARCHIVED
 
 
-def test_a_lower_limit_takes_back_what_was_said() -> None:
-    """When the list later ends below the object nobody knows any more."""
+def test_a_lower_limit_revokes_evidence() -> None:
+    """If the list later ends below the object, its state is unknown again."""
     made = ledger()
     said = [listed(f"pod-{n}") for n in range(4)]
     say(made, CONSTRAINT, *said, audited=100)
@@ -234,12 +234,12 @@ def test_a_lower_limit_takes_back_what_was_said() -> None:
     ("seen", "expected"),
     [
         pytest.param("never audited", Hold.UNLISTED, id="never audited"),
-        pytest.param("deleted", Wait(ARCHIVE_AT), id="deleted: an audit is not waited for"),
+        pytest.param("deleted", Wait(ARCHIVE_AT), id="deleted: no audit is needed"),
         pytest.param("unreadable", Hold.UNLISTED, id="a constraint that cannot be read may be this one"),
     ],
 )
-def test_constraints_that_say_nothing(seen: str, expected: Decision) -> None:
-    """What is not audited or cannot be read is unknown; what is deleted has spoken."""
+def test_constraints_without_evidence(seen: str, expected: Decision) -> None:
+    """An unaudited or unreadable constraint proves nothing; a deleted one does."""
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
     if seen == "never audited":
@@ -255,7 +255,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     """
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
-    made.sources.cover(CONSTRAINT.source_api, Coverage(live=False))
+    made.sources.set_coverage(CONSTRAINT.source_api, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
     made.sources.constraints.read_kinds([], now=NOW)
     end = NOW + 2 * (ARCHIVE_AT - NOW)
@@ -277,11 +277,11 @@ def is_wanted(entry: Entry) -> bool:
 
 
 def is_cleared(entry: Entry) -> bool:
-    return entry.cleared
+    return entry.passed
 
 
-def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
-    """What only they report is a silent loss; when they count again, it is desired again."""
+def test_superseded_reports_neither_claim_nor_pass_findings() -> None:
+    """A finding that only they report is lost silently; when they count again, it is desired again."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -289,8 +289,8 @@ def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
     made.supersede(superseded, now=NOW)
     assert not is_wanted(entry)
     assert entry.loss is Loss.SILENT
-    made.clear([violation().identity], key=REPORT)
-    assert not entry.cleared
+    made.mark_passed([violation().identity], key=REPORT)
+    assert not entry.passed
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     say(made, OPEN, violation())
     assert is_wanted(entry)
@@ -302,7 +302,7 @@ def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
 
 
 def test_a_pass_after_another_report_was_superseded() -> None:
-    """That the engine passed the object before is repeated by its next scan, which says nothing new: it is heard."""
+    """The next scan repeats the former pass without a change: it counts."""
     made = ledger()
     said = violation()
 
@@ -330,21 +330,21 @@ def test_a_pass_after_another_report_was_superseded() -> None:
 
 
 def test_new_findings_wait_for_the_other_report_api() -> None:
-    """Where two are served, until both are listed or a minute has passed: a superseded report brings none back."""
+    """If two are served, until both are listed or a minute has passed: a superseded report reactivates nothing."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     made.observed.take_part("", [], now=NOW)
-    made.sources.list_reports(listed=False, groups=2, now=NOW)
+    made.sources.set_reports_listed(listed=False, groups=2, now=NOW)
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
-    assert act(made, entry, now=NOW) == Wait(NOW + LISTEN_MS)
-    assert made.decide(entry, rules=RULES, now=NOW + LISTEN_MS, wall=WALL + LISTEN_MS)[0] is Change.NEW
-    made.sources.list_reports(listed=True, groups=2, now=NOW)
+    assert act(made, entry, now=NOW) == Wait(NOW + OTHER_API_WAIT_MS)
+    assert made.decide(entry, rules=RULES, now=NOW + OTHER_API_WAIT_MS, wall=WALL + OTHER_API_WAIT_MS)[0] is Change.NEW
+    made.sources.set_reports_listed(listed=True, groups=2, now=NOW)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW) is Change.NEW
 
 
-def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
-    """The other API may say otherwise, and be heard later."""
+def test_a_pass_waits_if_the_engine_writes_two_apis() -> None:
+    """The other API may contradict it, and be read later."""
     made = ledger()
     made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
@@ -355,23 +355,23 @@ def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
 
 
 @pytest.mark.parametrize("end", ["finished", "failed"])
-def test_listings_put_archives_off_until_they_end_and_no_longer(end: str) -> None:
-    """However often a listing begins and fails: the archive delay goes on, and the guard counts what is lost."""
+def test_listings_delay_archives_until_they_end(end: str) -> None:
+    """However often a listing begins and fails, the archive delay continues and the guard counts the losses."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.forget(REPORT, now=NOW)
     for at in range(0, DELAY, DELAY // 6):
-        made.sources.list_source(REPORT.source_api, listing=True)
+        made.sources.set_listing(REPORT.source_api, listing=True)
         assert isinstance(act(made, entry, now=NOW + at), Wait)
         assert made.guard.lost("kyverno") == 1
-        made.sources.list_source(REPORT.source_api, listing=False)
-    made.sources.list_source(REPORT.source_api, listing=True)
+        made.sources.set_listing(REPORT.source_api, listing=False)
+    made.sources.set_listing(REPORT.source_api, listing=True)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.LISTING
     assert made.guard.lost("kyverno") == 1
     if end == "finished":
-        made.sources.cover(REPORT.source_api, LIVE)
-    made.sources.list_source(REPORT.source_api, listing=False)
+        made.sources.set_coverage(REPORT.source_api, LIVE)
+    made.sources.set_listing(REPORT.source_api, listing=False)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=ARCHIVE_AT + 1) is Change.ARCHIVED
 
@@ -387,12 +387,12 @@ def test_an_engine_of_both_report_apis_waits_for_listings_of_reports(api: Source
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.sources.list_source(api.source_api, listing=True)
+    made.sources.set_listing(api.source_api, listing=True)
     assert act(made, entry, now=ARCHIVE_AT) is (Hold.LISTING if waits else Change.ARCHIVED)
 
 
-def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
-    """A finding whose last wording was refused for good ends by the wording that was accepted before."""
+def test_a_rejected_finding_is_archived_as_security_hub_holds_it() -> None:
+    """A finding whose last wording was permanently rejected is archived with the wording that was accepted before."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -407,40 +407,40 @@ def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
 
 
 @pytest.mark.parametrize("positive", [False, True], ids=["spoken", "positive"])
-def test_an_engine_that_speaks_through_two_apis_must_be_heard_through_both(*, positive: bool) -> None:
-    """The API that nobody hears may call for what the other has dropped; the delay begins when it is heard again."""
+def test_both_apis_of_an_engine_must_be_live(*, positive: bool) -> None:
+    """An API that is not live may report what the other no longer reports; the delay starts when it is live again."""
     made = ledger()
     made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())
-    made.sources.cover(OPEN.source_api, Coverage(live=False))
+    made.sources.set_coverage(OPEN.source_api, Coverage(live=False))
     made.read(REPORT, [], complete=True, passed=lambda: passed, now=NOW)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.sources.cover(OPEN.source_api, Coverage(live=True, since=ARCHIVE_AT))
+    made.sources.set_coverage(OPEN.source_api, Coverage(live=True, since=ARCHIVE_AT))
     assert entry.id in made.agenda.dirty
     if not positive:
         assert act(made, entry, now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
-    made.sources.cover(OPEN.source_api, Coverage(live=False))
+    made.sources.set_coverage(OPEN.source_api, Coverage(live=False))
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
     made.sources.set_dual_apis(frozenset())
     assert entry.id in made.agenda.dirty
 
 
-def test_a_pass_is_no_news_once_its_api_is_not_heard() -> None:
-    """What passed a moment ago may fail now: it is archived when the API is seen again and still says so."""
+def test_a_pass_does_not_count_while_its_api_is_not_live() -> None:
+    """The object may fail by now: the finding is archived when the API is live again and still shows the pass."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.sources.cover(REPORT.source_api, Coverage(live=False))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.sources.cover(REPORT.source_api, LIVE)
+    made.sources.set_coverage(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW) is Change.ARCHIVED
 
 
-def test_an_api_that_is_switched_off_is_no_fault() -> None:
-    """What came by it is archived after the delay, although nobody reads it."""
+def test_findings_of_a_disabled_api_are_archived() -> None:
+    """After the delay, although the API is not read."""
     made = ledger()
     made.sources.disabled_groups = frozenset({OPEN.group})
     made.sources.coverage.pop(OPEN.source_api)
@@ -454,7 +454,7 @@ def test_an_api_that_is_switched_off_is_no_fault() -> None:
 
 
 def test_all_losses_are_counted_before_the_first_is_archived() -> None:
-    """Twenty that come due at one moment are held, whichever is decided first; none slips through."""
+    """Twenty that come due at one moment are all held, whichever is decided first."""
     made = ledger()
     said = [violation(f"web-{n}") for n in range(20)]
     say(made, REPORT, *said)
@@ -463,7 +463,7 @@ def test_all_losses_are_counted_before_the_first_is_archived() -> None:
     entries = [entry_of(made, one) for one in said]
     for entry in entries:  # decided for the first time when they are long due
         assert act(made, entry, now=ARCHIVE_AT) in {Wait(ARCHIVE_AT), Hold.GUARD}
-        assert made.guard.knows(entry.id)
+        assert made.guard.counts(entry.id)
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Hold.GUARD}
     assert made.evaluate_guard(now=ARCHIVE_AT) == ({"kyverno"}, set())
     say(made, REPORT, said[0], now=ARCHIVE_AT)
@@ -473,7 +473,7 @@ def test_all_losses_are_counted_before_the_first_is_archived() -> None:
 
 
 def test_better_evidence_needs_no_approval() -> None:
-    """What passes is archived while the rest is held."""
+    """Passing findings are archived while the others are held."""
     made = ledger()
     said = [violation(f"web-{n}") for n in range(20)]
     say(made, REPORT, *said)
@@ -482,7 +482,7 @@ def test_better_evidence_needs_no_approval() -> None:
     entries = [entry_of(made, one) for one in said]
     for entry in entries:
         act(made, entry, now=NOW)
-    made.clear([said[0].identity], key=REPORT)
+    made.mark_passed([said[0].identity], key=REPORT)
     assert act(made, entries[0], now=NOW) is Change.ARCHIVED
     assert made.guard.lost("kyverno") == 19
 
@@ -490,8 +490,8 @@ def test_better_evidence_needs_no_approval() -> None:
 @pytest.mark.parametrize(
     ("returns", "later"), [(1, 0), (2, HOUR_MS), (3, 2 * HOUR_MS), (5, 8 * HOUR_MS), (7, DAY_MS), (8, DAY_MS)]
 )
-def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None:
-    """From the second return within a day on: an hour, doubling up to a day; a day later it is forgotten."""
+def test_a_flapping_finding_is_archived_later(returns: int, later: int) -> None:
+    """From the second reactivation within a day: an hour, doubling up to a day; forgotten after a day."""
     made = ledger()
     for _ in range(returns):
         say(made, REPORT, violation())
@@ -515,11 +515,11 @@ def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None
         pytest.param("backlog", Lane.BACKLOG, id="of the first listing"),
         pytest.param("changed", Lane.CHANGED, id="changed"),
         pytest.param("lost", Lane.URGENT, id="gone"),
-        pytest.param("older", Lane.REFRESH, id="written by another version"),
+        pytest.param("older", Lane.REFRESH, id="another renderer version"),
     ],
 )
 def test_lanes(state: str, lane: Lane) -> None:
-    """Where each difference waits."""
+    """The lane of each difference."""
     made = ledger()
     made.read(REPORT, [(violation(), None)], complete=True, passed=nothing, now=NOW, backlog=state == "backlog")
     entry = entry_of(made, violation())
@@ -534,8 +534,8 @@ def test_lanes(state: str, lane: Lane) -> None:
         assert made.decide(entry, rules=RULES, now=NOW, wall=WALL)[0] is Change.REFRESHED
 
 
-def test_an_inventory_that_contradicts_is_asked_again() -> None:
-    """A fresh acknowledgement stands; when it is fresh no longer, Security Hub is asked by id and believed."""
+def test_a_contradicting_inventory_causes_a_lookup() -> None:
+    """A recent acknowledgement takes precedence; later the finding is read by id, and that counts."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -547,13 +547,13 @@ def test_an_inventory_that_contradicts_is_asked_again() -> None:
     assert not made.observed.lookups
     made.wake(NOW + ACK_OVERRULES_MS + 1)
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.answer(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
+    made.observed.take_lookup(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.observed == stale
 
 
 @pytest.mark.parametrize("number", [MISSED_MANY, MISSED_MANY + 1])
-def test_what_an_inventory_lacks_is_asked_for_or_sent_again(number: int) -> None:
-    """A few by id, since pages shift; many at once were lost."""
+def test_findings_missing_in_an_inventory(number: int) -> None:
+    """A few are read by id, because pages shift; many at once were deleted and are sent again."""
     made = ledger()
     said = [violation(f"web-{n}") for n in range(number)]
     say(made, REPORT, *said)
@@ -566,16 +566,16 @@ def test_what_an_inventory_lacks_is_asked_for_or_sent_again(number: int) -> None
     assert len(made.agenda.dirty) == (0 if asked else number)
 
 
-def test_a_look_up_that_failed_is_done_again() -> None:
-    """Unless the inventory has reached the id meanwhile."""
+def test_a_failed_lookup_is_repeated() -> None:
+    """Unless the inventory has read the id meanwhile."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     say(made, REPORT, violation())
     id_ = entry_of(made, violation()).id
     assert made.observed.lookups.take(20) == [id_]
     assert made.observed.lookups.take(20) == []
-    made.observed.drop_lookup(id_)
+    made.observed.retry_lookup(id_)
     assert made.observed.lookups.take(20) == [id_]
     made.observed.take_part("", [], now=NOW)
-    made.observed.answer(id_, None, now=NOW)
+    made.observed.take_lookup(id_, None, now=NOW)
     assert id_ in made.agenda.dirty
     assert not made.observed.unread

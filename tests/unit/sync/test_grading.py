@@ -12,7 +12,7 @@ from policyhub.sync import grading
 from policyhub.sync.entry import Coverage, Entry, Loss, ObservedFinding
 from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
-from policyhub.sync.grading import FRESH_MS, RESUME_MS, SCAN_MS, SILENT_MS
+from policyhub.sync.grading import ANSWER_FRESH_MS, RESUME_MS, SCAN_INTERVAL_MS, SILENT_AFTER_MS
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold, News
 from policyhub.sync.known_namespaces import NAMESPACES
@@ -28,19 +28,19 @@ CONSTRAINT = SourceKey("constraints.gatekeeper.sh", "k8sallowedrepos", "", "repo
 WEB = Subject("apps", "Deployment", "shop", "web")
 BEGAN = NOW - 86_400_000
 """When all watches began."""
-THERE, GONE, UNKNOWN = Presence.THERE, Presence.GONE, Presence.UNKNOWN
+PRESENT, ABSENT, UNKNOWN = Presence.PRESENT, Presence.ABSENT, Presence.UNKNOWN
 LOST = NOW
 """When the finding was lost."""
 
 
 class Api:
-    """An API server that is asked; it answers at the moment that is asked for, or is known to have been asked then."""
+    """A fake of `Existence`: its answers begin at `since`, or at a given time."""
 
     def __init__(self, subject: Presence, policy: Presence) -> None:
         self.presence = subject
         self.policy_presence = policy
         self.subject_asked: SteadyMs | None = None
-        """When the object was asked for last; None: whenever it is asked."""
+        """When the lookup of the object began; None: at `since`."""
         self.policy_asked: SteadyMs | None = None
         self.changed = UNDATED
 
@@ -54,11 +54,11 @@ class Api:
 
     def _answer(self, presence: Presence, asked: SteadyMs | None, since: SteadyMs) -> Answer | None:
         at = since if asked is None else asked
-        return Answer(presence, at, changed=self.changed, ended=at) if at >= since else None
+        return Answer(presence, at, changed_at=self.changed, answered_at=at) if at >= since else None
 
 
 class Owned:
-    """What rolls up to what, by a few answers."""
+    """A fake of ownership with a few fixed answers."""
 
     def __init__(self) -> None:
         self.since = BEGAN
@@ -112,17 +112,17 @@ class Owned:
 def ignore(
     news: News, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = lambda _: True
 ) -> None:
-    """Nobody waits here."""
+    """Nothing is held here."""
     del news, namespaces, where
 
 
 class World:
-    """One finding, lost just now, of a cluster in which all is seen and confirmed."""
+    """One finding, lost just now, of a cluster in which every API is live and confirmed."""
 
     def __init__(
         self,
-        subject: Presence = THERE,
-        policy: Presence = THERE,
+        subject: Presence = PRESENT,
+        policy: Presence = PRESENT,
         loss: Loss = Loss.SILENT,
         *,
         key: SourceKey = REPORT,
@@ -132,14 +132,14 @@ class World:
         entry.observed = ObservedFinding("d", WallMs(int(BEGAN)), WallMs(int(BEGAN)), archived=False)
         entry.was_claimed, entry.unclaimed_since, entry.loss = True, LOST, loss
         entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
-        entry.source_api, entry.share = key.source_api, "shop"
+        entry.source_api, entry.charged_to = key.source_api, "shop"
         entry.own = False
         entry.object_ref = ObjectRef("apps", "v1", "Deployment", "shop", "web")
-        self.sources = Sources(entries={entry.id: entry}, free=ignore, enqueue=lambda _: None)
-        self.sources.list_reports(listed=True)
+        self.sources = Sources(entries={entry.id: entry}, requeue=ignore, enqueue=lambda _: None)
+        self.sources.set_reports_listed(listed=True)
         origins = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
         for origin in origins:
-            self.sources.cover(origin, Coverage(live=True, since=BEGAN))
+            self.sources.set_coverage(origin, Coverage(live=True, since=BEGAN))
         for origin in (*OWNERS, NAMESPACES):
             self.sources.stream_started_at[origin] = BEGAN
         self.sources.confirm(origins, now=NOW + 10 * DELAY)
@@ -150,14 +150,16 @@ class World:
             self.sources.ownership = self.owned
         self.guard = Guard()
         self.ahead = 0
-        """How far the wall clock was put forward since the process began."""
+        """How far (ms) the wall clock was set forward since the process started."""
 
     def grade(self, *, now: SteadyMs = NOW) -> Evidence:
         wall = WallMs(int(now) + self.ahead)
-        return grading.of_lost(self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now, wall=wall)
+        return grading.evidence_of_loss(
+            self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now, wall=wall
+        )
 
     def verdict(self, *, now: SteadyMs = NOW) -> Grade | Hold | None:
-        """The grade, or what is missing."""
+        """The grade, or the hold."""
         evidence = self.grade(now=now)
         return evidence.hold if evidence.grade is Grade.NONE else evidence.grade
 
@@ -177,7 +179,7 @@ def by_pods(world: World) -> None:
 
 
 def by_pods_and_own(world: World) -> None:
-    """All Pods were reported on, and its own result, which was there, has not been heard of again."""
+    """All Pods were reported on; its own result existed and was not reported again."""
     world.entry.own = True
 
 
@@ -187,7 +189,7 @@ def pods_unreported(world: World) -> None:
 
 
 def failures_only(world: World) -> None:
-    """The policy writes no passing results, and its scan has not gone round."""
+    """The policy writes no passing results, and no full scan is complete."""
     world.owned.passes = False
 
 
@@ -200,19 +202,19 @@ def gone_round(world: World) -> None:
 
 
 def gone_round_without_passes_of_it(world: World) -> None:
-    """The scan has gone round, but the policy writes passing results: then only a report on the object counts."""
+    """A full scan is complete, but the policy writes passing results: then only a report on the object counts."""
     gone_round(world)
     world.owned.passes, world.owned.below = True, False
 
 
 def edited(world: World) -> None:
-    """… but it was edited, and may not match the object any more."""
+    """… but it was edited, and may no longer match the object."""
     gone_round_without_passes_of_it(world)
     world.api.changed = WallMs(int(LOST))
 
 
 def pods_after_a_restart(world: World) -> None:
-    """All Pods were reported on, a scan has gone round, and who reported it is not known."""
+    """All Pods were reported on, a full scan is complete, and it is not known what reported the finding."""
     gone_round(world)
     world.owned.passes, world.entry.own = True, None
 
@@ -253,7 +255,7 @@ def pods_replaced_and_own(world: World) -> None:
 
 
 def heard_after_a_restart(world: World) -> None:
-    """All Pods were reported on, and the object since, by whatever policy: who reported it before is not known."""
+    """All Pods were reported on, and the object since, by any policy: it is not known what reported it before."""
     world.entry.own, world.entry.reported_at = None, LOST + 5
 
 
@@ -301,33 +303,33 @@ REPEATED = {
     "gone round, Pods replaced and not looked at": Hold.UNREPORTED,
     "gone round, all Pods replaced, its own unheard": Hold.UNREPORTED,
 }
-"""Where object and policy exist: by whether the engine has looked again."""
+"""If object and policy exist: by whether the engine has scanned again."""
 HEARD = REPEATED | {"heard": Grade.REPEATED, "heard, by Pods, after a restart": Grade.REPEATED}
-"""Where the policy may not be asked for: a report on the object counts as well."""
+"""If the policy may not be looked up: a report on the object counts as well."""
 UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {
     state: Hold.UNREPORTED for state in STATES if state == "Pods unreported" or "replaced" in state
 }
-"""Where somebody may not be asked: as soon as all that rolls up to the object was reported on."""
+"""If a lookup is not possible: as soon as everything that rolls up to the object was reported on."""
 SURE = dict.fromkeys(STATES, Grade.DELETED)
 EXPLAINED = dict.fromkeys(STATES, Grade.EXPLAINED)
 
 TABLE: dict[tuple[Presence, Presence, Loss], dict[str, Any]] = {
-    (GONE, THERE, Loss.SILENT): SURE,
-    (GONE, GONE, Loss.SILENT): SURE,
-    (GONE, UNKNOWN, Loss.SILENT): SURE,
-    (GONE, THERE, Loss.OMITTED): SURE,
-    (GONE, GONE, Loss.OMITTED): SURE,
-    (GONE, UNKNOWN, Loss.OMITTED): SURE,
-    (THERE, GONE, Loss.SILENT): EXPLAINED,
-    (THERE, GONE, Loss.OMITTED): EXPLAINED,
-    (UNKNOWN, GONE, Loss.SILENT): EXPLAINED,
-    (UNKNOWN, GONE, Loss.OMITTED): EXPLAINED,
-    (THERE, THERE, Loss.SILENT): REPEATED,
-    (THERE, THERE, Loss.OMITTED): REPEATED,
-    (THERE, UNKNOWN, Loss.SILENT): HEARD,
-    (THERE, UNKNOWN, Loss.OMITTED): UNVERIFIED,
-    (UNKNOWN, THERE, Loss.SILENT): UNVERIFIED,
-    (UNKNOWN, THERE, Loss.OMITTED): UNVERIFIED,
+    (ABSENT, PRESENT, Loss.SILENT): SURE,
+    (ABSENT, ABSENT, Loss.SILENT): SURE,
+    (ABSENT, UNKNOWN, Loss.SILENT): SURE,
+    (ABSENT, PRESENT, Loss.OMITTED): SURE,
+    (ABSENT, ABSENT, Loss.OMITTED): SURE,
+    (ABSENT, UNKNOWN, Loss.OMITTED): SURE,
+    (PRESENT, ABSENT, Loss.SILENT): EXPLAINED,
+    (PRESENT, ABSENT, Loss.OMITTED): EXPLAINED,
+    (UNKNOWN, ABSENT, Loss.SILENT): EXPLAINED,
+    (UNKNOWN, ABSENT, Loss.OMITTED): EXPLAINED,
+    (PRESENT, PRESENT, Loss.SILENT): REPEATED,
+    (PRESENT, PRESENT, Loss.OMITTED): REPEATED,
+    (PRESENT, UNKNOWN, Loss.SILENT): HEARD,
+    (PRESENT, UNKNOWN, Loss.OMITTED): UNVERIFIED,
+    (UNKNOWN, PRESENT, Loss.SILENT): UNVERIFIED,
+    (UNKNOWN, PRESENT, Loss.OMITTED): UNVERIFIED,
     (UNKNOWN, UNKNOWN, Loss.SILENT): UNVERIFIED,
     (UNKNOWN, UNKNOWN, Loss.OMITTED): UNVERIFIED,
 }
@@ -339,7 +341,7 @@ TABLE: dict[tuple[Presence, Presence, Loss], dict[str, Any]] = {
     [pytest.param(*row, id=f"object {row[0]}, policy {row[1]}, {row[2].name.lower()}") for row in TABLE],
 )
 def test_the_table(subject: Presence, policy: Presence, loss: Loss, state: str) -> None:
-    """Every row: what the API server says of the object and of the policy, how it was lost, who has looked again."""
+    """Every row: the answers for object and policy, the kind of loss, and what was scanned again."""
     world = World(subject, policy, loss)
     STATES[state](world)
     assert world.verdict() is TABLE[subject, policy, loss][state]
@@ -347,8 +349,8 @@ def test_the_table(subject: Presence, policy: Presence, loss: Loss, state: str) 
 
 @pytest.mark.parametrize("heard_of", [False, True])
 def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool) -> None:
-    """Where nothing rolls up, no Pod speaks for its owner, and no scan is known to have gone round."""
-    world = World(THERE, UNKNOWN, rolls_up=False)
+    """Without roll-up no Pod reports for its owner, and no full scan is known."""
+    world = World(PRESENT, UNKNOWN, rolls_up=False)
     gone_round(world)
     world.entry.reported_at = LOST + 5 if heard_of else NEVER
     assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
@@ -357,32 +359,32 @@ def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool)
 @pytest.mark.parametrize(
     ("subject", "policy", "lost"),
     [
-        pytest.param(GONE, THERE, False, id="deleted"),
-        pytest.param(THERE, GONE, True, id="its policy is deleted"),
-        pytest.param(THERE, THERE, True, id="repeated"),
-        pytest.param(UNKNOWN, THERE, True, id="unverified"),
+        pytest.param(ABSENT, PRESENT, False, id="deleted"),
+        pytest.param(PRESENT, ABSENT, True, id="its policy is deleted"),
+        pytest.param(PRESENT, PRESENT, True, id="repeated"),
+        pytest.param(UNKNOWN, PRESENT, True, id="unverified"),
     ],
 )
-def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, *, lost: bool) -> None:
-    """And not what the API server says."""
+def test_the_guard_counts_uncertain_evidence(subject: Presence, policy: Presence, *, lost: bool) -> None:
+    """And not what the API server confirms."""
     world = World(subject, policy)
     assert world.grade().lost == lost
 
 
 @pytest.mark.parametrize("pods", [True, False], ids=["has Pods", "has none"])
-def test_after_a_restart_a_day_is_enough_where_all_pods_were_reported_on(*, pods: bool) -> None:
+def test_after_a_restart_a_day_is_enough_if_all_pods_were_reported_on(*, pods: bool) -> None:
     """Its own result may have been wiped before: an engine that scans daily has looked at it again by then. Without a
     Pod nothing was looked at.
     """
     world = World()
     world.entry.own, world.owned.pods = None, pods
-    assert world.verdict(now=LOST + SCAN_MS) is Hold.UNREPORTED
-    assert world.verdict(now=LOST + SCAN_MS + 1) is (Grade.REPEATED if pods else Hold.UNREPORTED)
+    assert world.verdict(now=LOST + SCAN_INTERVAL_MS) is Hold.UNREPORTED
+    assert world.verdict(now=LOST + SCAN_INTERVAL_MS + 1) is (Grade.REPEATED if pods else Hold.UNREPORTED)
 
 
 @pytest.mark.parametrize("new_pods", [True, False], ids=["new Pods", "no new Pods"])
 @pytest.mark.parametrize("own", [True, None, False], ids=["own", "not known", "by a word of its own"])
-def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(*, own: bool | None, new_pods: bool) -> None:
+def test_an_unreported_finding_is_counted_unless_its_own_result_ended(*, own: bool | None, new_pods: bool) -> None:
     """What waits for its Pods after a rollout is no loss of its engine, and no person approves of it before they were
     told; nor, after a restart, where nobody knows whether its object has spoken before.
     """
@@ -406,20 +408,20 @@ def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(*, own
         pytest.param(LOST - 1, LOST, False, id="before the loss"),
         pytest.param(LOST, LOST, True, id="after it"),
         pytest.param(LOST, LOST + DELAY - 1, True, id="after it, the delay runs"),
-        pytest.param(LOST, LOST + DELAY, False, id="after it, and about to decide: asked again"),
-        pytest.param(LOST + DELAY, LOST + DELAY, True, id="when it was about to decide"),
-        pytest.param(LOST + DELAY, LOST + DELAY + FRESH_MS, True, id="ten minutes ago"),
-        pytest.param(LOST + DELAY, LOST + DELAY + FRESH_MS + 1, False, id="too long ago"),
+        pytest.param(LOST, LOST + DELAY, False, id="after it, and the delay is over: looked up again"),
+        pytest.param(LOST + DELAY, LOST + DELAY, True, id="at the end of the delay"),
+        pytest.param(LOST + DELAY, LOST + DELAY + ANSWER_FRESH_MS, True, id="ten minutes ago"),
+        pytest.param(LOST + DELAY, LOST + DELAY + ANSWER_FRESH_MS + 1, False, id="too long ago"),
     ],
 )
-def test_answers_are_asked_after_the_loss_and_again_when_they_decide(
+def test_lookups_begin_after_the_loss_and_again_after_the_delay(
     thing: str,
     asked: SteadyMs,
     now: SteadyMs,
     *,
     counts: bool,
 ) -> None:
-    """What the API server said earlier says nothing; the finding waits for an answer, and is counted meanwhile."""
+    """An earlier answer does not count; the finding waits for an answer, and the guard counts it meanwhile."""
     world = World()
     if thing == "object":
         world.api.subject_asked = asked
@@ -431,21 +433,21 @@ def test_answers_are_asked_after_the_loss_and_again_when_they_decide(
 
 
 @pytest.mark.parametrize("missing", ["nobody to ask", "no policy", "no object"])
-def test_whom_nobody_can_ask_about(missing: str) -> None:
-    """It is unknown, and not waited for."""
-    world = World(GONE, GONE)
+def test_a_lookup_that_is_not_possible(missing: str) -> None:
+    """It is UNKNOWN, without a wait."""
+    world = World(ABSENT, ABSENT)
     if missing == "nobody to ask":
         world.sources.existence = None
     elif missing == "no policy":
         world.api.presence, world.entry.policy = UNKNOWN, ""
         world.sources.ownership = None
     else:
-        world.api.policy_presence, world.entry.object_ref = THERE, None
+        world.api.policy_presence, world.entry.object_ref = PRESENT, None
     assert world.verdict() is Grade.UNVERIFIED
 
 
-@pytest.mark.parametrize(("subject", "policy"), [(GONE, THERE), (THERE, GONE)], ids=["object", "policy"])
-def test_a_discovery_must_confirm_whoever_answered(subject: Presence, policy: Presence) -> None:
+@pytest.mark.parametrize(("subject", "policy"), [(ABSENT, PRESENT), (PRESENT, ABSENT)], ids=["object", "policy"])
+def test_a_discovery_must_confirm_the_answering_cluster(subject: Presence, policy: Presence) -> None:
     """Another cluster at the old address does not have them either."""
     world = World(subject, policy)
     world.sources.discovered = LOST - 1
@@ -458,16 +460,16 @@ def test_a_discovery_must_confirm_whoever_answered(subject: Presence, policy: Pr
 # -- a person ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_person_approves_of_what_nothing_explains() -> None:
+def test_an_approval_covers_an_unexplained_loss() -> None:
     """In place of a report that does not come; for as long as the approval lasts, and that source alone. What waits for
     new Pods is approved once a person has been told of it.
     """
     world = World()
     not_heard(world)
-    world.guard.approved = {"kyverno": LOST + SILENT_MS * 2}
+    world.guard.approved = {"kyverno": LOST + SILENT_AFTER_MS * 2}
     world.entry.own = False
     assert world.verdict() is Hold.UNREPORTED
-    assert world.grade(now=LOST + SILENT_MS + 1).grade is Grade.APPROVED
+    assert world.grade(now=LOST + SILENT_AFTER_MS + 1).grade is Grade.APPROVED
     world.entry.own = True
     world.guard.approved = {"trivy": NOW + DELAY}
     assert world.verdict() is Hold.UNREPORTED
@@ -480,12 +482,12 @@ def test_a_person_approves_of_what_nothing_explains() -> None:
 
 
 @pytest.mark.parametrize("hold", [Hold.SOURCE, Hold.UNLISTED, Hold.PRESENCE, Hold.OWNERS_UNKNOWN])
-def test_a_person_approves_of_nothing_else(hold: Hold) -> None:
-    """What may still be reported, or is being asked for, is not known to be lost."""
+def test_an_approval_covers_nothing_else(hold: Hold) -> None:
+    """A finding that may still be reported, or whose lookup is pending, is not known to be lost."""
     world = World()
     world.guard.approved = {"kyverno": NOW + DELAY}
     if hold is Hold.SOURCE:
-        world.sources.cover(REPORT.source_api, Coverage(live=False))
+        world.sources.set_coverage(REPORT.source_api, Coverage(live=False))
     elif hold is Hold.UNLISTED:
         world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
     elif hold is Hold.PRESENCE:
@@ -499,7 +501,7 @@ def test_a_person_approves_of_nothing_else(hold: Hold) -> None:
 
 
 def nobody_listed(world: World) -> None:
-    world.sources.list_reports(listed=False)
+    world.sources.set_reports_listed(listed=False)
 
 
 def unheard(world: World) -> None:
@@ -511,7 +513,7 @@ def owners_unknown(world: World) -> None:
 
 
 def unseen(world: World) -> None:
-    world.sources.cover(REPORT.source_api, Coverage(live=False))
+    world.sources.set_coverage(REPORT.source_api, Coverage(live=False))
 
 
 def never_seen(world: World) -> None:
@@ -520,7 +522,7 @@ def never_seen(world: World) -> None:
 
 def other_api_unseen(world: World) -> None:
     world.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
-    world.sources.cover(OPEN.source_api, Coverage(live=False))
+    world.sources.set_coverage(OPEN.source_api, Coverage(live=False))
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["silent", "passes"])
@@ -530,13 +532,13 @@ def other_api_unseen(world: World) -> None:
         pytest.param(nobody_listed, Hold.SOURCE, id="another API was not listed yet"),
         pytest.param(unheard, Hold.SOURCE, id="reports of its namespace wait to be read"),
         pytest.param(owners_unknown, Hold.OWNERS_UNKNOWN, id="owners are not known"),
-        pytest.param(unseen, Hold.SOURCE, id="its API is not seen"),
-        pytest.param(never_seen, Hold.SOURCE, id="its API was never seen"),
-        pytest.param(other_api_unseen, Hold.SOURCE, id="its engine's other API is not seen"),
+        pytest.param(unseen, Hold.SOURCE, id="its API is not live"),
+        pytest.param(never_seen, Hold.SOURCE, id="its API was never live"),
+        pytest.param(other_api_unseen, Hold.SOURCE, id="its engine's other API is not live"),
     ],
 )
-def test_what_is_not_seen_whole_ends_nothing(state: Callable[[World], None], hold: Hold, *, passes: bool) -> None:
-    """A pass neither: it may be out of date."""
+def test_incomplete_sources_end_nothing(state: Callable[[World], None], hold: Hold, *, passes: bool) -> None:
+    """Not even a pass: it may be outdated."""
     world = World(loss=Loss.PASSED if passes else Loss.OMITTED)
     world.entry.reported_at = LOST + 5
     state(world)
@@ -544,15 +546,15 @@ def test_what_is_not_seen_whole_ends_nothing(state: Callable[[World], None], hol
 
 
 def test_reports_of_other_namespaces_that_wait_hold_nothing() -> None:
-    """Only those of its own are listened to first."""
+    """Only those of its own namespace hold it."""
     world = World()
     world.sources.set_waiting(OPEN.source_api, frozenset({"bank"}))
     assert world.verdict() is Grade.REPEATED
 
 
-@pytest.mark.parametrize(("subject", "policy"), [(THERE, THERE), (UNKNOWN, UNKNOWN), (THERE, GONE)])
-def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence) -> None:
-    """An engine that says *error* of it has not looked."""
+@pytest.mark.parametrize(("subject", "policy"), [(PRESENT, PRESENT), (UNKNOWN, UNKNOWN), (PRESENT, ABSENT)])
+def test_an_unevaluated_finding_is_held(subject: Presence, policy: Presence) -> None:
+    """An engine that reports *error* has not evaluated the object."""
     world = World(subject, policy, Loss.OMITTED)
     world.entry.reported_at = LOST + 5
     world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
@@ -564,8 +566,8 @@ def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence
 @pytest.mark.parametrize(
     ("called", "expected"), [(False, Hold.UNLISTED), (True, Grade.UNVERIFIED)], ids=["after a restart", "reported here"]
 )
-def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(*, called: bool, expected: object) -> None:
-    """What was reported in this process has lost its report by one that was read whole."""
+def test_an_unreadable_report_holds_findings_that_only_the_inventory_knows(*, called: bool, expected: object) -> None:
+    """A finding that was claimed in this process lost its claim by a complete report."""
     world = World(UNKNOWN, UNKNOWN)
     world.entry.was_claimed = called
     world.sources.mark_incomplete(OPEN)
@@ -578,13 +580,13 @@ def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(*, 
 
 
 def test_a_pass_archives_at_once() -> None:
-    """Where its engine writes one report API, since the loss."""
+    """If its engine writes one report API, since the loss."""
     evidence = World(UNKNOWN, UNKNOWN, Loss.PASSED).grade()
     assert evidence == Evidence(Grade.PASSED, since=LOST, delayed=False)
 
 
 def test_a_pass_waits_for_the_other_api() -> None:
-    """Where its engine writes both."""
+    """If its engine writes both."""
     world = World(loss=Loss.PASSED)
     world.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     assert world.grade() == Evidence(Grade.PASSED, since=LOST)
@@ -592,14 +594,14 @@ def test_a_pass_waits_for_the_other_api() -> None:
 
 @pytest.mark.parametrize(
     ("subject", "policy"),
-    [(THERE, THERE), (THERE, UNKNOWN), (UNKNOWN, THERE), (UNKNOWN, UNKNOWN)],
+    [(PRESENT, PRESENT), (PRESENT, UNKNOWN), (UNKNOWN, PRESENT), (UNKNOWN, UNKNOWN)],
     ids=["both exist", "the policy is not known", "the object is not known", "nobody may be asked"],
 )
 @pytest.mark.parametrize("own", [False, True], ids=["a report passed it", "its own result passes"])
-def test_a_pass_is_none_while_something_below_is_not_reported(
+def test_a_pass_does_not_count_while_a_descendant_is_not_reported(
     subject: Presence, policy: Presence, *, own: bool
 ) -> None:
-    """Of all that rolls up to the object: else a new Pod that fails is archived before it is heard of."""
+    """Otherwise the finding of a new failing Pod would be archived before the report on it."""
     world = World(subject, policy, Loss.OMITTED if own else Loss.PASSED)
     world.entry.own_passes = own
     assert world.verdict() is Grade.PASSED
@@ -612,18 +614,18 @@ def test_a_pass_is_none_while_something_below_is_not_reported(
     [
         pytest.param(True, True, False, Grade.PASSED, id="reported in this process"),
         pytest.param(False, False, False, Grade.PASSED, id="it has no Pods"),
-        pytest.param(False, True, True, Grade.PASSED, id="its engine reports on Pods: they were asked for"),
+        pytest.param(False, True, True, Grade.PASSED, id="its engine reports on Pods: they were reported on"),
         pytest.param(False, True, False, Hold.UNREPORTED, id="whether its engine reports on its Pods is not known"),
     ],
 )
-def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
+def test_a_pass_after_a_restart_waits_until_it_is_known_whether_pods_are_reported(
     *,
     called: bool,
     pods: bool,
     below: bool,
     expected: object,
 ) -> None:
-    """Of what only the inventory knows Pods may have been reported before, and not yet again."""
+    """For a finding that only the inventory knows, Pods may have been reported before, and not yet in this process."""
     world = World(loss=Loss.PASSED)
     world.entry.was_claimed, world.owned.pods, world.owned.below = called, pods, below
     assert world.verdict() is expected
@@ -631,8 +633,8 @@ def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
     assert world.verdict() is Grade.PASSED
 
 
-def test_a_pass_of_its_own_counts_only_where_things_roll_up() -> None:
-    """Else it says nothing of this finding."""
+def test_an_own_pass_counts_only_with_roll_up() -> None:
+    """Otherwise it is not about this finding."""
     world = World(loss=Loss.OMITTED, rolls_up=False)
     world.entry.own_passes = True
     assert world.verdict() is Hold.UNREPORTED
@@ -640,7 +642,7 @@ def test_a_pass_of_its_own_counts_only_where_things_roll_up() -> None:
 
 @pytest.mark.parametrize("origin", [REPORT.source_api, *OWNERS])
 def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
-    """Its own, and those of owners: each may be another cluster's."""
+    """Its own watch and those of owners: each may be of another cluster."""
     world = World(loss=Loss.PASSED)
     world.sources.confirmed[origin] = NOW
     world.sources.stream_started_at[origin] = NOW
@@ -674,8 +676,8 @@ def test_a_deleted_namespace_is_a_deletion() -> None:
     assert world.grade().since == LOST
 
 
-def test_a_deleted_namespace_asks_nobody() -> None:
-    """Although its API is not seen, nor answered for."""
+def test_a_deleted_namespace_needs_no_lookup() -> None:
+    """Although its API is neither live nor confirmed."""
     world = World(loss=Loss.OMITTED)
     namespace_deleted(world)
     unseen(world)
@@ -704,8 +706,8 @@ def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
 # -- switched off -----------------------------------------------------------------------------------------------------
 
 
-def test_an_api_that_is_switched_off() -> None:
-    """Is neither seen nor asked for; a pass and a deletion are better evidence."""
+def test_a_disabled_api() -> None:
+    """It needs no coverage and no lookup; a pass and a deletion are better evidence."""
     world = World(loss=Loss.OMITTED)
     world.sources.disabled_groups = frozenset({REPORT.group})
     unseen(world)
@@ -725,17 +727,17 @@ def test_an_api_that_is_switched_off() -> None:
     ("loss", "seen_since", "heard_at", "expected"),
     [
         pytest.param(LOST, BEGAN, NEVER, LOST, id="the loss"),
-        pytest.param(LOST, LOST + 7, LOST + 3, LOST + 7, id="its API is seen since later"),
-        pytest.param(LOST, LOST + 3, LOST + 7, LOST + 7, id="its engine was heard later"),
+        pytest.param(LOST, LOST + 7, LOST + 3, LOST + 7, id="its API is live since later"),
+        pytest.param(LOST, LOST + 3, LOST + 7, LOST + 7, id="its engine reported later"),
     ],
 )
-def test_the_delay_runs_from_the_last_of_what_it_rests_on(
+def test_the_delay_starts_with_the_latest_evidence(
     loss: SteadyMs, seen_since: SteadyMs, heard_at: SteadyMs, expected: SteadyMs
 ) -> None:
-    """The loss, a view that is whole and live, the word of the engine; a discovery must be as late."""
+    """The loss, the coverage, the report of the engine; a discovery must be as late."""
     world = World()
     world.entry.unclaimed_since, world.entry.reported_at = loss, heard_at
-    world.sources.cover(REPORT.source_api, Coverage(live=True, since=seen_since))
+    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=seen_since))
     assert world.grade().since == expected
     world.sources.confirmed[REPORT.source_api] = expected
     assert world.grade().confirmed
@@ -746,18 +748,18 @@ def test_the_delay_runs_from_the_last_of_what_it_rests_on(
     assert not world.grade().confirmed
 
 
-def test_after_a_watch_was_resumed_what_happened_meanwhile_is_heard_first() -> None:
-    """The report's and the owners', whichever is later; one that was never cut is not waited for."""
+def test_a_resumed_watch_first_delivers_its_missed_events() -> None:
+    """The watch of the reports and those of owners, whichever is later; without an interruption there is no wait."""
     world = World()
     world.owned.since = BEGAN
     assert world.grade().not_before == BEGAN + RESUME_MS
-    world.sources.cover(REPORT.source_api, Coverage(live=True, since=BEGAN, resumed=LOST))
+    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=BEGAN, resumed=LOST))
     assert world.grade().not_before == LOST + RESUME_MS
     world.owned.since = LOST + 5
     assert world.grade().not_before == LOST + 5 + RESUME_MS
     world.sources.ownership = None
     world.entry.reported_at, world.api.policy_presence = LOST, UNKNOWN
-    world.sources.cover(REPORT.source_api, Coverage(live=True, since=BEGAN))
+    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=BEGAN))
     assert world.grade().not_before == NEVER
 
 
@@ -782,9 +784,9 @@ def listed(kind: str, *, group: str = "", own: bool = True) -> Violation:
     )
 
 
-def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violation | None = None) -> World:
+def audited(subject: Presence = PRESENT, *, rolls_up: bool = True, voice: Violation | None = None) -> World:
     """Two audits lack it; the second lists another Deployment."""
-    world = World(subject, THERE, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
+    world = World(subject, PRESENT, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
     world.entry.representative = voice
     world.sources.constraints.await_audit(world.entry)
     for at in (AUDIT, AUDIT + 60):
@@ -814,7 +816,7 @@ def partial_and_changed_before(world: World) -> None:
 
 
 def partial_and_changed_since_it_was_sent(world: World) -> None:
-    """When it was listed last is not known: since Security Hub was told."""
+    """When it was last listed is not known: since it was sent to Security Hub."""
     partial(world)
     world.api.changed = WallMs(int(BEGAN + 1))
 
@@ -872,11 +874,11 @@ def truncated_and_below_its_end(world: World) -> None:
 
 
 def constraint_unseen(world: World) -> None:
-    world.sources.cover(CONSTRAINT.source_api, Coverage(live=False))
+    world.sources.set_coverage(CONSTRAINT.source_api, Coverage(live=False))
 
 
 def as_it_is(world: World) -> None:
-    """Whole."""
+    """Complete."""
 
 
 @pytest.mark.parametrize(
@@ -885,11 +887,11 @@ def as_it_is(world: World) -> None:
         pytest.param(as_it_is, Grade.REPEATED, True, id="two audits lack it"),
         pytest.param(not_lacked, Hold.AUDIT, True, id="none lacks it yet"),
         pytest.param(lacked_once, Hold.AUDIT, True, id="one lacks it"),
-        pytest.param(truncated, Hold.UNLISTED, False, id="none lacks it, its list is cut"),
+        pytest.param(truncated, Hold.UNLISTED, False, id="none lacks it, its list is truncated"),
         pytest.param(truncated_and_below_its_end, Hold.AUDIT, True, id="one lacks it below the end of its list"),
-        pytest.param(constraint_unseen, Hold.SOURCE, False, id="its API is not seen"),
+        pytest.param(constraint_unseen, Hold.SOURCE, False, id="its API is not live"),
         pytest.param(new_pods, Hold.UNREPORTED, False, id="Pods that no audit has seen"),
-        pytest.param(partial, Hold.UNREPORTED, True, id="its kind was perhaps not listed"),
+        pytest.param(partial, Hold.UNREPORTED, True, id="its kind may not have been listed"),
         pytest.param(partial_and_changed, Grade.REPEATED, True, id="… and it was changed since it was listed"),
         pytest.param(partial_and_changed_before, Hold.UNREPORTED, True, id="… and it was not changed since"),
         pytest.param(partial_and_changed_since_it_was_sent, Grade.REPEATED, True, id="… and changed since it was sent"),
@@ -903,7 +905,7 @@ def as_it_is(world: World) -> None:
     ],
 )
 def test_what_audits_lack(state: Callable[[World], None], expected: object, *, lost: bool) -> None:
-    """A constraint's own list is the word of its engine, as far as it may have looked."""
+    """The list of a constraint is a statement of its engine, for the kinds that it listed."""
     world = audited()
     state(world)
     assert (world.verdict(), world.grade().lost) == (expected, lost)
@@ -918,19 +920,19 @@ def test_what_audits_lack(state: Callable[[World], None], expected: object, *, l
         pytest.param(False, listed("Deployment", group="apps"), Hold.UNREPORTED, id="by Pods, its kind is listed"),
     ],
 )
-def test_the_kind_that_was_listed_must_be_listed_still(*, own: bool, lists: Violation, expected: object) -> None:
-    """Where it is known which one that was."""
+def test_the_kind_that_was_listed_must_still_be_listed(*, own: bool, lists: Violation, expected: object) -> None:
+    """If it is known which one that was."""
     voice = msgspec.structs.replace(listed("Deployment"), subject=WEB, own=own)
     world = audited(voice=voice)
     audit(world, AUDIT + 120, lists)
     assert world.verdict() is expected
 
 
-def test_pods_speak_for_controllers_only() -> None:
-    """That Pods are listed says nothing of a Service of which no wording is known."""
+def test_pods_report_for_controllers_only() -> None:
+    """A list of Pods is no evidence about a Service whose wording is not known."""
     world = audited()
     world.entry.object_ref = ObjectRef("", "v1", "Service", "shop", "web")
-    world.sources.existence = Anything(THERE)
+    world.sources.existence = Anything(PRESENT)
     audit(world, AUDIT + 120, listed("Pod"))
     assert world.verdict() is Hold.UNREPORTED
     audit(world, AUDIT + 180, listed("Pod"), listed("Service"))
@@ -938,34 +940,34 @@ def test_pods_speak_for_controllers_only() -> None:
 
 
 class Anything:
-    """Says the same of all."""
+    """Gives the same answer for everything."""
 
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
 
     def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None:
         del of
-        return Answer(self.presence, since, ended=since)
+        return Answer(self.presence, since, answered_at=since)
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         del source, policy
-        return Answer(self.presence, since, ended=since)
+        return Answer(self.presence, since, answered_at=since)
 
 
 @pytest.mark.parametrize(
     ("subject", "expected"),
-    [(GONE, Grade.DELETED), (UNKNOWN, Grade.REPEATED)],
+    [(ABSENT, Grade.DELETED), (UNKNOWN, Grade.REPEATED)],
     ids=["it is gone", "it may not be asked"],
 )
-def test_a_partial_audit_matters_only_where_the_object_is_there(subject: Presence, expected: Grade) -> None:
-    """Of an object that may not be asked for the list decides; one that is gone needs none."""
+def test_a_partial_audit_matters_only_if_the_object_exists(subject: Presence, expected: Grade) -> None:
+    """If the object may not be looked up, the list decides; an absent object needs no list."""
     world = audited(subject)
     partial(world)
     assert world.verdict() is expected
 
 
-def test_a_person_approves_of_what_a_partial_audit_lacks() -> None:
-    """Where its kind is listed nowhere and it was not changed, nothing else ends it."""
+def test_an_approval_covers_what_a_partial_audit_lacks() -> None:
+    """If its kind is listed nowhere and it was not changed, nothing else ends it."""
     world = audited()
     partial(world)
     world.guard.approved = {"kyverno": NOW + DELAY}
@@ -973,7 +975,7 @@ def test_a_person_approves_of_what_a_partial_audit_lacks() -> None:
 
 
 def test_a_constraint_that_was_deleted_explains_it() -> None:
-    """Unless it is the one that cannot be read."""
+    """Unless it is unreadable."""
     world = audited()
     world.sources.constraints.drop(CONSTRAINT)
     assert world.verdict() is Grade.EXPLAINED
@@ -983,14 +985,14 @@ def test_a_constraint_that_was_deleted_explains_it() -> None:
 
 
 def test_a_constraint_needs_no_report() -> None:
-    """Whether report APIs were listed says nothing of it."""
+    """Listings of report APIs do not matter for it."""
     world = audited()
     nobody_listed(world)
     assert world.verdict() is Grade.REPEATED
 
 
 def test_a_kind_that_discoveries_lack_was_deleted() -> None:
-    """Believed a delay after the first that lacked it, whether it is seen or not; confirmed by one as late."""
+    """Accepted a delay after the first that lacked it, live or not; confirmed by one as late."""
     world = World(key=CONSTRAINT)
     constraint_unseen(world)
     world.sources.constraints.await_audit(world.entry)
@@ -1007,8 +1009,8 @@ def test_a_kind_that_discoveries_lack_was_deleted() -> None:
     assert world.verdict() is Hold.SOURCE
 
 
-def test_the_table_is_whole() -> None:
-    """Every answer and every loss that is no pass has its row, with every state."""
+def test_the_table_is_complete() -> None:
+    """Every combination of answers and of losses other than a pass has its row, with every state."""
     assert all(row.keys() == STATES.keys() for row in TABLE.values())
     assert TABLE.keys() == {(s, p, loss) for s in Presence for p in Presence for loss in (Loss.SILENT, Loss.OMITTED)}
 

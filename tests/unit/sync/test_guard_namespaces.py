@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policyhub.clock import SteadyMs
-from policyhub.sync.guard import ALL_FROM, MANY_ABOVE, SHARE_ABOVE, SOME_ABOVE, Guard, trips
+from policyhub.sync.guard import ALL_FROM, MANY_ABOVE, SHARE_ABOVE, SOME_ABOVE, Guard, threshold_reason
 
 NOW = SteadyMs(1_790_000_000_000)
 ENGINE = "kyverno"
@@ -15,7 +15,7 @@ Numbers = dict[str, tuple[int, int]]
 
 
 def guard(numbers: Numbers) -> Guard:
-    """Filled at once: a tenant may have any number of findings."""
+    """Set the numbers directly: a tenant may have any number of findings."""
     made = Guard()
     for namespace, (lost, active) in numbers.items():
         if active:
@@ -26,7 +26,7 @@ def guard(numbers: Numbers) -> Guard:
 
 
 def closed(numbers: Numbers, namespace: str = VICTIM) -> bool:
-    return guard(numbers).closed((ENGINE, namespace), now=NOW)
+    return guard(numbers).is_closed((ENGINE, namespace), now=NOW)
 
 
 def others(number: int, *, lost: int, active: int) -> Numbers:
@@ -36,7 +36,7 @@ def others(number: int, *, lost: int, active: int) -> Numbers:
 QUIET = {VICTIM: (1, 10), **others(9, lost=0, active=10)}
 """One finding is lost, by a cluster of ten namespaces."""
 WIDE = {VICTIM: (1, 10), **others(9, lost=9, active=10)}
-"""Nine of ten namespaces lose most of theirs."""
+"""Nine of ten namespaces lose most of their findings."""
 
 ATTACKS = {
     "is not there": (0, 0),
@@ -52,19 +52,19 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_tenant_does_not_close_it_for_another(attack: str) -> None:
+def test_a_tenant_does_not_close_the_guard_for_another(attack: str) -> None:
     """Whatever it loses or has: it is one of ten, and the findings of others are archived as before."""
     assert not closed({**QUIET, TENANT: ATTACKS[attack]})
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_tenant_does_not_open_it_for_another(attack: str) -> None:
+def test_a_tenant_does_not_open_the_guard_for_another(attack: str) -> None:
     """Whatever it has: a loss in most namespaces is held."""
     assert closed({**WIDE, TENANT: ATTACKS[attack]})
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_tenant_does_not_open_what_another_lost_itself(attack: str) -> None:
+def test_a_tenant_does_not_release_the_losses_of_another(attack: str) -> None:
     """A namespace that lost all of its twenty is held by its own numbers."""
     assert closed({**others(9, lost=0, active=10), VICTIM: (20, 20), TENANT: ATTACKS[attack]})
 
@@ -73,8 +73,8 @@ def test_a_tenant_does_not_open_what_another_lost_itself(attack: str) -> None:
     ("own", "held"),
     [((10_000, 10_000), True), ((10_000, 1_000_000), True), ((5_000, 1_000_000), False), ((1, 1), False)],
 )
-def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], *, held: bool) -> None:
-    """It closes it for itself."""
+def test_the_losses_of_a_tenant_are_held_by_its_own_numbers(own: tuple[int, int], *, held: bool) -> None:
+    """It closes the guard for itself."""
     assert closed({**QUIET, TENANT: own}, TENANT) == held
 
 
@@ -84,7 +84,7 @@ def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], *,
         pytest.param(others(20, lost=10, active=11), True, id="20 namespaces, 10 of 11 each"),
         pytest.param(others(20, lost=1, active=1), True, id="20 findings in all, one each"),
         pytest.param(others(19, lost=1, active=1), False, id="19 findings in all"),
-        pytest.param({**others(7, lost=10, active=20), "big": (0, 10_000)}, True, id="beside one that is big"),
+        pytest.param({**others(7, lost=10, active=20), "big": (0, 10_000)}, True, id="with one large namespace"),
         pytest.param(others(25, lost=3, active=10), False, id="30 % each"),
         pytest.param(
             {**others(3, lost=12, active=30), "q1": (0, 30), "q2": (0, 30)}, True, id="three of five lost 40 %"
@@ -94,50 +94,50 @@ def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], *,
             False,
             id="three of six lost 40 %",
         ),
-        pytest.param(others(1, lost=19, active=20), False, id="one of one is no wide loss"),
+        pytest.param(others(1, lost=19, active=20), False, id="one of one is no cluster-wide loss"),
         pytest.param({f"n{n}": (1_100, 100_000) for n in range(6)}, True, id="more than 5,000 beside the most"),
         pytest.param({f"n{n}": (1_000, 100_000) for n in range(6)}, False, id="no more than 5,000 beside the most"),
         pytest.param({"n0": (1, 20), "": (18, 20), **{f"q{n}": (0, 20) for n in range(5)}}, False, id="19 in all"),
         pytest.param(
             {"n0": (1, 20), "": (100, 110), **{f"q{n}": (0, 20) for n in range(5)}},
             True,
-            id="what belongs to no namespace is never left out",
+            id="cluster-scoped findings are never left out",
         ),
     ],
 )
-def test_a_wide_loss_holds_what_each_lost(numbers: Numbers, *, held: bool) -> None:
+def test_a_cluster_wide_loss_holds_each_namespace(numbers: Numbers, *, held: bool) -> None:
     """Although each of them alone lost too little to be held."""
-    assert not trips(*numbers["n0"])
+    assert not threshold_reason(*numbers["n0"])
     assert closed(numbers, "n0") == held
 
 
-def test_what_belongs_to_no_namespace_is_held_by_a_wide_loss_too() -> None:
-    """It is a unit like others; and what lost nothing is not held."""
+def test_a_cluster_wide_loss_holds_cluster_scoped_findings() -> None:
+    """They form a scope like others; a scope without losses is not held."""
     numbers = {**WIDE, "": (1, 50), "untouched": (0, 50)}
     assert closed(numbers, "")
     assert not closed(numbers, "untouched")
 
 
-def test_engines_are_apart() -> None:
-    """What one engine lost holds nothing of another."""
+def test_engines_are_independent() -> None:
+    """Losses of one engine hold nothing of another."""
     made = guard(WIDE)
     made.count(("trivy", VICTIM), 30)
     made._lost["trivy"][VICTIM] = 1
-    assert made.closed((ENGINE, VICTIM), now=NOW)
-    assert not made.closed(("trivy", VICTIM), now=NOW)
-    assert not made.closed(("none", VICTIM), now=NOW)
+    assert made.is_closed((ENGINE, VICTIM), now=NOW)
+    assert not made.is_closed(("trivy", VICTIM), now=NOW)
+    assert not made.is_closed(("none", VICTIM), now=NOW)
 
 
-def test_a_source_without_active_findings_is_weighed() -> None:
-    """What it lost is all that it had."""
+def test_a_source_without_active_findings_is_evaluated() -> None:
+    """It lost all its findings."""
     made = guard({VICTIM: (20, 0)})
     assert made.evaluate(now=NOW) == ({(ENGINE, VICTIM)}, set())
     assert made.held[ENGINE].lost == 20
     assert made.held[ENGINE].total == 0
 
 
-def test_what_is_held_of_an_engine_is_told_as_one() -> None:
-    """Since the first, with the losses of all its namespaces."""
+def test_the_holds_of_an_engine_are_reported_as_one() -> None:
+    """Since the first hold, with the losses of all its namespaces."""
     made = guard({"a": (20, 20), "b": (60, 100)})
     made.evaluate(now=NOW)
     made._lost[ENGINE]["d"], made._active[ENGINE]["d"] = 30, 30
@@ -154,7 +154,7 @@ named = st.sampled_from(["a", "b", "c", "d", "e", "f", ""])
 any_numbers = st.tuples(small, small).map(lambda two: (min(two), max(two)))
 numbers_of_others = st.dictionaries(named, any_numbers)
 calm = st.dictionaries(named, st.integers(1, 120).map(lambda active: (3 * active // 10, active)), min_size=3)
-"""No namespace lost more than its share."""
+"""No namespace lost more than 30 %."""
 few_findings = st.dictionaries(named, st.tuples(st.integers(0, 2), st.integers(0, 9)).map(lambda t: (t[0], sum(t))))
 most_lost_much = st.fixed_dictionaries(
     {f"h{n}": st.tuples(st.integers(4, 120), st.integers(0, 8)).map(lambda t: (t[0], sum(t))) for n in range(5)},
@@ -183,8 +183,8 @@ def hurt(numbers: Numbers) -> tuple[int, int]:
 def test_its_own_numbers_hold_it_whatever_a_tenant_does(
     rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
 ) -> None:
-    """No numbers of another namespace open what it lost itself."""
-    assume(trips(*victim))
+    """No numbers of another namespace release its own losses."""
+    assume(threshold_reason(*victim))
     assert closed({**rest, VICTIM: victim, TENANT: tenant})
 
 
@@ -199,7 +199,7 @@ def test_a_tenant_closes_it_by_the_vote_alone(rest: Numbers, victim: tuple[int, 
     everyone = {**others_, TENANT: tenant}
     if closed(everyone):
         bad, of = hurt(everyone)
-        assert trips(*victim) or (bad > 1 and 2 * bad > of)
+        assert threshold_reason(*victim) or (bad > 1 and 2 * bad > of)
         assert hurt(others_)[0] >= 1
 
 
@@ -212,7 +212,7 @@ def test_a_tenants_losses_never_count_for_others(
     """
     others_ = {**rest, VICTIM: victim}
     bad, of = hurt(others_)
-    assume(not trips(*victim) and 2 * (bad + 1) <= of + 1)
+    assume(not threshold_reason(*victim) and 2 * (bad + 1) <= of + 1)
     if closed({**others_, TENANT: tenant}):
         assert sum(lost for lost, _ in others_.values()) >= ALL_FROM
 
@@ -221,7 +221,7 @@ def test_a_tenants_losses_never_count_for_others(
 def test_a_tenant_does_not_open_a_loss_of_most_namespaces(
     rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
 ) -> None:
-    """Two namespaces and more than half, with the tenant counted as one that is not hurt, and 20 findings."""
+    """Two namespaces and more than half, with the tenant counted as not affected, and 20 findings."""
     others_ = {**rest, VICTIM: victim}
     bad, of = hurt(others_)
     assume(sum(lost for lost, _ in others_.values()) >= ALL_FROM and bad > 1 and 2 * bad > of + 1)

@@ -1,4 +1,4 @@
-"""The ledger: what its inputs do to wanted, known and dirty."""
+"""The ledger: the effect of its inputs on desired, observed and dirty findings."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -60,7 +60,7 @@ def say(made: Ledger, name: str, numbers: Iterable[int], *, complete: bool = Tru
     return made.read(key(name), calls, complete=complete, passed=nothing, now=NOW)
 
 
-def test_same_words_again_change_nothing() -> None:
+def test_the_same_content_changes_nothing() -> None:
     """An engine's rewrite with new timestamps leaves nothing dirty."""
     made = fresh()
     say(made, "a", [1, 2])
@@ -70,8 +70,8 @@ def test_same_words_again_change_nothing() -> None:
     assert not made.agenda.dirty
 
 
-def test_first_observation_stands() -> None:
-    """The earliest time that anyone names for a violation is kept while it is wanted."""
+def test_the_first_observation_is_kept() -> None:
+    """The earliest reported time of a violation is kept while it is desired."""
     made = fresh()
     made.read(key("a"), [(violation(1), WALL)], complete=True, passed=nothing, now=NOW)
     made.read(key("b"), [(violation(1), WALL - 5000)], complete=True, passed=nothing, now=NOW)
@@ -79,8 +79,8 @@ def test_first_observation_stands() -> None:
     assert made.entries[id_of(1)].observed_at == WALL - 5000
 
 
-def test_one_finding_while_anyone_calls() -> None:
-    """A finding is wanted until its last caller is gone."""
+def test_one_finding_while_a_claim_remains() -> None:
+    """A finding is desired until its last claim ends."""
     made = fresh()
     say(made, "a", [1])
     say(made, "b", [1])
@@ -91,7 +91,7 @@ def test_one_finding_while_anyone_calls() -> None:
 
 
 def test_incomplete_object_ends_nothing() -> None:
-    """A truncated constraint adds and changes, and what it leaves out goes on being called for."""
+    """A truncated constraint adds and changes claims; claims that it lacks stay."""
     made = fresh()
     say(made, "a", [1, 2])
     say(made, "a", [2, 3], complete=False)
@@ -102,7 +102,7 @@ def test_incomplete_object_ends_nothing() -> None:
 
 
 def test_nothing_is_sent_before_it_was_read() -> None:
-    """Until the inventory has reached an id it is neither dirty nor lost."""
+    """Until the inventory has read an id, it is neither dirty nor lost."""
     made = fresh(read=False)
     say(made, "a", [1, 2])
     assert not made.agenda.dirty
@@ -114,7 +114,7 @@ def test_nothing_is_sent_before_it_was_read() -> None:
 
 
 def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
-    """What was never sent and is no longer wanted is forgotten."""
+    """A finding that was never sent and is no longer desired is dropped."""
     made = fresh(read=False)
     say(made, "a", [1])
     say(made, "a", [])
@@ -123,7 +123,7 @@ def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
 
 
 def test_restart_finds_the_hub_as_it_left_it() -> None:
-    """After a restart, a finding whose digest the hub has already is not sent again."""
+    """After a restart, a finding whose digest the hub holds is not sent again."""
     first = fresh()
     say(first, "a", [1])
     digest = first.entries[id_of(1)].digest
@@ -135,7 +135,7 @@ def test_restart_finds_the_hub_as_it_left_it() -> None:
     assert made.entries[id_of(1)].observed == known
 
 
-def test_adopted_findings_are_ours_and_are_written_anew() -> None:
+def test_adopted_findings_are_ours_and_are_sent_again() -> None:
     """With the former uid released, its findings are known, and sent again to carry the new uid."""
     made = fresh(read=False)
     made.observed.adopted = frozenset({"uid-0"})
@@ -146,7 +146,7 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
         [Observation(id_of(1), ObservedFinding(digest, WallMs(1), WallMs(2), archived=False), "uid-0", ORIGIN, "r1")],
         now=NOW,
     )
-    assert not made.observed.quarantine.numbers
+    assert not made.observed.quarantine.counts
     assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is Change.CHANGED
 
 
@@ -156,7 +156,7 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     ids=["fresh acknowledgement", "old acknowledgement"],
 )
 def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: bool) -> None:
-    """GetFindings lags: what it lacks is asked for by id once our acknowledgement is old; its first time stays."""
+    """GetFindings lags: a missing finding is read by id once our acknowledgement is old; its `CreatedAt` stays."""
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
@@ -166,35 +166,35 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: b
     assert (not made.observed.lookups) == known
     made.wake(NOW + ACK_OVERRULES_MS + 1)
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.answer(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
+    made.observed.take_lookup(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.observed is not None
     assert entry.observed.digest == ""
     assert entry.observed.created_at == WALL
 
 
 def test_unanswered_import_is_repeated_with_the_same_times() -> None:
-    """What may have been written keeps its times, so that the repetition is ignored if it was."""
+    """The retry keeps the times, so that Security Hub ignores it if the first import was written."""
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
-    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
+    made.mark_unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
     assert entry.unanswered is not None
     assert entry.unanswered.updated_at == WALL
     assert id_of(1) in made.agenda.dirty
     assert entry.observed == ObservedFinding("", WALL, WALL, archived=False)
 
 
-def test_counts_follow_what_is_wanted() -> None:
-    """Violations are counted by source, policy and severity, the default where the engine names none."""
+def test_counts_follow_desired_findings() -> None:
+    """By source, policy and severity; the default severity if the engine reports none."""
     made = fresh()
     say(made, "a", [1, 2, 3])
-    assert made.standings.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
+    assert made.finding_counts.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
     made.forget(key("a"), now=NOW)
-    assert not made.standings.violations
+    assert not made.finding_counts.violations
 
 
-def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
+def test_a_pass_applies_to_findings_that_only_the_inventory_knows() -> None:
     """A pass read by the grading listing clears findings that nobody reports, whichever API they came from before, and
     no other.
     """
@@ -209,10 +209,10 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
         ],
         now=NOW,
     )
-    made.clear([violation(n).identity for n in (1, 2, 3)], key=key("x"))
-    assert made.entries[id_of(1)].cleared
-    assert not made.entries[id_of(2)].cleared
-    assert made.entries[id_of(3)].cleared
+    made.mark_passed([violation(n).identity for n in (1, 2, 3)], key=key("x"))
+    assert made.entries[id_of(1)].passed
+    assert not made.entries[id_of(2)].passed
+    assert made.entries[id_of(3)].passed
     assert made.entries[id_of(3)].source_api == ORIGIN
 
 
@@ -221,8 +221,8 @@ WAIT = Wait(NOW + 1000)
 
 def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
     """An active finding that nobody reports, decided and put aside; its id."""
-    made.sources.list_reports(listed=True)
-    made.sources.cover(ORIGIN, Coverage(live=True, since=NOW))
+    made.sources.set_reports_listed(listed=True)
+    made.sources.set_coverage(ORIGIN, Coverage(live=True, since=NOW))
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
@@ -237,17 +237,19 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
 @pytest.mark.parametrize(
     ("hold", "event"),
     [
-        pytest.param(WAIT, lambda made: made.wake(NOW + 1000), id="its time has come"),
+        pytest.param(WAIT, lambda made: made.wake(NOW + 1000), id="its timer is due"),
         pytest.param(
             Hold.SOURCE,
-            lambda made: made.sources.cover(ORIGIN, Coverage(live=True, since=NOW + 1)),
-            id="its API is back",
+            lambda made: made.sources.set_coverage(ORIGIN, Coverage(live=True, since=NOW + 1)),
+            id="its API is live again",
         ),
-        pytest.param(Hold.SOURCE, lambda made: made.sources.list_reports(listed=False), id="another API appeared"),
-        pytest.param(WAIT, lambda made: say(made, "b", [1]), id="somebody reports it"),
-        pytest.param(Hold.UNLISTED, lambda made: say(made, "r1", []), id="a report is whole again"),
-        pytest.param(Hold.UNLISTED, lambda made: made.forget(key("r1"), now=NOW), id="that report is gone"),
-        pytest.param(WAIT, lambda made: made.clear([violation(1).identity], key=key("x")), id="it passes"),
+        pytest.param(
+            Hold.SOURCE, lambda made: made.sources.set_reports_listed(listed=False), id="another API appeared"
+        ),
+        pytest.param(WAIT, lambda made: say(made, "b", [1]), id="it is reported"),
+        pytest.param(Hold.UNLISTED, lambda made: say(made, "r1", []), id="a report is complete again"),
+        pytest.param(Hold.UNLISTED, lambda made: made.forget(key("r1"), now=NOW), id="that report is deleted"),
+        pytest.param(WAIT, lambda made: made.mark_passed([violation(1).identity], key=key("x")), id="it passes"),
         pytest.param(
             WAIT, lambda made: made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"
         ),
@@ -257,15 +259,17 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         pytest.param(Hold.UNCONFIRMED, lambda made: made.sources.confirm([ORIGIN], now=NOW + 1), id="a discovery"),
         pytest.param(Hold.OWNERS_UNKNOWN, lambda made: made.sources.reconsider(), id="owners are known"),
         pytest.param(
-            Hold.UNREPORTED, lambda made: made.sources.reconsider((set(), {"kyverno"})), id="its engine was heard"
+            Hold.UNREPORTED, lambda made: made.sources.reconsider((set(), {"kyverno"})), id="its engine has reported"
         ),
-        pytest.param(Hold.PRESENCE, lambda made: made.answered(violation(1).subject), id="the API server has answered"),
-        pytest.param(Hold.GUARD, lambda made: made.finish_inventory(), id="the inventory is whole"),
-        pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}, now=NOW), id="a person approves"),
+        pytest.param(
+            Hold.PRESENCE, lambda made: made.requeue_answered(violation(1).subject), id="the API server has answered"
+        ),
+        pytest.param(Hold.GUARD, lambda made: made.finish_inventory(), id="the inventory is complete"),
+        pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}, now=NOW), id="an approval"),
     ],
 )
-def test_what_may_change_a_decision_makes_it_dirty(hold: Hold | Wait, event: Callable[[Ledger], object]) -> None:
-    """Every input that a decision depends on has the finding decided again."""
+def test_inputs_of_a_decision_make_it_dirty(hold: Hold | Wait, event: Callable[[Ledger], object]) -> None:
+    """A change of any input of a decision enqueues the finding."""
     made = fresh()
     id_ = settled(made, hold)
     event(made)
@@ -274,17 +278,17 @@ def test_what_may_change_a_decision_makes_it_dirty(hold: Hold | Wait, event: Cal
 
 
 @pytest.mark.parametrize("news", News)
-def test_news_looks_at_what_it_can_end_and_at_nothing_else(news: News) -> None:
-    """By the one table: a hold that such news cannot end is not decided again."""
+def test_an_event_enqueues_only_what_it_can_release(news: News) -> None:
+    """By the table: a hold that the event cannot end is not decided again."""
     for hold in Hold:
         made = fresh()
         id_ = settled(made, hold)
-        made._free(news)
+        made._requeue(news)
         assert (id_ in made.agenda.dirty) == (news in ENDED_BY[hold])
 
 
-def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
-    """What turns out to be another cluster's is quarantined and no longer ours to touch."""
+def test_a_finding_of_another_cluster_read_by_id_is_left_alone() -> None:
+    """It is quarantined, and we do not change it."""
     made = fresh()
     id_ = settled(made)
     entry = made.entries[id_]
@@ -294,8 +298,8 @@ def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
     assert entry.observed is None
 
 
-def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
-    """Findings read outside an inventory are taken, another cluster's are quarantined, and what lacks says nothing."""
+def test_reads_outside_an_inventory_prove_presence_only() -> None:
+    """Their findings are taken, those of another cluster are quarantined, and absence is no evidence."""
     made = fresh()
     id_ = settled(made)
     known = ObservedFinding("d", WALL, WALL, archived=False)
@@ -309,11 +313,11 @@ def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
 
 
 def test_nothing_else_makes_it_dirty() -> None:
-    """Time before its due, and what other APIs do, leave a settled finding alone."""
+    """Time before it is due and events of other APIs do not enqueue a decided finding."""
     made = fresh()
     settled(made)
     made.wake(NOW + 999)
-    made.sources.cover("reports.openreports.io", Coverage(live=True, since=NOW))
+    made.sources.set_coverage("reports.openreports.io", Coverage(live=True, since=NOW))
     say(made, "c", [5])
     assert set(made.agenda.dirty) == {id_of(5)}
 
@@ -345,12 +349,12 @@ def was_there(made: Ledger, *, archived: bool) -> None:
         pytest.param((partial(was_there, archived=False), lambda made: say(made, "a", [1])), True, id="its own"),
     ],
 )
-def test_whether_only_pods_reported_it_is_known_of_what_this_process_has_sent(
+def test_for_findings_sent_by_this_process_it_is_known_whether_only_pods_reported(
     steps: tuple[Callable[[Ledger], object], ...],
     *,
     own: bool | None,
 ) -> None:
-    """What was active before may have been reported by its object, whose report was wiped since."""
+    """An older finding may have been reported by the object itself, whose report was deleted since."""
     made = fresh()
     for step in steps:
         step(made)

@@ -1,4 +1,4 @@
-"""What the ledger adds to the evidence of `grading`: the inventory, the guard, what was missing before, the clocks."""
+"""What the ledger adds to the evidence of `grading`: inventory, guard, formerly missing evidence, clocks."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import pytest
 
 from policyhub.sources.violation import Violation
 from policyhub.sync.entry import Coverage, Entry, ObservedFinding
-from policyhub.sync.evidence import SETTLE_MS
+from policyhub.sync.evidence import CHANGE_WAIT_MS
 from policyhub.sync.existence import Presence
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import DAY_MS, REFRESH_MS, Change, Wait, refresh_due
-from policyhub.sync.shares import Limits
-from tests.unit.sync.asked import Asked
+from policyhub.sync.usage import Limits
+from tests.unit.sync.fake_existence import FakeExistence
 from tests.unit.sync.test_evidence import (
     CONSTRAINT,
     DELAY,
@@ -33,9 +33,9 @@ from tests.unit.sync.test_evidence import (
 
 
 def unread() -> Ledger:
-    """As `ledger`, and its inventory is under way."""
+    """Like `ledger`, with its inventory in progress."""
     made = ledger()
-    made.observed.whole = False
+    made.observed.complete = False
     return made
 
 
@@ -49,8 +49,10 @@ def reported_and_lost(made: Ledger, *said: Violation) -> Entry:
 # -- the inventory ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_that_is_guarded_is_archived_before_the_inventory_is_whole() -> None:
-    """The guard has not counted what its source has: one of one may be one of thousands. Then it is decided again."""
+def test_nothing_guarded_is_archived_before_the_inventory_is_complete() -> None:
+    """The guard has not counted all findings of the source: one of one may be one of thousands. Then it is decided
+    again.
+    """
     made = unread()
     entry = reported_and_lost(made)
     for _ in range(2):
@@ -62,7 +64,7 @@ def test_nothing_that_is_guarded_is_archived_before_the_inventory_is_whole() -> 
 
 @pytest.mark.parametrize("by", ["a pass", "a deletion"])
 def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
-    """It says nothing of how much its source has lost."""
+    """It does not depend on how much its source has lost."""
     made = unread()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -70,8 +72,8 @@ def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
         made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     else:
         made.forget(REPORT, now=NOW)
-        asked = Asked()
-        asked.subjects[violation().subject] = Presence.GONE
+        asked = FakeExistence()
+        asked.subjects[violation().subject] = Presence.ABSENT
         made.sources.existence = asked
         made.sources.discovered = NOW + DAY_MS
     assert act(made, entry, now=NOW + DELAY) is Change.ARCHIVED
@@ -81,13 +83,13 @@ def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
 
 
 def source_back(made: Ledger) -> Callable[[], None]:
-    made.sources.cover(REPORT.source_api, Coverage(live=False))
-    return lambda: made.sources.cover(REPORT.source_api, LIVE)
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    return lambda: made.sources.set_coverage(REPORT.source_api, LIVE)
 
 
 def reports_listed(made: Ledger) -> Callable[[], None]:
-    made.sources.list_reports(listed=False)
-    return lambda: made.sources.list_reports(listed=True)
+    made.sources.set_reports_listed(listed=False)
+    return lambda: made.sources.set_reports_listed(listed=True)
 
 
 def evaluated(made: Ledger) -> Callable[[], None]:
@@ -100,8 +102,8 @@ def evaluated(made: Ledger) -> Callable[[], None]:
 
 
 def heard(made: Ledger) -> Callable[[], None]:
-    asked = Asked(p=Presence.THERE)
-    asked.subjects[violation().subject] = Presence.THERE
+    asked = FakeExistence(p=Presence.PRESENT)
+    asked.subjects[violation().subject] = Presence.PRESENT
     made.sources.existence = asked
 
     def ends() -> None:
@@ -113,14 +115,16 @@ def heard(made: Ledger) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("state", "hold"),
     [
-        pytest.param(source_back, Hold.SOURCE, id="its API is seen again"),
+        pytest.param(source_back, Hold.SOURCE, id="its API is live again"),
         pytest.param(reports_listed, Hold.SOURCE, id="all APIs were listed"),
         pytest.param(evaluated, Hold.UNLISTED, id="it could be evaluated"),
         pytest.param(heard, Hold.UNREPORTED, id="what was unreported is not"),
     ],
 )
-def test_the_delay_begins_anew_when_evidence_comes(state: Callable[[Ledger], Callable[[], None]], hold: Hold) -> None:
-    """What comes back may come back in pieces: however long ago the loss, it waits for a delay from then on, once."""
+def test_the_delay_restarts_when_evidence_becomes_available(
+    state: Callable[[Ledger], Callable[[], None]], hold: Hold
+) -> None:
+    """Findings may come back in several steps: the finding waits for one more delay, however old the loss."""
     made = ledger()
     entry = reported_and_lost(made)
     end = state(made)
@@ -132,14 +136,14 @@ def test_the_delay_begins_anew_when_evidence_comes(state: Callable[[Ledger], Cal
     assert act(made, entry, now=at + DELAY) is Change.ARCHIVED
 
 
-def test_a_delay_that_began_anew_is_of_that_loss_alone() -> None:
-    """A violation that came back and is lost again waits from its own loss."""
+def test_a_restarted_delay_is_for_that_loss_only() -> None:
+    """A violation that was reported again and lost again waits from its new loss."""
     made = ledger()
     entry = reported_and_lost(made)
     source_back(made)()
-    made.sources.cover(REPORT.source_api, Coverage(live=False))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
     act(made, entry, now=NOW)
-    made.sources.cover(REPORT.source_api, LIVE)
+    made.sources.set_coverage(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW + 5 * DELAY) == Wait(NOW + 6 * DELAY)
     say(made, REPORT, violation(), now=NOW + DELAY)
     made.forget(REPORT, now=NOW + DELAY)
@@ -147,10 +151,10 @@ def test_a_delay_that_began_anew_is_of_that_loss_alone() -> None:
 
 
 @pytest.mark.parametrize("hold", [Hold.AUDIT, Hold.PRESENCE, Hold.UNCONFIRMED, Hold.GUARD])
-def test_other_holds_do_not_begin_the_delay_anew(hold: Hold) -> None:
-    """An audit, an answer, a discovery and a person add to evidence that there was."""
+def test_other_holds_do_not_restart_the_delay(hold: Hold) -> None:
+    """An audit, an answer, a discovery and an approval add to existing evidence."""
     made = ledger()
-    asked = Asked()
+    asked = FakeExistence()
     made.sources.existence = asked
     if hold is Hold.AUDIT:
         say(made, CONSTRAINT, listed(), audited=100)
@@ -159,18 +163,18 @@ def test_other_holds_do_not_begin_the_delay_anew(hold: Hold) -> None:
     else:
         entry = reported_and_lost(made)
     asked.silent = hold is Hold.PRESENCE
-    made.observed.whole = hold is not Hold.GUARD
+    made.observed.complete = hold is not Hold.GUARD
     confirmed = dict(made.sources.confirmed)
     if hold is Hold.UNCONFIRMED:
         made.sources.confirmed[REPORT.source_api] = NOW - 1
-    made.guard.wait(entry.id, ("kyverno", "shop"))
+    made.guard.add_lost(entry.id, ("kyverno", "shop"))
     held = act(made, entry, now=NOW + DELAY)
     assert (held.hold if isinstance(held, Wait) else held) is hold
     asked.silent = False
-    made.observed.whole = True
+    made.observed.complete = True
     made.sources.confirmed = confirmed
     say(made, CONSTRAINT, audited=120)
-    made.guard.wait(entry.id, ("kyverno", "shop"))
+    made.guard.add_lost(entry.id, ("kyverno", "shop"))
     assert act(made, entry, now=NOW + DELAY) is Change.ARCHIVED
 
 
@@ -178,33 +182,33 @@ def test_other_holds_do_not_begin_the_delay_anew(hold: Hold) -> None:
 
 
 @pytest.mark.parametrize("archived", [False, True], ids=["changed", "came back"])
-def test_what_differs_waits_until_all_that_speaks_of_it_was_heard(*, archived: bool) -> None:
-    """Until the first listings, half an hour at most; what is new does not wait."""
+def test_changes_wait_for_the_first_listings(*, archived: bool) -> None:
+    """Half an hour at most; new findings do not wait."""
     made = ledger()
-    made.sources.list_reports(listed=False, now=NOW)
+    made.sources.set_reports_listed(listed=False, now=NOW)
     say(made, REPORT, violation(), violation("new"))
     entry = entry_of(made, violation())
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived), now=NOW)
     change = Change.REACTIVATED if archived else Change.CHANGED
-    assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
+    assert act(made, entry, now=NOW) == Wait(NOW + CHANGE_WAIT_MS)
     assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
-    assert made.decide(entry, rules=RULES, now=NOW + SETTLE_MS, wall=WALL)[0] is change
-    made.sources.list_reports(listed=True, now=NOW + 5)
+    assert made.decide(entry, rules=RULES, now=NOW + CHANGE_WAIT_MS, wall=WALL)[0] is change
+    made.sources.set_reports_listed(listed=True, now=NOW + 5)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW + 5) is change
 
 
-def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
-    """No report API is waited for."""
+def test_changes_of_a_constraint_wait_for_its_own_listing() -> None:
+    """They do not wait for report APIs."""
     made = ledger()
-    made.sources.list_reports(listed=False, now=NOW)
+    made.sources.set_reports_listed(listed=False, now=NOW)
     made.sources.listed.discard(CONSTRAINT.source_api)
     say(made, CONSTRAINT, listed(), audited=100)
     entry = entry_of(made, listed())
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived=False), now=NOW)
-    assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
+    assert act(made, entry, now=NOW) == Wait(NOW + CHANGE_WAIT_MS)
     made.sources.listed.add(CONSTRAINT.source_api)
     assert act(made, entry, now=NOW) is Change.CHANGED
 
@@ -214,11 +218,11 @@ def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
     [
         pytest.param(REFRESH_MS, DAY_MS, True, id="thirty days old"),
         pytest.param(REFRESH_MS, DAY_MS - 1, False, id="thirty days old, but sent within a day"),
-        pytest.param(0, 40 * DAY_MS, False, id="by the wall clock it is new: the process slept, or its clock did"),
+        pytest.param(0, 40 * DAY_MS, False, id="new by the wall clock: the process or its clock was suspended"),
     ],
 )
 def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, *, refreshed: bool) -> None:
-    """Security Hub counts in its own time; a wall clock that jumps sends nothing twice a day."""
+    """Security Hub has its own clock; a jump of the wall clock sends nothing twice a day."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -228,7 +232,7 @@ def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, *, r
 
 
 def test_a_refresh_is_due_at_its_time() -> None:
-    """Not a millisecond before."""
+    """And not a millisecond earlier."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
@@ -242,8 +246,8 @@ def test_a_refresh_is_due_at_its_time() -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False], ids=["new", "archived"])
-def test_what_security_hub_failed_waits(*, wanted: bool) -> None:
-    """Whatever it is for; to the end of its back-off."""
+def test_a_failed_finding_waits(*, wanted: bool) -> None:
+    """For any kind of import, until the end of its back-off."""
     made = ledger()
     say(made, REPORT, violation())
     entry = entry_of(made, violation()) if wanted else sent(made, violation())
@@ -254,8 +258,8 @@ def test_what_security_hub_failed_waits(*, wanted: bool) -> None:
     assert act(made, entry, now=NOW + 50) is (Change.NEW if wanted else Change.ARCHIVED)
 
 
-def test_a_failed_import_of_what_ended_leaves_nothing() -> None:
-    """Security Hub failed it by name: it was not written, and there is nothing to archive."""
+def test_a_failed_import_of_an_ended_violation_leaves_nothing() -> None:
+    """Security Hub failed the finding: it was not written, and there is nothing to archive."""
     made = ledger()
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
@@ -271,7 +275,7 @@ def test_a_failed_import_of_what_ended_leaves_nothing() -> None:
 
 
 def test_a_namespace_that_used_up_its_imports_waits() -> None:
-    """Until it has some again, with that reason."""
+    """Until it may import again, with that hold."""
     made = Ledger(
         cluster_id="alpha",
         cluster_uid="uid-1",
@@ -283,7 +287,7 @@ def test_a_namespace_that_used_up_its_imports_waits() -> None:
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
     assert act(made, entry, now=NOW) is Change.NEW
-    made.shares.spend("shop", now=NOW)
+    made.usage.count_import("shop", now=NOW)
     decision = act(made, entry, now=NOW)
     assert isinstance(decision, Wait)
     assert decision.hold is Hold.BUDGET
@@ -292,12 +296,12 @@ def test_a_namespace_that_used_up_its_imports_waits() -> None:
 
 @pytest.mark.parametrize("wanted", [True, False], ids=["reported", "lost"])
 def test_another_clusters_finding_is_left_alone(*, wanted: bool) -> None:
-    """Nothing else about it is looked at."""
+    """Whatever else is known about it."""
     made = ledger()
     entry = only_in_hub(made, violation(), REPORT)
     if wanted:
         say(made, REPORT, violation())
-    made.observed.quarantine.meet(entry.id, "uid-2", archived=False, inventory=False)
+    made.observed.quarantine.add(entry.id, "uid-2", archived=False, inventory=False)
     evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)
     assert evidence.quarantined
     assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)[0] is (Hold.QUARANTINED if wanted else None)

@@ -57,7 +57,7 @@ class World:
         self.stored = {} if stored is None else stored
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.views = {of: self._view(of, wanted or Filter()) for of in (GATEKEEPER, REPORTS)}
-        self.ledger.sources.list_reports(listed=True)
+        self.ledger.sources.set_reports_listed(listed=True)
         for view in self.views.values():
             view.begin()
 
@@ -78,7 +78,7 @@ class World:
         """What there is has been listed, and Security Hub read."""
         for view in self.views.values():
             view.finish()
-            self.ledger.sources.cover(view.source_api, Coverage(live=True, since=START))
+            self.ledger.sources.set_coverage(view.source_api, Coverage(live=True, since=START))
         found = [observation_of(from_asff(finding)) for finding in self.stored.values()]
         self.ledger.observed.take_part("", found, now=self.now)
         self.ledger.finish_inventory()

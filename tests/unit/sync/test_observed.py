@@ -1,4 +1,4 @@
-"""What Security Hub holds: when a reading of it may overrule what it has acknowledged."""
+"""What Security Hub holds: when a read takes precedence over an acknowledgement."""
 
 from collections.abc import Callable
 
@@ -33,17 +33,17 @@ STALE = ObservedFinding("older", WALL - 99_999, WALL - 99_999, archived=True)
     ("began", "overrules"),
     [
         pytest.param(NOW - 5, False, id="it began before the acknowledgement"),
-        pytest.param(NOW + ACK_OVERRULES_MS, False, id="it began when that was fresh"),
-        pytest.param(NOW + ACK_OVERRULES_MS + 1, True, id="it began when that was fresh no longer"),
+        pytest.param(NOW + ACK_OVERRULES_MS, False, id="it began while that was recent"),
+        pytest.param(NOW + ACK_OVERRULES_MS + 1, True, id="it began when that was no longer recent"),
     ],
 )
-def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
+def test_a_slow_part_of_an_inventory_does_not_show_later_imports(
     began: int,
     *,
     overrules: bool,
     lacks: bool,
 ) -> None:
-    """What counts is when its reading began, however long it took; else the finding is asked for by id."""
+    """The start of its reading counts, however long it took; otherwise the finding is read by id."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
     shown = [] if lacks else [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")]
@@ -57,12 +57,12 @@ def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
     assert entry.id not in made.observed.lookups
     made.wake(SteadyMs(end))
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.answer(entry.id, Observation(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
+    made.observed.take_lookup(entry.id, Observation(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
     assert entry.observed == known
 
 
-def test_a_part_without_a_beginning_is_of_now() -> None:
-    """What is read at once."""
+def test_a_part_without_a_start_time_is_current() -> None:
+    """It was read at once."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
     held = Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")
@@ -72,25 +72,25 @@ def test_a_part_without_a_beginning_is_of_now() -> None:
     assert entry.observed == STALE
 
 
-def test_what_is_in_a_call_is_not_taken_from_an_inventory() -> None:
-    """Its answer is newer than any reading, shown or lacked."""
+def test_a_finding_in_flight_is_not_taken_from_an_inventory() -> None:
+    """The answer of its call is newer than any read."""
     made, known = acknowledged(NOW - 2 * ACK_OVERRULES_MS)
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     made.observed.take_part("", [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")], now=NOW)
     made.observed.take_part("", [], now=NOW)
-    made.observed.answer(entry.id, None, now=NOW)
+    made.observed.take_lookup(entry.id, None, now=NOW)
     assert entry.observed == known
 
 
-def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_nothing() -> None:
-    """It comes back empty a moment later: what it lacks is asked for at once, and sent again."""
+def test_acknowledgements_from_before_a_disabled_hub_do_not_count() -> None:
+    """The hub is empty when it is enabled again: missing findings are read by id at once, and sent again."""
     made, _ = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    made.observed.switched_off()
+    made.observed.mark_hub_disabled()
     made.observed.take_part("", [], now=NOW + 1)
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.answer(entry.id, None, now=NOW + 1)
+    made.observed.take_lookup(entry.id, None, now=NOW + 1)
     assert entry.observed is not None
     assert not entry.observed.digest
     assert entry.id in made.agenda.dirty
@@ -100,8 +100,8 @@ LATER = NOW + ACK_OVERRULES_MS + 1
 WALL_LATER = WALL + ACK_OVERRULES_MS + 1
 
 
-def test_what_was_lacked_while_nobody_reported_it_is_sent_when_it_is_reported_again() -> None:
-    """A hub that was emptied meanwhile does not have it, whatever it once acknowledged."""
+def test_a_finding_missing_while_unreported_is_sent_when_it_is_reported_again() -> None:
+    """A hub that was emptied does not hold it, whatever it acknowledged before."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
     made.forget(key("a"), now=NOW)
@@ -126,7 +126,7 @@ def in_a_call(made: Ledger, entry: Entry) -> None:
 
 def unanswered(made: Ledger, entry: Entry) -> None:
     made.mark_in_flight(entry)
-    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL_LATER, archived=False))
+    made.mark_unanswered(entry, ObservedFinding(entry.digest, WALL, WALL_LATER, archived=False))
 
 
 def taken(made: Ledger, entry: Entry) -> None:
@@ -138,15 +138,15 @@ def taken(made: Ledger, entry: Entry) -> None:
     ("became", "reads"),
     [(never_sent, True), (failed_by_name, True), (in_a_call, False), (unanswered, False), (taken, False)],
 )
-def test_what_was_to_be_created_again_is_read_before_it_is_archived(
+def test_a_finding_to_be_created_again_is_read_before_it_is_archived(
     became: Callable[[Ledger, Entry], None],
     *,
     reads: bool,
 ) -> None:
-    """Unless it was, or may have been: else it would be created ARCHIVED."""
+    """Unless the import was accepted or unanswered: otherwise the archive would create it as ARCHIVED."""
     made, _ = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    made.observed.answer(entry.id, None, now=LATER)
+    made.observed.take_lookup(entry.id, None, now=LATER)
     became(made, entry)
     made.forget(key("a"), now=LATER)
     assert (entry.representative is None and entry.body is None) == reads

@@ -1,4 +1,4 @@
-"""The one comparison: a table of (wanted, known, evidence) → decision."""
+"""The comparison: a table of (desired, observed, evidence) → decision."""
 
 from collections.abc import Callable
 
@@ -56,9 +56,9 @@ def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
         made.observed.take_part("", [], now=NOW - DAY_MS)
         made.finish_inventory()
     if covered:
-        made.sources.list_reports(listed=True)
+        made.sources.set_reports_listed(listed=True)
         for key in (REPORT, CONSTRAINT):
-            made.sources.cover(key.source_api, Coverage(live=True, since=NOW - DAY_MS))
+            made.sources.set_coverage(key.source_api, Coverage(live=True, since=NOW - DAY_MS))
             made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
@@ -69,7 +69,7 @@ def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: SteadyM
 
 
 def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: SteadyMs = NOW) -> None:
-    """What a successful import of the entry as it stands does."""
+    """A successful import of the entry."""
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
 
@@ -85,14 +85,14 @@ def active(made: Ledger) -> Entry:
 
 
 def lost(made: Ledger) -> Entry:
-    """Active, and its report no longer holds it."""
+    """Active, and its report omits it."""
     entry = active(made)
     made.read(REPORT, [], complete=True, passed=nothing, now=NOW)
     return entry
 
 
 def passes(made: Ledger) -> Entry:
-    """Active, and its report now reads pass."""
+    """Active, and its report now shows a pass."""
     entry = active(made)
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     return entry
@@ -149,13 +149,13 @@ def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: SteadyMs = NOW) ->
 
 def deleted_while_uncovered(made: Ledger) -> Entry:
     entry = lost(made)
-    made.sources.cover(REPORT.source_api, Coverage(live=False))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
     return entry
 
 
 def covered_again(made: Ledger) -> Entry:
     entry = deleted_while_uncovered(made)
-    made.sources.cover(REPORT.source_api, Coverage(live=True, since=NOW + DELAY))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=NOW + DELAY))
     return entry
 
 
@@ -171,10 +171,10 @@ def unconfirmed(made: Ledger) -> Entry:
 
 
 def cut_and_resumed(made: Ledger) -> Entry:
-    """The watch was cut as the delay ended, and went on from where it was."""
+    """The watch was interrupted at the end of the delay, and resumed."""
     entry = lost(made)
-    made.sources.cover(REPORT.source_api, Coverage(live=False))
-    made.sources.cover(REPORT.source_api, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    made.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
     return entry
 
 
@@ -194,7 +194,7 @@ def called_beside_an_unreadable_report(made: Ledger) -> Entry:
 
 
 def passes_on_a_fresh_watch(made: Ledger) -> Entry:
-    """Its report reads pass, by a watch that began after the last discovery: another cluster may be answering."""
+    """Its report shows a pass, by a watch that began after the last discovery: another cluster may be answering."""
     entry = passes(made)
     made.sources.stream_started_at[REPORT.source_api] = NOW + 1
     made.sources.confirmed[REPORT.source_api] = NOW
@@ -203,7 +203,7 @@ def passes_on_a_fresh_watch(made: Ledger) -> Entry:
 
 def others_unheard(made: Ledger) -> Entry:
     entry = passes(made)
-    made.sources.list_reports(listed=False)
+    made.sources.set_reports_listed(listed=False)
     return entry
 
 
@@ -213,10 +213,10 @@ def returned_in_time(made: Ledger) -> Entry:
 
 
 def unanswered(made: Ledger) -> Entry:
-    """Its import got no answer, and then the violation went."""
+    """Its import got no answer, and then the violation ended."""
     entry = wanted(made)
     made.mark_in_flight(entry)
-    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
+    made.mark_unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     return entry
 
@@ -229,33 +229,35 @@ def unanswered(made: Ledger) -> Entry:
         pytest.param(changed, 0, Change.CHANGED, id="changed"),
         pytest.param(relapsed, 0, Change.REACTIVATED, id="relapsed"),
         pytest.param(old, 0, Change.REFRESHED, id="30 days old"),
-        pytest.param(rejected, 0, Hold.REJECTED, id="refused for good"),
-        pytest.param(rejected_then_changed, 0, Change.NEW, id="refused, then other content"),
+        pytest.param(rejected, 0, Hold.REJECTED, id="permanently rejected"),
+        pytest.param(rejected_then_changed, 0, Change.NEW, id="rejected, then other content"),
         pytest.param(passes, 0, Change.ARCHIVED, id="passes: at once"),
         pytest.param(passes_on_a_fresh_watch, DAY_MS, Hold.UNCONFIRMED, id="passes on a watch not yet confirmed"),
-        pytest.param(lost, 0, Wait(NOW + DELAY), id="gone: waits"),
-        pytest.param(lost, DELAY - 1, Wait(NOW + DELAY), id="gone: waits to the end"),
-        pytest.param(lost, DELAY, Change.ARCHIVED, id="gone: archived after the delay"),
-        pytest.param(returned_in_time, DELAY, None, id="back within the delay"),
+        pytest.param(lost, 0, Wait(NOW + DELAY), id="lost: waits"),
+        pytest.param(lost, DELAY - 1, Wait(NOW + DELAY), id="lost: waits to the end"),
+        pytest.param(lost, DELAY, Change.ARCHIVED, id="lost: archived after the delay"),
+        pytest.param(returned_in_time, DELAY, None, id="reported again within the delay"),
         pytest.param(archived, DELAY, None, id="archived already"),
-        pytest.param(archive_rejected, DELAY, Hold.REJECTED, id="archived body refused"),
-        pytest.param(deleted_while_uncovered, DAY_MS, Hold.SOURCE, id="its API is not seen: never"),
-        pytest.param(covered_again, DELAY, Wait(NOW + 2 * DELAY), id="its API is back: the delay begins anew"),
-        pytest.param(covered_again, 2 * DELAY, Change.ARCHIVED, id="its API is back: archived at last"),
+        pytest.param(archive_rejected, DELAY, Hold.REJECTED, id="archived body rejected"),
+        pytest.param(deleted_while_uncovered, DAY_MS, Hold.SOURCE, id="its API is not live: never"),
+        pytest.param(covered_again, DELAY, Wait(NOW + 2 * DELAY), id="its API is live again: the delay restarts"),
+        pytest.param(covered_again, 2 * DELAY, Change.ARCHIVED, id="its API is live again: archived"),
         pytest.param(unconfirmed, DELAY, Hold.UNCONFIRMED, id="no discovery since: waits for one"),
-        pytest.param(cut_and_resumed, DELAY, Wait(NOW + DELAY + RESUME_MS), id="watch cut just now: hears it out"),
-        pytest.param(cut_and_resumed, DELAY + RESUME_MS, Change.ARCHIVED, id="watch cut: the delay goes on"),
-        pytest.param(beside_an_unreadable_report, DAY_MS, Hold.UNLISTED, id="a report could not be read whole: never"),
+        pytest.param(
+            cut_and_resumed, DELAY, Wait(NOW + DELAY + RESUME_MS), id="watch interrupted: waits for its events"
+        ),
+        pytest.param(cut_and_resumed, DELAY + RESUME_MS, Change.ARCHIVED, id="watch interrupted: the delay continues"),
+        pytest.param(beside_an_unreadable_report, DAY_MS, Hold.UNLISTED, id="a report could not be read fully: never"),
         pytest.param(beside_a_blind_listing, DAY_MS, Hold.UNLISTED, id="an object could not be read at all: never"),
-        pytest.param(called_beside_an_unreadable_report, DELAY, Change.ARCHIVED, id="its own report was read whole"),
-        pytest.param(others_unheard, 0, Hold.SOURCE, id="another API may still call: held, passing or not"),
+        pytest.param(called_beside_an_unreadable_report, DELAY, Change.ARCHIVED, id="its own report was complete"),
+        pytest.param(others_unheard, 0, Hold.SOURCE, id="another API may still report it: held, passing or not"),
         pytest.param(only_in_hub, DELAY, Change.ARCHIVED, id="only in the hub: archived after the delay"),
         pytest.param(of_truncated_constraint, DAY_MS, Hold.UNLISTED, id="its constraint is truncated: never"),
-        pytest.param(unanswered, 0, Change.ARCHIVED, id="possibly written, then gone: archived"),
+        pytest.param(unanswered, 0, Change.ARCHIVED, id="possibly written, then lost: archived"),
     ],
 )
 def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decision) -> None:
-    """What is done follows from the entry, its coverage and the time, as the module's table says."""
+    """By the entry, its coverage and the time: the table of the module."""
     made = ledger()
     entry = state(made)
     evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall=WALL + after)
@@ -263,21 +265,21 @@ def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decisi
 
 
 def test_no_archive_mode_never_archives() -> None:
-    """NoArchive holds what would be archived, on positive evidence too."""
+    """NoArchive holds archives, also on certain evidence."""
     made = ledger()
     rules = Rules(archive_delay_ms=0, archive=False)
     assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.MODE
 
 
 def test_unknown_api_is_no_evidence() -> None:
-    """A finding whose API was never seen in this process is held: a CRD that vanished while we were down."""
+    """A finding whose API was never live in this process is held: its CRD may have been deleted while we were down."""
     made = ledger(covered=False)
-    made.sources.list_reports(listed=True)
+    made.sources.set_reports_listed(listed=True)
     assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.SOURCE
 
 
-def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:
-    """Refreshes fall between day 25 and day 30, apart by id."""
+def test_refreshes_are_spread_and_early_enough() -> None:
+    """Between day 25 and day 30, spread by id."""
     dues = {refresh_due(f"policyhub/alpha/{n:032x}", WallMs(0)) for n in range(0, 65536, 4096)}
     assert len(dues) == 16
     assert min(dues) >= WallMs(25 * DAY_MS)
@@ -289,6 +291,6 @@ def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:
     [(None, 5, 5), (4, 5, 5), (5, 5, 6), (9, 5, 10)],
     ids=["first", "clock ahead", "same millisecond", "clock went back"],
 )
-def test_updates_move_forward(known: int | None, now: int, expected: int) -> None:
+def test_updated_at_grows(known: int | None, now: int, expected: int) -> None:
     """UpdatedAt always grows: Security Hub ignores an import that is not later."""
     assert int(next_update(None if known is None else WallMs(known), now=WallMs(now))) == expected

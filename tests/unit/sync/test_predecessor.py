@@ -1,4 +1,4 @@
-"""Whether somebody sent shortly before: the table of `policyhub.sync.predecessor`."""
+"""Whether another process sent shortly before: the table of `policyhub.sync.predecessor`."""
 
 import pytest
 
@@ -12,15 +12,15 @@ LONG_AGO, LATELY = NOW - SHORTLY_MS - 1, NOW - SHORTLY_MS
 @pytest.mark.parametrize(
     ("worked_on", "renewed", "heartbeat", "sent"),
     [
-        pytest.param(False, NOW, NOW, False, id="nobody ever worked on it"),
-        pytest.param(True, 0, 0, True, id="nothing tells"),
+        pytest.param(False, NOW, NOW, False, id="no process ever handled it"),
+        pytest.param(True, 0, 0, True, id="no evidence"),
         pytest.param(True, LATELY, 0, True, id="the Lease was held"),
         pytest.param(True, LONG_AGO, 0, False, id="the Lease was not held"),
         pytest.param(True, 0, LATELY, True, id="its status was written"),
         pytest.param(True, 0, LONG_AGO, False, id="its status was not written"),
-        pytest.param(True, LONG_AGO, LATELY, True, id="somebody without a Lease wrote its status"),
-        pytest.param(True, LATELY, LONG_AGO, True, id="somebody with the Lease could not write its status"),
-        pytest.param(True, NOW + 86_400_000, 0, True, id="a clock that is ahead"),
+        pytest.param(True, LONG_AGO, LATELY, True, id="a process without a Lease wrote its status"),
+        pytest.param(True, LATELY, LONG_AGO, True, id="the Lease holder could not write its status"),
+        pytest.param(True, NOW + 86_400_000, 0, True, id="a clock ahead of ours"),
     ],
 )
 def test_the_table(*, worked_on: bool, renewed: WallMs, heartbeat: WallMs, sent: bool) -> None:
@@ -29,8 +29,8 @@ def test_the_table(*, worked_on: bool, renewed: WallMs, heartbeat: WallMs, sent:
     assert before.sent_shortly_before(now=NOW, worked_on=worked_on, heartbeat=heartbeat) is sent
 
 
-def test_who_has_long_been_at_work_follows_nobody() -> None:
-    """A spec that changes later: what the status tells is our own."""
+def test_a_process_that_has_run_long_has_no_predecessor() -> None:
+    """The spec changes later: the heartbeat is our own."""
     before = Predecessor(started=NOW, renewed=NOW)
     later = NOW + SHORTLY_MS
     assert before.sent_shortly_before(now=later, worked_on=True, heartbeat=later)

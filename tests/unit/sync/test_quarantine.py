@@ -1,4 +1,4 @@
-"""Other clusters' findings under this cluster's prefix: a few are left alone, many stop it."""
+"""Other clusters' findings under this cluster's prefix: a few are left alone, many stop sending."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
-from policyhub.sync.quarantine import MANY, MOST
+from policyhub.sync.quarantine import CONFLICT_ABOVE, MAX_REMEMBERED
 from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, WALL, fresh, id_of, say
 
 OTHER = "uid-2"
@@ -24,13 +24,13 @@ def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Observat
 
 
 def verdict(made: Ledger, number: int) -> object:
-    made.sources.list_reports(listed=True)
+    made.sources.set_reports_listed(listed=True)
     return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall=WALL)[0]
 
 
 @pytest.mark.parametrize("uid", [OTHER, ""], ids=["another uid", "no uid"])
-def test_a_foreign_finding_is_left_alone_and_all_else_goes_on(uid: str) -> None:
-    """An id that is another's in Security Hub is never sent, wanted or not; the others are."""
+def test_a_foreign_finding_is_left_alone_and_others_are_sent(uid: str) -> None:
+    """An id that belongs to another cluster is never sent, desired or not; other ids are."""
     made = fresh(read=False)
     say(made, "a", [1, 2])
     made.observed.take_part("", [theirs(1, uid), theirs(3, uid)], now=NOW)
@@ -44,43 +44,43 @@ def test_a_foreign_finding_is_left_alone_and_all_else_goes_on(uid: str) -> None:
 
 
 def test_many_foreign_findings_are_a_conflict() -> None:
-    """More than ten of one uid, active or archived, are a cluster at work; ten of each of several are not."""
+    """More than ten of one uid, active or archived, are an active cluster; ten of each of several are not."""
     made = fresh(read=False)
-    made.observed.take_part("", [theirs(n, "uid-3", archived=n % 2 == 0) for n in range(MANY)], now=NOW)
-    made.observed.take_part("", [theirs(n) for n in range(100, 100 + MANY)], now=NOW)
+    made.observed.take_part("", [theirs(n, "uid-3", archived=n % 2 == 0) for n in range(CONFLICT_ABOVE)], now=NOW)
+    made.observed.take_part("", [theirs(n) for n in range(100, 100 + CONFLICT_ABOVE)], now=NOW)
     before = made.observed.quarantine.conflict
     made.observed.take_part("", [theirs(99)], now=NOW)
     assert (before, made.observed.quarantine.conflict) == (False, True)
 
 
 def test_one_finding_read_often_counts_once() -> None:
-    """However often the same finding is met, by pages, parts, look-ups and second looks, it is one."""
+    """However often it is read, by pages, parts, lookups and second reads."""
     made = fresh(read=False)
-    for _ in range(MANY + 1):
+    for _ in range(CONFLICT_ABOVE + 1):
         made.observed.take_foreign(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
         made.observed.take_part("", [theirs(1)], now=NOW)
         made.observed.take_read([theirs(1)], now=NOW)
-        made.observed.answer(id_of(1), theirs(1), now=NOW)
-    assert made.observed.quarantine.numbers == {OTHER: 1}
+        made.observed.take_lookup(id_of(1), theirs(1), now=NOW)
+    assert made.observed.quarantine.counts == {OTHER: 1}
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """Of a hundred thousand foreign findings a thousand are remembered; that many are a conflict, of whatever uids."""
+def test_memory_is_bounded() -> None:
+    """Of 100,000 foreign findings 1,000 are remembered; that many are a conflict, for any uids."""
     made = fresh(read=False)
     for number in range(100_000):
         made.observed.take_foreign(
             f"policyhub/alpha/{number:x}", f"uid-{number % 500}", archived=False, now=NOW, inventory=True
         )
-    assert len(made.observed.quarantine.ids) == sum(made.observed.quarantine.numbers.values()) == MOST
+    assert len(made.observed.quarantine.ids) == sum(made.observed.quarantine.counts.values()) == MAX_REMEMBERED
     assert made.observed.quarantine.conflict
-    assert len(made.observed._asked_again) == MOST
+    assert len(made.observed._recheck_scheduled) == MAX_REMEMBERED
 
 
 def test_a_conflict_ends_with_the_findings() -> None:
-    """An inventory that meets them no longer ends the conflict; what it may have skipped is read by id first."""
+    """An inventory without them ends the conflict; findings that it may have skipped are read by id first."""
     made = fresh(read=False)
     say(made, "a", [1])
-    made.observed.take_part("", [theirs(n) for n in range(1, MANY + 2)], now=NOW)
+    made.observed.take_part("", [theirs(n) for n in range(1, CONFLICT_ABOVE + 2)], now=NOW)
     made.finish_inventory()
     stopped = [made.observed.quarantine.conflict]
     made.observed.take_part("", [], now=NOW)
@@ -88,15 +88,15 @@ def test_a_conflict_ends_with_the_findings() -> None:
     stopped.append(made.observed.quarantine.conflict)
     assert stopped == [True, False]
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert set(made.observed.lookups.take(100)) == {id_of(n) for n in range(1, MANY + 2)}
-    for number in range(1, MANY + 2):
-        made.observed.answer(id_of(number), None, now=NOW)
+    assert set(made.observed.lookups.take(100)) == {id_of(n) for n in range(1, CONFLICT_ABOVE + 2)}
+    for number in range(1, CONFLICT_ABOVE + 2):
+        made.observed.take_lookup(id_of(number), None, now=NOW)
     assert not made.observed.quarantine.ids
     assert verdict(made, 1) is Change.NEW
 
 
 def test_an_inventory_that_lacks_it_proves_nothing() -> None:
-    """Pages that shift while they are read skip some: a quarantined id that an inventory lacks is asked for by id."""
+    """Pages that shift during reading skip some: a quarantined id that an inventory lacks is read by id."""
     made = fresh(read=False)
     say(made, "a", [1])
     made.observed.take_part("", [theirs(1)], now=NOW)
@@ -105,7 +105,7 @@ def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     made.finish_inventory()
     assert verdict(made, 1) is Hold.QUARANTINED
     assert made.observed.lookups.take(20) == [id_of(1)]
-    made.observed.answer(id_of(1), theirs(1), now=NOW)
+    made.observed.take_lookup(id_of(1), theirs(1), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
 
 
@@ -114,12 +114,14 @@ def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     [
         pytest.param(None, Change.NEW, id="deleted"),
         pytest.param(theirs(1, archived=True), Change.REACTIVATED, id="archived by its owner"),
-        pytest.param(theirs(1, "uid-1"), Change.CHANGED, id="ours after all"),
+        pytest.param(theirs(1, "uid-1"), Change.CHANGED, id="ours"),
     ],
 )
 @pytest.mark.parametrize("way", ["look-up", "inventory"])
-def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Observation | None, change: Change, way: str) -> None:
-    """It is asked for by id after a quarter of an hour, and met by each inventory."""
+def test_a_finding_released_by_its_owner_leaves_the_quarantine(
+    answer: Observation | None, change: Change, way: str
+) -> None:
+    """It is read by id after 15 minutes, and by each inventory."""
     made = fresh(read=False)
     say(made, "a", [1])
     made.observed.take_part("", [theirs(1)], now=NOW)
@@ -131,22 +133,22 @@ def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Observation | None
         made.wake(LATER)
     if answer is None or way == "look-up":
         assert made.observed.lookups.take(20) == [id_of(1)]
-        made.observed.answer(id_of(1), answer, now=LATER)
+        made.observed.take_lookup(id_of(1), answer, now=LATER)
     assert not made.observed.quarantine.ids
     assert id_of(1) in made.agenda.dirty
     assert verdict(made, 1) is change
 
 
-def test_a_finding_that_nobody_reports_here_is_asked_for_as_well() -> None:
-    """The status shows what is there now, not what the last inventory met."""
+def test_a_foreign_finding_that_nobody_reports_is_read_as_well() -> None:
+    """The status shows the current state, not that of the last inventory."""
     made = fresh(read=False)
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
-    made.observed.drop_lookup(id_of(1))
+    made.observed.retry_lookup(id_of(1))
     assert made.observed.lookups.take(20) == [id_of(1)]
-    made.observed.answer(id_of(1), None, now=LATER)
+    made.observed.take_lookup(id_of(1), None, now=LATER)
     assert not made.observed.quarantine.ids
     made.wake(LATER + 10**12)
     assert made.observed.lookups.take(20) == []
@@ -158,7 +160,7 @@ def test_an_adopted_uid_is_not_foreign() -> None:
     made.observed.adopted = frozenset({""})
     say(made, "a", [1])
     made.observed.take_part("", [theirs(1, "")], now=NOW)
-    assert not made.observed.quarantine.numbers
+    assert not made.observed.quarantine.counts
     assert verdict(made, 1) is Change.CHANGED
 
 
@@ -173,8 +175,8 @@ def acknowledged(made: Ledger) -> None:
 
 
 @pytest.mark.parametrize("before", [in_hub, acknowledged], ids=["read as ours", "acknowledged a moment ago"])
-def test_what_was_ours_and_is_anothers_now_is_left_alone(before: Callable[[Ledger], None]) -> None:
-    """Another cluster has written over it: it is not written over in turn, and is no longer counted as ours."""
+def test_a_finding_overwritten_by_another_cluster_is_left_alone(before: Callable[[Ledger], None]) -> None:
+    """We do not overwrite it, and no longer count it as ours."""
     made = fresh()
     say(made, "a", [1])
     before(made)
@@ -182,11 +184,11 @@ def test_what_was_ours_and_is_anothers_now_is_left_alone(before: Callable[[Ledge
     made.observed.take_read([theirs(1)], now=NOW + 1)
     assert verdict(made, 1) is Hold.QUARANTINED
     assert made.guard.total() == 0
-    assert made.standings.triage.total() == 0
+    assert made.finding_counts.triage.total() == 0
 
 
-def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
-    """What was met while our import was under way is quarantined when that has landed, and read once more."""
+def test_a_call_in_flight_ends_before_the_quarantine() -> None:
+    """A foreign finding read while our import is in flight is quarantined when the call has ended, and read again."""
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
@@ -196,7 +198,7 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     assert verdict(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
-    made.observed.answer(
+    made.observed.take_lookup(
         id_of(1),
         Observation(id_of(1), ObservedFinding(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"),
         now=LATER,
@@ -205,8 +207,8 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     assert verdict(made, 1) is None
 
 
-def test_one_finding_of_the_cluster_that_was_here_before_is_a_conflict() -> None:
-    """Where another cluster answers than before, nothing is sent before somebody has adopted its findings."""
+def test_one_finding_of_the_former_cluster_is_a_conflict() -> None:
+    """If another cluster answers than before, nothing is sent until the admin adopts the former uid."""
     made = fresh(read=False)
     made.observed.quarantine.former = frozenset({theirs(1).cluster_uid})
     say(made, "a", [1, 2])
@@ -215,11 +217,11 @@ def test_one_finding_of_the_cluster_that_was_here_before_is_a_conflict() -> None
     assert made.observed.quarantine.conflict
 
 
-def test_a_look_up_after_another_ledgers_lost_call_is_done_again_too() -> None:
-    """Nobody reports the finding here, and Security Hub may have it all the same."""
+def test_a_failed_lookup_after_an_unanswered_call_of_another_ledger_is_repeated() -> None:
+    """Nobody reports the finding here, and Security Hub may still hold it."""
     made = fresh()
-    made.observed.overtake(id_of(1), None, now=NOW)
+    made.observed.note_other_import(id_of(1), None, now=NOW)
     made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
-    made.observed.drop_lookup(id_of(1))
+    made.observed.retry_lookup(id_of(1))
     assert made.observed.lookups.take(20) == [id_of(1)]

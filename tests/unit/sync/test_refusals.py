@@ -1,16 +1,16 @@
-"""What was refused, whose it is, and for how long it is told."""
+"""Which input was rejected, of which object, and how long it is shown."""
 
 import pytest
 
 from policyhub.sync import refusals as module
-from policyhub.sync.refusals import REMEMBERED, Refusal, Refusals
+from policyhub.sync.refusals import MAX_PER_NAMESPACE, Refusal, Refusals
 
 ORIGIN = "policyreports.wgpolicyk8s.io"
 CUT = (Refusal("report-results", number=88_000, taken=5_000),)
 
 
-def test_an_object_that_is_put_right_is_no_longer_told() -> None:
-    """As for one that was deleted."""
+def test_a_corrected_object_is_no_longer_shown() -> None:
+    """Like a deleted one."""
     refusals = Refusals()
     refusals.put(ORIGIN, "team-a", "r", CUT)
     (told,) = refusals.summary()
@@ -24,8 +24,8 @@ def test_an_object_that_is_put_right_is_no_longer_told() -> None:
     assert not list(refusals.summary())
 
 
-def test_a_listing_forgets_what_it_does_not_bring() -> None:
-    """But only of its own API, and only where it is complete."""
+def test_a_listing_drops_missing_objects() -> None:
+    """Only of its own API, and only if it is complete."""
     refusals = Refusals()
     for origin, name in ((ORIGIN, "gone"), (ORIGIN, "there"), ("pods", "p")):
         refusals.put(origin, "team-a", name, (Refusal("malformed-object"),))
@@ -40,35 +40,35 @@ def test_a_listing_forgets_what_it_does_not_bring() -> None:
     assert (told.objects, told.reasons["malformed-object"]) == (2, 2)
 
 
-def test_a_namespace_full_of_rubbish_hides_no_other() -> None:
-    """A namespace is told in one line, and a limited number of its objects is remembered."""
+def test_bad_input_of_a_namespace_hides_no_other() -> None:
+    """A namespace has one summary, and a limited number of its objects is kept."""
     refusals = Refusals()
-    for number in range(REMEMBERED + 50):
+    for number in range(MAX_PER_NAMESPACE + 50):
         refusals.put(ORIGIN, "team-a", f"r{number}", (Refusal("malformed-result", number=2),))
     refusals.put(ORIGIN, "shop", "r", CUT)
     shop, team = refusals.summary()
     assert (shop.namespace, shop.objects) == ("shop", 1)
-    assert (team.namespace, team.objects) == ("team-a", REMEMBERED)
-    for number in range(REMEMBERED + 50):
+    assert (team.namespace, team.objects) == ("team-a", MAX_PER_NAMESPACE)
+    for number in range(MAX_PER_NAMESPACE + 50):
         refusals.drop(ORIGIN, "team-a", f"r{number}")
     assert [told.namespace for told in refusals.summary()] == ["shop"]
 
 
-def test_a_full_namespace_can_still_be_told() -> None:
-    """What is not remembered leaves nothing behind."""
+def test_a_full_namespace_can_still_be_shown() -> None:
+    """Objects beyond the limit leave nothing behind."""
     refusals = Refusals()
-    for number in range(REMEMBERED):
+    for number in range(MAX_PER_NAMESPACE):
         refusals.put("reports.openreports.io", "team-a", f"r{number}", (Refusal("malformed-result"),))
     assert not refusals.put(ORIGIN, "team-a", "one more", CUT)
     assert [told.namespace for told in refusals.summary()] == ["team-a"]
 
 
-def test_an_api_server_that_makes_up_namespaces_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invented_namespaces_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """In sum only so much is remembered; even then a namespace that has nothing yet is shown, up to a number; and room
     that becomes free is used again.
     """
-    monkeypatch.setattr(module, "IN_SUM", 20)
-    monkeypatch.setattr(module, "EACH_ONE", 30)
+    monkeypatch.setattr(module, "MAX_TOTAL", 20)
+    monkeypatch.setattr(module, "MAX_NAMESPACES", 30)
     found = Refusals()
     for space in range(4):
         for number in range(5):

@@ -22,8 +22,8 @@ SAID = violation("web")
 
 def send(made: Ledger, change: Change, *, days: int, answered: bool = True) -> Shipment:
     entry = entry_of(made, SAID)
-    feed = ClusterQueue(name="alpha", ledger=made, cluster=CLUSTER, rules=RULES, sends=True)
-    shipment = ship(feed, entry, change, now=WallMs(int(WALL) + days * DAY_MS))
+    queue = ClusterQueue(name="alpha", ledger=made, cluster=CLUSTER, rules=RULES, sends=True)
+    shipment = ship(queue, entry, change, now=WallMs(int(WALL) + days * DAY_MS))
     made.mark_in_flight(entry)
     if answered:
         made.acknowledge(entry, shipment.observed, now=SteadyMs(int(NOW) + days * DAY_MS))
@@ -90,8 +90,8 @@ def restarted(body: dict[str, Any]) -> tuple[Ledger, Entry]:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     made.observed.take_part("", [observation_of(from_asff(body))], now=NOW - DAY_MS)
     made.finish_inventory()
-    made.sources.list_reports(listed=True)
-    made.sources.cover(REPORT.source_api, LIVE)
+    made.sources.set_reports_listed(listed=True)
+    made.sources.set_coverage(REPORT.source_api, LIVE)
     say(made, REPORT, SAID)
     return made, entry_of(made, SAID)
 

@@ -312,7 +312,7 @@ def test_report_that_was_too_large_is_whole_again() -> None:
     world = World()
     document = report(result("p"))
     world.views[0].upsert(raw(document))
-    size = world.ledger.shares.limits.report_bytes
+    size = world.ledger.usage.limits.report_bytes
     world.views[0].upsert(raw(report(result("p", message="m" * size))))
     assert world.ledger.sources.incomplete
     world.views[0].upsert(again(document))

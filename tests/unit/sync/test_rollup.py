@@ -28,10 +28,10 @@ from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.plan import DAY_MS, WORDS_MS, Change, Decision, Grade, Rules, Wait
+from policyhub.sync.plan import DAY_MS, SUBSTITUTION_DELAY_MS, Change, Decision, Grade, Rules, Wait
 from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
-from tests.unit.sync.asked import Asked
+from tests.unit.sync.fake_existence import FakeExistence
 
 START = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(START))
@@ -81,11 +81,11 @@ class World:
         self.views = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}
         self.ledger.observed.take_part("", [], now=self.now)
         self.ledger.finish_inventory()
-        self.ledger.sources.list_reports(listed=True)
+        self.ledger.sources.set_reports_listed(listed=True)
         for view in self.views.values():
             view.begin()
             view.finish()
-            self.ledger.sources.cover(view.source_api, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.sources.set_coverage(view.source_api, Coverage(live=True, since=START - DAY_MS))
             self.ledger.sources.confirmed[view.source_api] = START + DAY_MS
         for origin in OWNERS:
             self.ledger.sources.confirmed[origin] = START + DAY_MS
@@ -190,7 +190,7 @@ class World:
 
     def asked(self, presence: Presence) -> None:
         """What the API server says of the Deployment, and that its policy exists."""
-        existence = self.ledger.sources.existence = Asked(p=Presence.THERE)
+        existence = self.ledger.sources.existence = FakeExistence(p=Presence.PRESENT)
         existence.subjects[Subject("apps", "Deployment", "shop", "web")] = presence
         self.ledger.sources.discovered = START + DAY_MS
 
@@ -448,13 +448,13 @@ def test_new_pods_that_the_policy_does_not_match() -> None:
     for other in others:
         world.report("Pod", other, "pass")
     world.sent()
-    world.asked(Presence.THERE)
+    world.asked(Presence.PRESENT)
     world.put(workload("Pod", "db-1", DB, created="2026-09-21T15:00:00Z"))
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
     existence = world.ledger.sources.existence
-    assert isinstance(existence, Asked)
-    existence.subjects[DB_SET] = Presence.THERE
+    assert isinstance(existence, FakeExistence)
+    existence.subjects[DB_SET] = Presence.PRESENT
 
     def scan(**policies: str) -> None:
         world.now += 3_600_000
@@ -544,9 +544,9 @@ def test_a_deployment_that_is_deleted() -> None:
     world.drop("Pod", "web-old-1", "web-old-2")
     world.drop("ReplicaSet", "web-old")
     world.now += DELAY
-    world.asked(Presence.THERE)
+    world.asked(Presence.PRESENT)
     assert world.decide() is Hold.UNREPORTED
-    world.asked(Presence.GONE)
+    world.asked(Presence.ABSENT)
     assert world.decide() is Change.ARCHIVED
 
 
@@ -559,7 +559,7 @@ def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
     world.drop("Pod", "web-old-1")
     assert world.decide() is Hold.AUDIT  # scaled down, perhaps
     world.drop("ReplicaSet", "web-old")
-    world.asked(Presence.GONE)
+    world.asked(Presence.ABSENT)
     world.now += DELAY
     assert world.decide() is Change.ARCHIVED
 
@@ -577,8 +577,8 @@ def test_when_pods_speak_in_place_of_their_controller() -> None:
     assert world.decide() is Change.CHANGED
     world.now += 5
     world.unreport("Deployment", "web")
-    assert world.decide() == Wait(START + 5 + WORDS_MS)
-    world.now += WORDS_MS
+    assert world.decide() == Wait(START + 5 + SUBSTITUTION_DELAY_MS)
+    world.now += SUBSTITUTION_DELAY_MS
     assert world.decide() is Change.CHANGED
     world.report("Pod", "web-old-1", severity="critical")
     assert world.decide() is Change.CHANGED
@@ -590,7 +590,7 @@ def test_pods_that_are_reported_first_after_a_wipe_change_no_words() -> None:
     for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
         world.unreport(kind, name)
     world.report("Pod", "web-old-1")
-    assert world.decide() == Wait(START + WORDS_MS)
+    assert world.decide() == Wait(START + SUBSTITUTION_DELAY_MS)
     world.report("Deployment", "web", rule="autogen-limits")
     assert world.decide() is None
 

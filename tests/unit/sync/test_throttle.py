@@ -85,7 +85,7 @@ class World:
         self.now = NOW
         self.ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.observed.take_part("", [], now=NOW)
-        self.ledger.sources.list_reports(listed=True)
+        self.ledger.sources.set_reports_listed(listed=True)
         self.view = ReportSink(
             cluster="c",
             group="wgpolicyk8s.io",
@@ -142,7 +142,7 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     world.ledger.acknowledge(
         entry, ObservedFinding(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
     )
-    world.ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+    world.ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
     world.ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
     world.flood()
     world.view.delete(raw("mine"))

@@ -145,12 +145,12 @@ def test_grading_listing_gives_positive_evidence() -> None:
     id_ = finding_id("alpha", identity("a"))
     ledger.observed.take_part("", [Observation(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
     list_all(view, raw("a", "pass"))
-    assert not ledger.entries[id_].cleared
+    assert not ledger.entries[id_].passed
     view.grade = True
     view.begin()
     view.abort()
     list_all(view, raw("a", "pass"))
-    assert ledger.entries[id_].cleared
+    assert ledger.entries[id_].passed
 
 
 def test_coverage_goes_on_over_a_cut_watch() -> None:
@@ -197,7 +197,7 @@ def test_what_could_not_be_evaluated_stands_and_what_passes_ends() -> None:
     assert ledger.sources.incomplete
     view.upsert(raw("a", "pass", errors=1))
     entry = ledger.entries[finding_id("alpha", identity("a"))]
-    assert (entry.desired, entry.cleared) == (False, True)
+    assert (entry.desired, entry.passed) == (False, True)
 
 
 def test_a_pass_counts_in_a_report_that_cannot_be_read_whole() -> None:
@@ -207,7 +207,7 @@ def test_a_pass_counts_in_a_report_that_cannot_be_read_whole() -> None:
     odd = msgspec.json.decode(raw("a", "pass"))
     odd["results"].append({"source": "kyverno", "policy": "p", "rule": "other", "result": "info"})
     view.upsert(msgspec.json.encode(odd))
-    assert ledger.entries[finding_id("alpha", identity("a"))].cleared
+    assert ledger.entries[finding_id("alpha", identity("a"))].passed
 
 
 def test_a_listing_has_two_times() -> None:

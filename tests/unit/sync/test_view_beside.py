@@ -47,7 +47,7 @@ def flood(name: str, number: int = BURST + 500, *, namespace: str = "shop") -> b
 def test_what_an_event_brings_during_a_first_listing_is_fresh(new: bool, cautious: bool, lane: Lane) -> None:  # noqa: FBT001  (a table)
     """But what another process may have sent shortly before waits for the second look, as what pages bring."""
     view, ledger, _ = made()
-    ledger.observed.cautious = cautious
+    ledger.observed.recheck_backlog = cautious
     view.begin()
     view.upsert(raw("listed"))
     view.upsert_during_listing(raw("told"), new=new)
@@ -205,7 +205,7 @@ def test_nothing_is_archived_while_its_api_is_listed() -> None:
         view, ledger, clock = made()
         list_all(view, raw("a"))
         view.state(WATCHING)
-        ledger.sources.list_reports(listed=True)
+        ledger.sources.set_reports_listed(listed=True)
         (found,) = ledger.entries.values()
         ledger.mark_in_flight(found)
         known = ObservedFinding(digest=found.digest, created_at=WALL, updated_at=WALL, archived=False)

@@ -18,7 +18,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules, Wait
 from policyhub.sync.report_sink import ReportSink
-from policyhub.sync.shares import DAY_MS, Limits
+from policyhub.sync.usage import DAY_MS, Limits
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -234,11 +234,11 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     entry = entries["team-a"]
     if archived:
         entry.observed = ObservedFinding(digest="d", created_at=WALL, updated_at=WALL, archived=False)
-        ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
-        ledger.sources.list_reports(listed=True)
+        ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.set_reports_listed(listed=True)
         ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
         view.upsert(raw("r", ["x"], result="pass"))
-    ledger.shares.spend("team-a", now=NOW)
+    ledger.usage.count_import("team-a", now=NOW)
     decision = ledger.decide(entry, rules=RULES, now=NOW, wall=WALL)[0]
     assert decision == Wait(NOW + DAY_MS, Hold.BUDGET)
     ledger.mark_decided(entry, Wait(NOW + DAY_MS, Hold.BUDGET))

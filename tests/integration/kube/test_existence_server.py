@@ -11,13 +11,13 @@ from dev import crds
 from dev.cluster import Cluster, ControlPlane
 from policyhub.kube.kinds import EXPIRY_MS
 from policyhub.sources.violation import Subject
-from policyhub.sync.asker import PAGE
-from policyhub.sync.existence import MANY, PolicyName, Presence, Referent
+from policyhub.sync.existence import LIST_FROM, PolicyName, Presence, Referent
+from policyhub.sync.existence_client import PAGE_SIZE
 from tests.integration.kube.asking import asking
 
 Document = dict[str, Any]
-COUNT = PAGE + 20
-GONE, THERE, UNKNOWN = Presence.GONE, Presence.THERE, Presence.UNKNOWN
+COUNT = PAGE_SIZE + 20
+ABSENT, PRESENT, UNKNOWN = Presence.ABSENT, Presence.PRESENT, Presence.UNKNOWN
 VAP = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 POLICIES = "/apis/kyverno.io/v1/clusterpolicies"
 
@@ -73,18 +73,18 @@ async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
             of("Namespace", "shop", ""),
         )
         made = await in_thread(alpha.request, "GET", alpha.path(config_map("c0000")))
-        assert (there.presence, there.uid) == (THERE, made["metadata"]["uid"])
-        assert 0 < int(there.changed) <= time.time() * 1000 + 1_000
-        assert [gone.presence, role.presence, space.presence] == [GONE, THERE, THERE]
+        assert (there.presence, there.uid) == (PRESENT, made["metadata"]["uid"])
+        assert 0 < int(there.changed_at) <= time.time() * 1000 + 1_000
+        assert [gone.presence, role.presence, space.presence] == [ABSENT, PRESENT, PRESENT]
         asked = stand.asker.requests
         await stand.answers(of("ConfigMap", "c0001"))
         assert stand.asker.requests == asked + 1
 
         await in_thread(alpha.request, "DELETE", alpha.path(config_map("c0000")))
-        assert await stand.presence(of("ConfigMap", "c0000")) == [GONE]
+        assert await stand.presence(of("ConfigMap", "c0000")) == [ABSENT]
         await in_thread(alpha.request, "POST", "/api/v1/namespaces/shop/configmaps", config_map("c0000"))
         (again,) = await stand.answers(of("ConfigMap", "c0000"))
-        assert (again.presence, again.uid == there.uid) == (THERE, False)
+        assert (again.presence, again.uid == there.uid) == (PRESENT, False)
 
 
 async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
@@ -103,7 +103,7 @@ async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
         assert stand.asker.requests == 0
         assert await stand.until_refused(*strange, passes=EXPIRY_MS) == [UNKNOWN] * len(strange)
         assert stand.existence.forbidden == []
-        assert await stand.presence(of("Namespace", "shop", "shop"), of("Namespace", "no", "shop")) == [THERE, GONE]
+        assert await stand.presence(of("Namespace", "shop", "shop"), of("Namespace", "no", "shop")) == [PRESENT, ABSENT]
 
 
 async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
@@ -111,31 +111,31 @@ async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
     async with asking(alpha.kubeconfig()) as stand:
         await stand.answers(of("ConfigMap", "c0001"))
         before = stand.asker.requests
-        asked = [of("ConfigMap", f"c{number:04}") for number in range(COUNT + MANY)]
-        assert await stand.presence(*asked) == [THERE] * COUNT + [GONE] * MANY
+        asked = [of("ConfigMap", f"c{number:04}") for number in range(COUNT + LIST_FROM)]
+        assert await stand.presence(*asked) == [PRESENT] * COUNT + [ABSENT] * LIST_FROM
         assert stand.asker.requests - before == 2
 
 
 async def test_a_namespace_that_ends(alpha: Cluster) -> None:
     """What is in it is there until it is deleted; of a namespace that is gone nothing is there."""
-    alpha.apply([namespace("ends"), *(config_map(f"e{number}", "ends") for number in range(MANY))])
-    asked = [of("ConfigMap", f"e{number}", "ends") for number in range(MANY)]
+    alpha.apply([namespace("ends"), *(config_map(f"e{number}", "ends") for number in range(LIST_FROM))])
+    asked = [of("ConfigMap", f"e{number}", "ends") for number in range(LIST_FROM)]
     async with asking(alpha.kubeconfig()) as stand:
         await in_thread(alpha.request, "DELETE", "/api/v1/namespaces/ends")
-        assert await stand.presence(*asked, of("Namespace", "ends", "")) == [THERE] * (MANY + 1)
-        for number in range(MANY):  # as a controller manager does
+        assert await stand.presence(*asked, of("Namespace", "ends", "")) == [PRESENT] * (LIST_FROM + 1)
+        for number in range(LIST_FROM):  # as a controller manager does
             await in_thread(alpha.request, "DELETE", alpha.path(config_map(f"e{number}", "ends")))
         ending = await in_thread(alpha.request, "GET", "/api/v1/namespaces/ends")
         ending["spec"]["finalizers"] = []
         await in_thread(alpha.request, "PUT", "/api/v1/namespaces/ends/finalize", ending)
-        assert await stand.presence(*asked, asked[0], of("Namespace", "ends", "")) == [GONE] * (MANY + 2)
+        assert await stand.presence(*asked, asked[0], of("Namespace", "ends", "")) == [ABSENT] * (LIST_FROM + 2)
 
 
 async def test_what_may_not_be_asked(alpha: Cluster) -> None:
     """Refused twice, a while apart: UNKNOWN, and the permission that is missing is named."""
     config = alpha.kubeconfig_for(namespace="default", service_account="nobody")
     async with asking(config) as stand:
-        many = [of("Pod", f"p{number}") for number in range(MANY)]
+        many = [of("Pod", f"p{number}") for number in range(LIST_FROM)]
         refused: tuple[Referent, ...] = (
             of("ConfigMap", "c0000"),
             of("ConfigMap", "never"),
@@ -157,7 +157,7 @@ async def test_policies(alpha: Cluster) -> None:
             PolicyName("ValidatingAdmissionPolicy", "never"),
             PolicyName("kubewarden", "namespaced-a-b-c"),
         )
-        assert await stand.presence(*asked) == [THERE, GONE, THERE, GONE, GONE, GONE]
+        assert await stand.presence(*asked) == [PRESENT, ABSENT, PRESENT, ABSENT, ABSENT, ABSENT]
         assert await stand.presence(PolicyName("Trivy ConfigAudit", "a")) == [UNKNOWN]
         for plural in ("clusterpolicies", "policies"):
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.kyverno.io"

@@ -1,4 +1,4 @@
-"""What the asking costs an API server, and what it makes of answers that are none."""
+"""The load of lookups on an API server, and the effect of unusable answers."""
 
 import asyncio
 import json
@@ -15,15 +15,15 @@ from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
 from policyhub.sources.violation import Subject
-from policyhub.sync.asker import PAGE, RATE, Asker
-from policyhub.sync.existence import MANY, Answer, Existence, Found, PolicyName, Presence, Referent
+from policyhub.sync.existence import LIST_FROM, Answer, Existence, FoundObject, PolicyName, Presence, Referent
+from policyhub.sync.existence_client import PAGE_SIZE, RATE, ExistenceClient
 from tests.component.kube.apiserver import Answer as Reply
 from tests.component.kube.apiserver import ApiServer, refusal
 
 Document = dict[str, Any]
 PODS = "/api/v1/namespaces/shop/pods"
 VERBS = ["create", "delete", "get", "list", "watch"]
-GONE, THERE, UNKNOWN = Presence.GONE, Presence.THERE, Presence.UNKNOWN
+ABSENT, PRESENT, UNKNOWN = Presence.ABSENT, Presence.PRESENT, Presence.UNKNOWN
 
 
 def pod(name: str) -> Subject:
@@ -71,7 +71,7 @@ class Stand:
         self.api = api
         self.ahead = 0
         self.existence = Existence(now=self.now)
-        self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=10_000)
+        self.asker = ExistenceClient(self.existence, cluster="alpha", now=self.now, rate=10_000)
 
     def now(self) -> SteadyMs:
         return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
@@ -85,7 +85,7 @@ class Stand:
         ]
 
     async def presence(self, *things: Referent, passes: int = 0) -> list[Presence]:
-        """`passes` milliseconds at each look."""
+        """`passes`: milliseconds between two checks."""
         since = self.now()
         async with asyncio.timeout(60):
             while True:
@@ -94,14 +94,14 @@ class Stand:
                     return found
                 await asyncio.sleep(0.02)
                 self.ahead += passes
-                self.existence.on_question()
+                self.existence.on_request()
 
     async def until(self, condition: Callable[[], object], *, passes: int = 0) -> None:
         async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.02)
                 self.ahead += passes
-                self.existence.on_question()
+                self.existence.on_request()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -138,8 +138,8 @@ async def test_five_thousand_losses(api: ApiServer) -> None:
     stand = Stand(api)
     async with stand.at_work():
         asked = [pod(f"p{number}") for number in range(5_000)]
-        assert await stand.presence(*asked) == [THERE] * 4_990 + [GONE] * 10
-    assert stand.asker.requests == len(api.requests) == 1 + 5_000 // PAGE
+        assert await stand.presence(*asked) == [PRESENT] * 4_990 + [ABSENT] * 10
+    assert stand.asker.requests == len(api.requests) == 1 + 5_000 // PAGE_SIZE
     pages = [request for request in api.requests if "limit" in request.params]
     assert {request.headers["Accept"] for request in pages} == {
         "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -147,7 +147,7 @@ async def test_five_thousand_losses(api: ApiServer) -> None:
 
 
 async def test_requests_are_paced() -> None:
-    """However much there is to ask, requests leave `RATE` a second apart."""
+    """At most `RATE` requests a second, whatever the number of lookups."""
     slept: list[float] = []
 
     class Virtual(Clock):
@@ -157,26 +157,30 @@ async def test_requests_are_paced() -> None:
         async def sleep(self, seconds: float) -> None:
             slept.append(seconds)
 
-    asker = Asker(Existence(now=lambda: SteadyMs(1)), cluster="alpha", now=lambda: SteadyMs(1), clock=Virtual())
+    asker = ExistenceClient(
+        Existence(now=lambda: SteadyMs(1)), cluster="alpha", now=lambda: SteadyMs(1), clock=Virtual()
+    )
     for _ in range(31):
         await asker._turn()
     assert sum(slept) == pytest.approx(30 / RATE)
 
 
 async def test_a_page_that_fails(api: ApiServer) -> None:
-    """What came before is there; what did not come is no answer, until a listing was read to its end."""
+    """Objects on earlier pages exist; others have no answer until a listing was read to its end."""
     broken = True
-    names = [f"p{number}" for number in range(PAGE + 5)]
+    names = [f"p{number}" for number in range(PAGE_SIZE + 5)]
     api.handlers[PODS] = listing(names, lambda start: refusal(500, "InternalError") if start and broken else None)
     stand = Stand(api)
-    first, last, gone = pod("p0"), pod(f"p{PAGE + 1}"), pod("x")
-    many = [pod(f"x{number}") for number in range(MANY)]
+    first, last, gone = pod("p0"), pod(f"p{PAGE_SIZE + 1}"), pod("x")
+    many = [pod(f"x{number}") for number in range(LIST_FROM)]
     async with stand.at_work():
         since = stand.now()
         await stand.until(lambda: stand.ask(first, last, gone, *many, since=since)[0])
-        assert stand.ask(last, gone, *many, since=since) == [None] * (MANY + 2)
+        assert stand.ask(last, gone, *many, since=since) == [None] * (LIST_FROM + 2)
         broken = False
-        assert await stand.presence(first, last, gone, *many, passes=1_000) == [THERE, THERE] + [GONE] * (MANY + 1)
+        assert await stand.presence(first, last, gone, *many, passes=1_000) == [PRESENT, PRESENT] + [ABSENT] * (
+            LIST_FROM + 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -193,8 +197,8 @@ async def test_a_page_that_fails(api: ApiServer) -> None:
         pytest.param(Reply(0), id="cut"),
     ],
 )
-async def test_what_is_no_answer(api: ApiServer, reply: Reply) -> None:
-    """The question stays, and is answered when the server is well again."""
+async def test_unusable_answers(api: ApiServer, reply: Reply) -> None:
+    """The lookup stays pending, and is answered when the server works again."""
     path = f"{PODS}/a"
     api.documents[path] = reply
     stand = Stand(api)
@@ -204,12 +208,12 @@ async def test_what_is_no_answer(api: ApiServer, reply: Reply) -> None:
         await stand.until(lambda: stand.asker.requests >= 4, passes=1_000)
         assert stand.ask(pod("a"), since=since) == [None]
         api.documents[path] = missing("a")
-        assert await stand.presence(pod("a"), passes=1_000) == [GONE]
+        assert await stand.presence(pod("a"), passes=1_000) == [ABSENT]
 
 
 @pytest.mark.parametrize(("status", "forbidden"), [(403, ["pods"]), (406, []), (405, [])])
-async def test_what_stays_refused(api: ApiServer, status: int, forbidden: list[str]) -> None:
-    """A server that gives no metadata alone is not asked for more."""
+async def test_permanent_refusals(api: ApiServer, status: int, forbidden: list[str]) -> None:
+    """A server without the metadata-only format is not asked for whole objects."""
     api.documents[f"{PODS}/a"] = refusal(status, "No")
     stand = Stand(api)
     async with stand.at_work():
@@ -222,7 +226,7 @@ async def test_what_stays_refused(api: ApiServer, status: int, forbidden: list[s
 
 
 async def test_discovery_that_is_forbidden(api: ApiServer) -> None:
-    """Then it is not known where anything lies, and a permission is missing."""
+    """Then no path is known, and a permission is missing."""
     api.documents["/apis"] = refusal(403, "Forbidden")
     stand = Stand(api)
     async with stand.at_work():
@@ -230,34 +234,34 @@ async def test_discovery_that_is_forbidden(api: ApiServer) -> None:
     assert stand.existence.forbidden == ["/apis"]
 
 
-async def test_groups_that_nobody_serves_cost_one_request(api: ApiServer) -> None:
-    """However many a tenant makes up, and none of their names becomes a part of a path."""
+async def test_groups_that_are_not_served_cost_one_request(api: ApiServer) -> None:
+    """However many a tenant invents; none of their names becomes part of a path."""
     stand = Stand(api)
     made_up = [Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)]
     async with stand.at_work():
         stand.ask(*made_up, since=stand.now())
         api.documents[f"{PODS}/a"] = missing("a")
-        assert await stand.presence(pod("a")) == [GONE]
-        await stand.until(lambda: (stand.existence.due() or NEVER) > stand.now())
+        assert await stand.presence(pod("a")) == [ABSENT]
+        await stand.until(lambda: (stand.existence.next_due() or NEVER) > stand.now())
     assert stand.asker.requests == 3
     assert stand.existence.waiting == 1_000
 
 
 async def test_discovery_that_fails_is_no_storm(api: ApiServer) -> None:
-    """While the groups cannot be read, everything waits for that, ever longer."""
+    """While the groups cannot be read, all lookups wait with increasing back-off."""
     api.documents["/apis"] = refusal(503, "ServiceUnavailable")
     stand = Stand(api)
     async with stand.at_work():
         stand.ask(*(Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)), since=stand.now())
         await stand.until(lambda: stand.asker.requests >= 4)
-        due = stand.existence.due()
+        due = stand.existence.next_due()
         assert due is not None
         assert due > stand.now()
     assert stand.asker.requests < 20
 
 
 async def test_a_group_that_is_down(api: ApiServer) -> None:
-    """It delays its own questions."""
+    """It delays its own lookups only."""
     api.documents[f"{PODS}/a"] = missing("a")
     stand = Stand(api)
     down = [Subject("down.example", "Load", f"n{number}", "a") for number in range(500)]
@@ -265,7 +269,7 @@ async def test_a_group_that_is_down(api: ApiServer) -> None:
         since = stand.now()
         stand.ask(*down, since=since)
         await stand.until(lambda: stand.asker.requests >= 2)
-        assert await stand.presence(pod("a")) == [GONE]
+        assert await stand.presence(pod("a")) == [ABSENT]
         assert stand.ask(*down, since=since) == [None] * 500
 
 
@@ -282,12 +286,12 @@ async def test_names_are_quoted(api: ApiServer) -> None:
         api.handlers[f"{PODS}/{name}"] = handle
     stand = Stand(api)
     async with stand.at_work():
-        assert await stand.presence(*map(pod, names)) == [GONE] * 3
+        assert await stand.presence(*map(pod, names)) == [ABSENT] * 3
     assert sorted(seen) == sorted([f"{PODS}/%C3%A9", f"{PODS}/a%3Fb=c%23d", f"{PODS}/system:a"])
 
 
-async def test_a_change_of_the_status_is_none(api: ApiServer) -> None:
-    """The newest time of all managers but those of the status; none where it cannot be read."""
+async def test_a_change_of_the_status_does_not_count(api: ApiServer) -> None:
+    """The newest time of all managers except those of the status; unknown if it cannot be read."""
     managers = [
         {"time": "2026-11-28T10:00:00Z"},
         {"time": "2026-11-28T10:00:05Z", "subresource": ""},
@@ -299,29 +303,29 @@ async def test_a_change_of_the_status_is_none(api: ApiServer) -> None:
     api.documents[f"{PODS}/b"] = json_of(thing("b", managedFields=managers[2:]))
     stand = Stand(api)
     async with stand.at_work():
-        assert await stand.presence(pod("a"), pod("b")) == [THERE, THERE]
-    found = [Found(a.uid, a.changed) for a in stand.ask(pod("a"), pod("b"), since=SteadyMs(0)) if a]
-    assert found == [Found("uid-a", WallMs(1_795_860_005_000)), Found("uid-b", WallMs(0))]
+        assert await stand.presence(pod("a"), pod("b")) == [PRESENT, PRESENT]
+    found = [FoundObject(a.uid, a.changed_at) for a in stand.ask(pod("a"), pod("b"), since=SteadyMs(0)) if a]
+    assert found == [FoundObject("uid-a", WallMs(1_795_860_005_000)), FoundObject("uid-b", WallMs(0))]
 
 
 async def test_an_object_without_a_readable_name(api: ApiServer) -> None:
-    """A listing that holds one tells what is there, not what is gone: that is asked one by one."""
+    """Such a listing proves presence, not absence: the others are read one by one."""
 
     async def handle(_: web.Request) -> web.Response:
         return web.json_response({"metadata": {}, "items": [thing("p0"), {"metadata": {"name": 7}}]})
 
     api.handlers[PODS] = handle
-    asked = [pod(f"p{number}") for number in range(MANY)]
+    asked = [pod(f"p{number}") for number in range(LIST_FROM)]
     for it in asked:
         api.documents[f"{PODS}/{it.name}"] = missing(it.name)
     stand = Stand(api)
     async with stand.at_work():
-        assert await stand.presence(*asked) == [THERE] + [GONE] * (MANY - 1)
-    assert stand.asker.requests == 2 + MANY - 1
+        assert await stand.presence(*asked) == [PRESENT] + [ABSENT] * (LIST_FROM - 1)
+    assert stand.asker.requests == 2 + LIST_FROM - 1
 
 
-async def test_a_reconnect_takes_no_question_with_it(api: ApiServer) -> None:
-    """What was on its way when the connection ended is asked over the next one."""
+async def test_a_reconnect_loses_no_lookup(api: ApiServer) -> None:
+    """Lookups in flight at the end of a connection are sent over the next one."""
     arrived = asyncio.Event()
 
     async def hang(_: web.Request) -> web.Response:
@@ -338,19 +342,19 @@ async def test_a_reconnect_takes_no_question_with_it(api: ApiServer) -> None:
     del api.handlers[path]
     api.documents[path] = missing("a")
     async with stand.at_work():
-        assert await stand.presence(pod("a")) == [GONE]
+        assert await stand.presence(pod("a")) == [ABSENT]
 
 
 @pytest.mark.parametrize(
     ("after", "presence"),
     [
-        pytest.param(kinds(("clusterpolicies", "ClusterPolicy", False)), GONE, id="still served"),
+        pytest.param(kinds(("clusterpolicies", "ClusterPolicy", False)), ABSENT, id="still served"),
         pytest.param(kinds(("clusterpolicies", "ClusterPolicy", False), verbs=["list"]), UNKNOWN, id="ending"),
         pytest.param(kinds(), UNKNOWN, id="not served any more"),
     ],
 )
 async def test_an_engine_that_is_removed(api: ApiServer, after: Reply, presence: Presence) -> None:
-    """Its policies go before their kind: that they are not listed any more does not end what they found."""
+    """Its policies are deleted before their kind: their absence does not end their findings."""
     found = api.documents["/apis/kyverno.io/v1"]
     assert found.status == 200
 
@@ -366,7 +370,7 @@ async def test_an_engine_that_is_removed(api: ApiServer, after: Reply, presence:
 
 
 async def test_policies_whose_names_cannot_be_split(api: ApiServer) -> None:
-    """Kubewarden joins namespace and name; its kinds may be served in part."""
+    """Kubewarden joins namespace and name; not all its kinds may be served."""
     group = "policies.kubewarden.io"
     api.documents["/apis"] = json_of({"groups": [{"name": group, "versions": [{"version": "v1"}]}]})
     api.documents[f"/apis/{group}/v1"] = kinds(("admissionpolicies", "AdmissionPolicy", True))
@@ -376,4 +380,4 @@ async def test_policies_whose_names_cannot_be_split(api: ApiServer) -> None:
     names = ("namespaced-a-b-c", "namespaced-a-c", "namespaced-group-a-b", "clusterwide-a")
     async with stand.at_work():
         found = await stand.presence(*(PolicyName("kubewarden", name) for name in names), passes=2_000)
-    assert found == [THERE, GONE, GONE, UNKNOWN]
+    assert found == [PRESENT, ABSENT, ABSENT, UNKNOWN]

@@ -1,4 +1,4 @@
-"""Ids that are to be read by id: now, each once and the namespaces in turns, or later, each at its time.
+"""Findings to be read by id: now (each once, namespaces take turns), or at a later time.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -9,43 +9,43 @@ from collections.abc import Callable, Iterator
 from policyhub.clock import SteadyMs
 from policyhub.sync.lanes import Queue
 
-LATE_MS = 60_000
-"""After a call that was given up its findings are read at once, and once more: it may have been written late."""
+REREAD_MS = 60_000
+"""Findings of a call without an answer are read at once, and again after this time: it may have been written late."""
 
 
-class Readings:
-    """Of one monitored cluster."""
+class LookupQueue:
+    """For one monitored cluster."""
 
     def __init__(self, *, namespace: Callable[[str], str], on_new: Callable[[], None]) -> None:
-        """`namespace` says whose turn an id takes."""
+        """`namespace` returns the namespace of an id, for the turns; `on_new` is called for each added id."""
         self._now = Queue()
-        self._under_way: set[str] = set()
+        self._in_flight: set[str] = set()
         self._later: list[tuple[SteadyMs, str]] = []
         self._namespace = namespace
         self._on_new = on_new
 
     def add(self, id_: str) -> None:
-        """It is to be read now."""
-        if id_ not in self._under_way:
+        """Read the finding now."""
+        if id_ not in self._in_flight:
             self._now.add(id_, self._namespace(id_))
             self._on_new()
 
     def discard(self, id_: str) -> None:
-        """It need not be read now."""
+        """The finding need not be read now."""
         self._now.discard(id_)
 
     def clear(self) -> None:
         self._now.clear()
 
     def take(self, limit: int) -> list[str]:
-        """At most so many that are under way from now on; each is to be `done`."""
+        """Take up to `limit` ids; call `mark_done` for each after the read."""
         ids = self._now.take(limit)
-        self._under_way.update(ids)
+        self._in_flight.update(ids)
         return ids
 
-    def done(self, id_: str) -> None:
-        """It was read, or could not be."""
-        self._under_way.discard(id_)
+    def mark_done(self, id_: str) -> None:
+        """The finding was read, or the read failed."""
+        self._in_flight.discard(id_)
 
     def __len__(self) -> int:
         return len(self._now)
@@ -58,16 +58,16 @@ class Readings:
 
     # -- later ----------------------------------------------------------------------------------------------------
 
-    def later(self, id_: str, *, at: SteadyMs) -> None:
-        """It is to be read then."""
+    def add_at(self, id_: str, *, at: SteadyMs) -> None:
+        """Read the finding at this time."""
         heapq.heappush(self._later, (at, id_))
 
-    def due(self, now: SteadyMs) -> Iterator[str]:
-        """Those whose time has come; they are taken out."""
+    def pop_due(self, now: SteadyMs) -> Iterator[str]:
+        """Remove and return the ids whose time has come."""
         while self._later and self._later[0][0] <= now:
             yield heapq.heappop(self._later)[1]
 
     @property
-    def next(self) -> SteadyMs | None:
-        """When the next one is due; None where none is."""
+    def next_due(self) -> SteadyMs | None:
+        """When the next id is due; None: there is none."""
         return self._later[0][0] if self._later else None
