@@ -1,5 +1,5 @@
 """`policyhub doctor`: finds out why findings do not reach Security Hub, and says how to fix it.
 
-Changes nothing, but for the import of a deliberately invalid finding that `--probe-import` asks for. Every check
-gives a `CheckResult`; what to do is in the one table of `cluster.remedies`.
+Read-only, except that `--probe-import` sends a deliberately invalid finding. Each check returns `CheckResult`s; all
+remedies are in one table, `cluster.remedies`.
 """

@@ -1,7 +1,11 @@
-"""Whether the API server lets the operator do what it does: one question for each verb and resource.
+"""Whether the operator has the Kubernetes permissions that it needs: one review for each verb and resource.
 
-Asked of the API server itself (SelfSubjectAccessReview, which everybody may ask; or, for another service account,
-SubjectAccessReview, which an administrator may), so roles, aggregated roles and webhooks all count.
+The API server itself answers, so the result includes roles, aggregated roles and authorization webhooks:
+
+| whose permissions         | review                  | who may create it |
+|---------------------------|-------------------------|-------------------|
+| of this identity          | SelfSubjectAccessReview | everybody         |
+| of another service account | SubjectAccessReview    | an administrator  |
 """
 
 import asyncio
@@ -44,13 +48,13 @@ _REMEDIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that the operator does with the API."""
+    """One permission that the operator needs."""
 
     part: str
-    """What for; a key of the remedies."""
+    """The purpose: a key of `_REMEDIES`."""
     verb: str
     resource: str
-    """With its subresource, as in roles: `monitoredclusters/status`."""
+    """With its subresource, as in RBAC rules: `monitoredclusters/status`."""
     group: str = ""
     name: str = ""
     namespace: str = ""
@@ -62,7 +66,7 @@ class Need:
 
 
 def of_monitored(monitored: MonitoredCluster) -> list[Need]:
-    """What is done in the cluster that is watched."""
+    """The permissions that the operator needs in the monitored cluster."""
     spec, groups = monitored.spec, enabled(monitored.spec.sources)
     read = ((plural, api.group) for api in SOURCE_APIS if api.group in groups for plural in api.resources)
     needs = [Need("read", verb, *place) for place in read for verb in _READ]
@@ -86,7 +90,7 @@ def _place(origin: str) -> tuple[str, str]:
 
 
 def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list[Need]:
-    """What is done in the operator's own cluster."""
+    """The permissions that the operator needs in its own cluster. `lease` is `namespace/name`, or None without one."""
     listed = list(monitored)
     needs = [Need("own objects", verb, PLURAL, GROUP) for verb in _READ]
     needs.append(Need("own objects", "patch", f"{PLURAL}/status", GROUP))
@@ -106,8 +110,8 @@ def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list
 
 
 async def check(connection: Connection, about: str, needs: Iterable[Need], *, account: str = "") -> list[CheckResult]:
-    """One verdict for each part of which something is missing, or one that all is well. `account` is the service
-    account (`namespace/name`) to ask for instead of whoever asks.
+    """One problem for each purpose that lacks a permission, or one result that none is missing. `account` is the
+    service account (`namespace/name`) whose permissions are checked; empty: this identity.
     """
     asked = list(dict.fromkeys(needs))
     try:

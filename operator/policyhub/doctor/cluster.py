@@ -18,12 +18,12 @@ from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_APIS, enabled
 from policyhub.sources.text import line
 
 OLDEST = (1, 25)
-"""The chart's CRD needs CEL rules."""
+"""The oldest supported version of Kubernetes: the chart's CRD needs CEL rules."""
 SKEW_SECONDS = 60.0
-"""Clocks that differ by more are told. A Date header has whole seconds, and an answer takes some."""
+"""A larger difference is a problem. A Date header has whole seconds, and an answer takes some seconds."""
 _VERSION = 64
 _LISTINGS = 3
-"""Intervals between complete listings, after which an operator that has not listed is called gone."""
+"""An operator that has not listed for so many relist intervals is reported as gone."""
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -38,7 +38,7 @@ _version = msgspec.json.Decoder(_Version)
 async def check_server(
     connection: Connection, about: str, *, wall: Callable[[], float]
 ) -> tuple[list[CheckResult], bool]:
-    """Its version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
+    """The server's version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
     try:
         body, sent = await connection.dated("/version")
         version = decoded(_version, body, Unreachable)
@@ -64,7 +64,7 @@ def _is_number(text: str) -> bool:
 
 
 def judge_clock(about: str, sent: datetime, now: float) -> CheckResult:
-    """`sent` is what a server wrote as its time, `now` ours at the same moment (Unix seconds). Pure."""
+    """`sent` is the server's time, `now` ours at the same moment (Unix seconds). Pure."""
     ahead = now - sent.timestamp()
     if abs(ahead) <= SKEW_SECONDS:
         return fine("clock", about, f"the server's clock and ours differ by {abs(ahead):.0f} s")
@@ -73,7 +73,7 @@ def judge_clock(about: str, sent: datetime, now: float) -> CheckResult:
 
 
 async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
-    """What the cluster serves of what the MonitoredCluster asks for."""
+    """The source APIs that the MonitoredCluster enables and the cluster serves."""
     return await discover(connection, enabled(monitored.spec.sources))
 
 
@@ -103,7 +103,7 @@ def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
 def judge_operator(
     about: str, monitored: MonitoredCluster, generation: int, *, now: float, relist_interval: float
 ) -> CheckResult:
-    """What the operator wrote into the MonitoredCluster's status. One that is gone leaves its last words. Pure."""
+    """The operator's state by the MonitoredCluster's status. The status of an operator that is gone is old. Pure."""
     status = monitored.status
     ready = next((c for c in status.conditions if c.type == "Ready"), None) if status is not None else None
     if ready is None:
@@ -132,7 +132,7 @@ _SAID = "do what the message says"
 
 
 def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
-    """Whether identity and cluster belong to each other alone, by the condition of the MonitoredCluster. Pure."""
+    """Whether the identity has one cluster and the cluster one identity, by the condition IdentityConflict. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     found = next((c for c in conditions if c.type == "IdentityConflict"), None)
     if found is None or found.status == "Unknown":
@@ -143,7 +143,7 @@ def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]
 
 
 def judge_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
-    """Whether the guard holds findings that an engine has lost, by the condition of the MonitoredCluster. Pure."""
+    """Whether the guard holds findings that an engine no longer reports, by the condition ArchiveHeld. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     held = next((c for c in conditions if c.type == "ArchiveHeld"), None)
     if held is None or held.status == "Unknown":

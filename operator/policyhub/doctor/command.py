@@ -1,4 +1,4 @@
-"""The flags of `policyhub doctor` and `policyhub archive-others`. What they need loads when the flags are right."""
+"""The flags of `policyhub doctor` and `policyhub archive-others`. Heavy modules are imported in the functions."""
 
 import os
 import time
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from policyhub.settings import Settings
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-_ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (where it listens, not we)
+_ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (the operator's address, not one that we bind)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -92,14 +92,14 @@ def doctor(
 
 
 def _metrics_of(settings: "Settings") -> str:
-    """Where the operator of this Pod answers."""
+    """The URL of this Pod's operator."""
     host = settings.metrics_host or ""
     host = "127.0.0.1" if host in _ANYWHERE else host
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}/metrics"
 
 
 async def _run(options: "Options", *, kubeconfig: str | None, context: str | None) -> "list[CheckResult]":
-    """`kubeconfig` is None within a Pod, empty for the usual file."""
+    """`kubeconfig` is None inside a Pod, and empty for the default file."""
     from policyhub.cluster.remedies import DOCTOR
     from policyhub.doctor.result import unchecked
     from policyhub.doctor.run import HERE, run_checks
@@ -150,7 +150,7 @@ def archive_others(
 
 
 async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -> int:
-    """The exit code: 1 where a finding was refused, 2 where Security Hub cannot be asked."""
+    """The exit code: 1 if Security Hub refused a finding, 2 if it cannot be reached or used."""
     from botocore.exceptions import BotoCoreError
 
     from policyhub.doctor import others
@@ -178,7 +178,7 @@ async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -
 
 
 def _span(text: str) -> tuple[str, float]:
-    """`kyverno=3h`. Raises ValueError."""
+    """Parse `kyverno=3h` into the engine and seconds. Raises ValueError."""
     engine, _, span = text.rpartition("=")
     number, unit = span[:-1], span[-1:]
     if not engine or unit not in _UNITS or not number.isdecimal():

@@ -1,7 +1,7 @@
-"""What the engines have written, read once: how old it is, whether it is whole, and what nobody updates any more.
+"""The engines by their source objects, read once: how old results are, which lists are cut, which reports superseded.
 
-Whether an engine is silent, an audit stale or a list cut is judged by `policyhub.cluster.engines`, as the condition
-EnginesReporting is.
+`policyhub.cluster.engines` decides whether an engine is silent, an audit stale or a list cut, here and for the
+condition EnginesReporting.
 """
 
 import math
@@ -33,26 +33,26 @@ from policyhub.sync.freshness import listed
 from policyhub.sync.superseded import Superseded
 
 _MOST = 30
-"""Engines that are told of; who may write a report may call its engine what he likes."""
+"""Engines that are shown at most: whoever may write a report chooses the name of its engine."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What all source objects of a cluster came to."""
+    """A summary of all source objects of a cluster."""
 
     newest: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(Engine, API group) → the newest time (Unix s) that it gave any result."""
+    """(Engine, API group) → the newest time (Unix s) in its results."""
     superseded: Superseded = field(default_factory=Superseded)
-    """Reports that engines left behind in one API, as the operator judges."""
+    """Reports in an API that their engine no longer writes, by the operator's own rule."""
     objects: int = 0
     unlisted: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Constraint → violations that its list has, and that it leaves out."""
+    """Constraint → how many violations its list has, and how many it leaves out."""
     unaudited: dict[str, int] = field(default_factory=dict)
-    """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
+    """Constraint without an audit → when it was created (Unix s; 0: unknown)."""
     audited: dict[str, int] = field(default_factory=dict)
     """Constraint → when its last audit began (Unix s)."""
     problems: list[str] = field(default_factory=list)
-    """What could not be read."""
+    """Read errors, each with its object."""
 
     def take(self, reading: ParsedReport) -> None:
         self.objects += 1
@@ -73,7 +73,7 @@ class Seen:
             self.unlisted[name] = listed(reading), reading.unlisted
 
     def engines(self, exclude: Iterable[str] = ()) -> EnginesSeen:
-        """As the operator sees them; nobody misses what those that are excluded have not said."""
+        """The input of `policyhub.cluster.engines`, without excluded engines: their silence is no problem."""
         excluded = {name.strip().casefold() for name in exclude}
         newest: dict[str, int] = {}
         for (engine, group), at in self.newest.items():
@@ -112,7 +112,7 @@ def _take(seen: Seen, resource: Resource, piece: RawObject, now: float) -> None:
         seen.problems.append(f"{piece.location}: {error}")
 
 
-# -- judgements; all pure ---------------------------------------------------------------------------------------------
+# -- checks; all pure -------------------------------------------------------------------------------------------------
 
 
 def judge(
@@ -123,7 +123,7 @@ def judge(
     silent_after: Mapping[str, float] = SILENT_AFTER,
     exclude: Iterable[str] = (),
 ) -> list[CheckResult]:
-    """Everything that can be told from what was seen; `exclude`: engines that the MonitoredCluster leaves out."""
+    """The results of all checks of engines; `exclude`: engines that the MonitoredCluster excludes."""
     told = seen.engines(exclude)
     results = [*_unread(about, seen), *_silent(about, seen, told, now=now, silent_after=silent_after)]
     results.append(superseded(about, seen))
@@ -149,7 +149,7 @@ def _unread(about: str, seen: Seen) -> Iterator[CheckResult]:
 def _silent(
     about: str, seen: Seen, told: EnginesSeen, *, now: float, silent_after: Mapping[str, float]
 ) -> Iterator[CheckResult]:
-    """One verdict for each engine that writes reports."""
+    """One result for each engine that writes reports, and one more for those beyond `_MOST`."""
     for engine, at in engines.ordered(told, silent_after)[:_MOST]:
         most = engines.most_of(silent_after, engine)
         well = f"the newest result of {line(engine, engines.NAME)} is {span(now - at)} old"
@@ -165,7 +165,7 @@ def _silent(
 
 
 def superseded(about: str, seen: Seen) -> CheckResult:
-    """By the operator's own rule: far older than the same engine's newest in the other API."""
+    """By the operator's own rule: reports far older than the same engine's newest report in the other API."""
     seen.superseded.settle(all_listed=True)
     left = seen.superseded.replaced()
     if not left:
@@ -185,6 +185,6 @@ def _resources(group: str) -> str:
 
 
 def truncated(about: str, told: EnginesSeen) -> CheckResult:
-    """Whether constraints list all that they count."""
+    """Whether constraints list all violations that they count."""
     cut = engines.cut_lists(told)
     return _result("gatekeeper-limit", about, cut, "every constraint lists all of its violations")

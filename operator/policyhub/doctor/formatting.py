@@ -1,4 +1,4 @@
-"""How verdicts are told: as text for people, as JSON for programs. Pure: no I/O, no clock."""
+"""The results as text for people and as JSON for programs. Pure: no I/O, no clock."""
 
 import json
 import textwrap
@@ -11,11 +11,11 @@ from policyhub.sources.text import line
 _LABELS = {"fine": "fine", "problem": "PROBLEM", "unchecked": "unknown"}
 _WIDTH = 118
 _LONGEST = 4_000
-"""Characters of one text: clusters and hubs write what they like."""
+"""Characters of one text at most: it may quote a cluster or hub."""
 
 
 def text(results: Sequence[CheckResult]) -> str:
-    """A line for what is fine; what was found, why it matters and how to fix it for what is not."""
+    """One entry for each result: what was found and, for a problem, why it matters and how to fix it."""
     told: list[str] = []
     for result in results:
         about = f"{result.about}: " if result.about else ""
@@ -31,7 +31,7 @@ def text(results: Sequence[CheckResult]) -> str:
 
 
 def document(results: Sequence[CheckResult]) -> str:
-    """One JSON object; the members of a result are those of `CheckResult` and `why`."""
+    """One JSON object. A result has the fields of `CheckResult` and `why`."""
     told = [
         {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "remedy": v.remedy}
         for v in results
@@ -46,7 +46,7 @@ def document(results: Sequence[CheckResult]) -> str:
 
 
 def _lines(head: str, said: str) -> list[str]:
-    """What was said beside its head, wrapped in a column of its own."""
+    """A label and its text, which is wrapped in a column of its own."""
     return textwrap.wrap(
         line(said, _LONGEST),
         width=_WIDTH,

@@ -1,4 +1,4 @@
-"""One Security Hub, asked with the operator's own credentials: whose they are, whether it is on, what it answers."""
+"""One Security Hub: whose the operator's credentials are, whether the hub is enabled, and what it answers."""
 
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -15,11 +15,11 @@ from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavai
 
 _ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
 _NO_FINDING = f"{ROOT}doctor"
-"""The id of what `--probe-import` sends: a finding without title and resources, which is no finding."""
+"""The id of the deliberately invalid finding that `--probe-import` sends: it has no title and no resources."""
 
 
 async def check(client: HubClient, *, wall: Callable[[], float], probe_import: bool) -> list[CheckResult]:
-    """`probe_import` sends a finding that Security Hub refuses by its form: the answer tells whether it may be sent."""
+    """`probe_import`: send an invalid finding; the kind of refusal shows whether we have the permission to import."""
     about = f"{client.account}/{client.region}"
     try:
         caller = await client.caller()
@@ -55,7 +55,7 @@ def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> CheckRe
 
 
 def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[CheckResult]:
-    """By the Date header of an answer of AWS's."""
+    """Compare our clock with the Date header of an AWS response."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         sent = parsedate_to_datetime(str(headers.get("date")))

@@ -1,7 +1,7 @@
-"""Proxies and certificates, as the environment names them.
+"""Proxies and certificate bundles in the environment.
 
-Two libraries read it: aiohttp for API servers, botocore for AWS. Both ask Python's urllib which hosts are reached
-directly, and that knows host names, their endings and addresses, but no ranges (10.0.0.0/8), which other programs know.
+Two libraries read them: aiohttp for API servers, botocore for AWS. Both use Python's urllib to apply NO_PROXY. urllib
+knows host names, their suffixes and addresses; unlike other programs it does not know ranges (10.0.0.0/8).
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ BUNDLES = {
 
 
 def proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """As urllib's getproxies_environment, of any environment: scheme (or `no`) → value; lower case wins."""
+    """As urllib's getproxies_environment, for any environment: scheme (or `no`) → value; lower case wins."""
     found = {}
     for name in sorted(environ):  # capitals sort first
         if name.lower().endswith("_proxy") and environ[name]:
@@ -32,7 +32,9 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[CheckResult]:
-    """`servers` are the URLs of API servers that the environment's proxies count for, by the cluster's name. Pure."""
+    """`servers`: name of the cluster → URL of its API server, if connections to it use the proxies of the environment.
+    Pure.
+    """
     given = proxies(environ)
     if not {"http", "https"} & given.keys():
         return [fine("proxy", "", "the environment names no proxy")]
@@ -68,7 +70,7 @@ def _malformed(given: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def _shown(url: str) -> str:
-    """Without what stands before the last `@`, also where it is no URL."""
+    """Without credentials: without everything before the last `@`, even if this is not a URL."""
     userinfo, _, rest = url.rpartition("@")
     scheme, found, _ = userinfo.partition("://")
     return f"{scheme}://{rest}" if found else rest
@@ -89,7 +91,7 @@ def _is_private(host: str) -> bool:
 
 
 def check_certificates(environ: Mapping[str, str]) -> list[CheckResult]:
-    """Reads the bundles that the environment names."""
+    """Read the bundles that the environment names."""
     named = {name: environ[name] for name in BUNDLES if environ.get(name)}
     if not named:
         return [fine("certificates", "", "the environment names no bundle: the built-in authorities are believed")]

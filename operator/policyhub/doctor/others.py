@@ -1,16 +1,16 @@
-"""Findings about Kubernetes policies that other tools have left in Security Hub, and their end.
+"""Findings about Kubernetes policies that other tools have left in Security Hub: counted here, archived on request.
 
-All custom findings of an account lie under one product, so they are told by their shape:
+All custom findings of an account belong to one product, so their fields identify the tool:
 
-| tool                                            | how its findings look                                            |
+| tool                                            | its findings                                                     |
 |-------------------------------------------------|------------------------------------------------------------------|
-| policy-reporter (Kyverno's)                     | `Report`, `Policy`, `Result` among the details of the resource   |
+| policy-reporter (Kyverno's)                     | `Report`, `Policy`, `Result` in the details of the resource      |
 | securityhub-k8s-policy-integration (AWS sample) | product fields `ProviderName`, `ProviderVersion`; the id is like |
 |                                                 | an ARN of EKS                                                    |
-| others                                          | by their product name, else the first part of their generator    |
+| others                                          | named by `ProductName`, or by the first part of `GeneratorId`    |
 
-Neither of the two archives what it wrote once it is removed: policy-reporter only ever resolves. Any identity that may
-import into the product may archive: the same finding, with RecordState ARCHIVED and a later UpdatedAt.
+Neither of the two archives its findings when it is removed: policy-reporter only resolves. Any identity that may import
+into the product may archive: it sends the same finding with RecordState ARCHIVED and a later UpdatedAt.
 """
 
 import shlex
@@ -32,7 +32,7 @@ from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import line
 
 PAGES = 10
-"""Read for the diagnosis; the quota of GetFindings is the account's."""
+"""Pages that the check reads at most: all tools of the account share the quota of GetFindings."""
 REPORTER = "policy-reporter"
 SAMPLE = "securityhub-k8s-policy-integration"
 _STOP: Mapping[str, str] = {
@@ -41,9 +41,9 @@ _STOP: Mapping[str, str] = {
 }
 _NAME = 128
 _MOST = 20
-"""Tools that are named; anybody may call himself what he likes."""
+"""Tools that are named at most: whoever may import chooses the product name."""
 _TYPES = "Software and Configuration Checks/Kubernetes Policies"
-"""What both write."""
+"""The finding type of both tools."""
 _FILTERS: Filters = {
     "Type": [{"Value": _TYPES, "Comparison": "PREFIX"}],
     "Id": [{"Value": ROOT, "Comparison": "PREFIX_NOT_EQUALS"}],
@@ -51,7 +51,7 @@ _FILTERS: Filters = {
 
 
 def tool(finding: Mapping[str, Any]) -> str:
-    """Which tool has written the finding: one line, and short, whatever it calls itself. Pure."""
+    """The tool that wrote the finding, in one line of limited length. Pure."""
     fields = _mapping(finding.get("ProductFields"))
     resources = finding.get("Resources")
     first = resources[0] if isinstance(resources, list) and resources else {}
@@ -69,7 +69,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 async def left(client: HubClient, *, pages: int | None = None) -> AsyncIterator[tuple[list[dict[str, Any]], bool]]:
-    """Active findings of other tools, page by page, each with whether more pages follow. Raises HubError."""
+    """Active findings of other tools, page by page; the boolean: more pages follow. Raises HubError."""
     read = 0
     async with aclosing(client.find(_FILTERS)) as found:
         async for page in found:
@@ -80,7 +80,7 @@ async def left(client: HubClient, *, pages: int | None = None) -> AsyncIterator[
 
 
 def _is_left(finding: Mapping[str, Any]) -> bool:
-    """Checked again here: what is not ours is archived by its word alone."""
+    """Checks the filters again, since `archive` relies on them."""
     return finding.get("RecordState") == "ACTIVE" and not str(finding.get("Id")).startswith(ROOT)
 
 
@@ -89,7 +89,7 @@ async def check(client: HubClient) -> list[CheckResult]:
     counted: Counter[str] = Counter()
     more = False
     try:
-        async for findings, more in left(client, pages=PAGES):  # noqa: B007  (the last page's word counts)
+        async for findings, more in left(client, pages=PAGES):  # noqa: B007  (used after the loop)
             counted.update(tool(finding) for finding in findings)
     except AccessLost:
         return [unchecked("other-tools", about, "not asked: GetFindings is refused", remedy=DOCTOR["not-asked"])]
@@ -117,18 +117,18 @@ def judge(about: str, account: str, region: str, counted: Counter[str], *, more:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a tool's findings."""
+    """How many findings of a tool were found and archived."""
 
     found: int = 0
     archived: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    """By what Security Hub said."""
+    """Error of Security Hub → findings."""
 
 
 async def archive(client: HubClient, name: str, *, now: Callable[[], WallMs], dry: bool) -> Outcome:
     """Archive every active finding of a tool, or with `dry` count them. Raises HubError.
 
-    All are read before the first is archived: pages of a reading are not promised to stand still under changes.
+    All are read before the first is archived: pagination may skip findings if they change meanwhile.
     """
     chosen = [finding async for page, _ in left(client) for finding in page if tool(finding) == name]
     outcome = Outcome(found=len(chosen))
@@ -140,5 +140,5 @@ async def archive(client: HubClient, name: str, *, now: Callable[[], WallMs], dr
 
 
 def archived(finding: Mapping[str, Any], *, now: WallMs) -> dict[str, Any]:
-    """The finding as its provider would archive it: nothing of the analysts' or of AWS's is sent. Pure."""
+    """The finding as its provider would archive it, without the fields that belong to analysts or to AWS. Pure."""
     return retirement.archived(finding, updated=max(now, milliseconds(finding.get("UpdatedAt")) + 1))

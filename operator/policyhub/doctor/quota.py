@@ -1,5 +1,7 @@
-"""What the running operator's metrics say: of Security Hub's quotas the pace that it keeps and the calls that were
-refused, and which producers word their findings otherwise again and again.
+"""Checks of the running operator's metrics.
+
+* quotas of Security Hub: the operator's current rate, and the calls that were throttled;
+* wording: producers that change the text of their findings at each scan.
 """
 
 from collections import defaultdict
@@ -18,9 +20,9 @@ from policyhub.sources.text import line
 
 _SECONDS = 5.0
 _SLOW = 0.9
-"""Below this part of its ceiling a pace is called slowed: it grows back by a twentieth with each answer."""
+"""A rate below this part of its maximum is slowed: it grows back by a twentieth with each answer."""
 _NAME = 64
-"""Characters of a producer's name, and of a member's."""
+"""Characters of a source's name, and of a member's, at most."""
 _QUOTAS = {"BatchImportFindings": IMPORTS, "GetFindings": READS}
 
 

@@ -1,10 +1,10 @@
-"""What a check has found, and what all of them come to.
+"""The result of a check, and the exit code of all.
 
 | state     | means                                         | exit code                |
 |-----------|-----------------------------------------------|--------------------------|
-| fine      | it was looked at, and nothing is wrong        | 0                        |
-| problem   | something is wrong; `remedy` says what to do    | 1                        |
-| unchecked | it could not be looked at; `found` says why   | 2, where nothing is wrong|
+| fine      | checked, and nothing is wrong                 | 0                        |
+| problem   | something is wrong; `remedy` says what to do  | 1                        |
+| unchecked | could not be checked; `found` says why        | 2 if there is no problem |
 
 Pure: no I/O, no clock.
 """
@@ -40,7 +40,7 @@ CHECKS: Mapping[str, str] = {
     "wording": "a finding whose words alone change at each scan has them sent once a day, so they may be a day old",
     "other-tools": "findings that another tool left behind are shown twice, and nobody archives them",
 }
-"""Every check → why it matters."""
+"""Check → why it matters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class CheckResult:
     state: State
     found: str
     remedy: str = ""
-    """Of what is a problem or could not be checked, from the table in `policyhub.cluster.remedies`."""
+    """What to do about a problem or an unchecked result, from the tables in `policyhub.cluster.remedies`."""
 
     @property
     def why(self) -> str:

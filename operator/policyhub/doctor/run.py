@@ -1,7 +1,7 @@
-"""All checks in their order: this process, the operator's own cluster, each cluster that is watched, each hub.
+"""All checks in their order: this process, the operator's own cluster, each monitored cluster, each hub.
 
-Nothing is changed anywhere. A check that raises what nobody expected would hide the others' findings, so each knows the
-errors of what it asks, and turns them into words.
+Read-only, except for `Options.probe_import`. An unexpected exception of one check would hide the results of the others,
+so each check turns the errors of the system that it reads into results.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,23 +36,23 @@ HERE = "this process's cluster"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is asked for."""
+    """The flags of `policyhub doctor`, and what the checks read of this process."""
 
     settings: Settings
     environ: Mapping[str, str]
     wall: Callable[[], float]
     """Unix seconds."""
     names: Sequence[str] = ()
-    """MonitoredClusters; none: all."""
+    """MonitoredClusters to check; empty: all that the settings select."""
     account: str = ""
-    """The operator's service account (`namespace/name`), where somebody else asks."""
+    """The operator's service account (`namespace/name`), if another identity runs the checks."""
     silent_after: Mapping[str, float] = field(default_factory=lambda: SILENT_AFTER)
     metrics_url: str = ""
     probe_import: bool = False
 
 
 async def run_checks(home: Connection, options: Options) -> list[CheckResult]:
-    """Every verdict, in the order of the checks."""
+    """All results, in the order of the checks."""
     settings = options.settings
     results = network.check_certificates(options.environ)
     results += network.check_proxy(options.environ, {HERE: home.server})
@@ -86,7 +86,7 @@ class _List(msgspec.Struct):
 
 
 async def _monitored(home: Connection, options: Options) -> list[tuple[MonitoredCluster, int]] | CheckResult:
-    """The MonitoredClusters that were asked for, each with its generation; or why there are none."""
+    """The MonitoredClusters to check, each with its generation; or the result that explains why there are none."""
     try:
         items = msgspec.json.decode(await home.get(RESOURCE, limit=MAX_PAGE_BYTES), type=_List).items
     except Refused as error:
@@ -152,7 +152,7 @@ async def _cluster(
 
 
 async def _eks(monitored: MonitoredCluster, eks: Eks, options: Options) -> list[CheckResult]:
-    """An EKS cluster, reached as the operator reaches it, with the AWS identity of this process or the role."""
+    """Connect to an EKS cluster as the operator does, with the AWS identity of this process or the assumed role."""
     name = monitored.metadata.name
     hosts = options.settings.eks_endpoint_hosts
     clusters = EksClusters(now=lambda: SteadyMs(int(options.wall() * 1000)), hosts=hosts)
@@ -173,7 +173,7 @@ async def _eks(monitored: MonitoredCluster, eks: Eks, options: Options) -> list[
 async def _served(
     connection: Connection, monitored: MonitoredCluster, options: Options, *, account: str
 ) -> list[CheckResult]:
-    """What the API server of a cluster says; nothing more where it does not answer."""
+    """The checks of a cluster's API server; only the first where it does not answer."""
     about, wall = monitored.metadata.name, options.wall
     results, answers = await cluster.check_server(connection, about, wall=wall)
     if not answers:
@@ -187,7 +187,7 @@ async def _served(
 
 
 def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> HubTarget:
-    """Where the findings are; for None, the hub that the settings alone name. Pure."""
+    """The hub of a cluster's findings; for None, the hub that the settings name. Pure."""
     if monitored is None:
         return resolve(SecurityHub(), settings)
     recorded = monitored.status.hub if monitored.status is not None else None
