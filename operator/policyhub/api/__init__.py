@@ -1,3 +1,1 @@
-"""The custom resources as models, and the CRDs that are generated from them. Imports nothing else of policyhub but
-clocks.
-"""
+"""The custom resources as models, and the CRDs that are generated from them. Imports no other package of policyhub."""

@@ -1,8 +1,8 @@
-"""ClusterDiscovery (policyhub.dev/v1alpha1): where EKS clusters are looked for, and what the MonitoredClusters made for
-them say.
+"""ClusterDiscovery (policyhub.dev/v1alpha1): where to look for EKS clusters, and the template of their
+MonitoredClusters.
 
-Discovery creates MonitoredClusters and never changes or deletes one. Hence a change of the template counts for the
-clusters that are found later, and the template has no rules against change.
+Discovery creates MonitoredClusters and never changes or deletes one. So a change of the template applies only to
+clusters that are found later, and the template has no transition rules.
 
 Pure: no I/O, no clock.
 """
@@ -31,16 +31,16 @@ from policyhub.api.status import Condition
 KIND = "ClusterDiscovery"
 PLURAL = "clusterdiscoveries"
 DISCOVERED_BY = "policyhub.dev/discovered-by"
-"""Label of the MonitoredClusters that a ClusterDiscovery made, with its name."""
+"""Label of the MonitoredClusters that a ClusterDiscovery created; its value is the name of the ClusterDiscovery."""
 SHOWN = 500
-"""Clusters in a status."""
+"""Clusters that a status lists at most."""
 
 TagKey = Annotated[str, Field(min_length=1, max_length=128)]
 TagValue = Annotated[str, Field(max_length=256)]
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63)]
 TemplateSpec = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-template": True})]
-"""Taken as it is: the API server has checked it as part of a ClusterDiscovery, and checks the MonitoredCluster again.
-`crd` makes its schema from that of a MonitoredCluster.
+"""Not validated here: the API server has validated it in the ClusterDiscovery, and validates the MonitoredCluster
+again. `crd` derives its schema from that of a MonitoredCluster.
 """
 
 _OWN_ROLE = "roleArn must be a role of the account accountId, which alone may list its clusters"
@@ -243,5 +243,5 @@ class ClusterDiscovery(Model):
 
 
 def status_patch(status: DiscoveryStatus) -> dict[str, Any]:
-    """The body of a merge patch of the status subresource: what is None becomes null, so that it goes."""
+    """The body of a merge patch of the status subresource. None becomes null, which removes the field."""
     return {"status": status.model_dump(mode="json", by_alias=True)}

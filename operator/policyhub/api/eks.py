@@ -1,18 +1,18 @@
-"""`spec.connection.eks`: an EKS cluster by its ARN, and as whom the operator signs in to it.
+"""`spec.connection.eks`: an EKS cluster by its ARN, and the identity that signs in to it.
 
-| given                                 | endpoint and CA  | who signs in | what that needs                         |
+| fields                                | endpoint and CA  | who signs in | requirements                            |
 |---------------------------------------|------------------|--------------|-----------------------------------------|
-| nothing                               | DescribeCluster  | the operator | a cluster in its own account, an access |
+| none                                  | DescribeCluster  | the operator | a cluster in its own account, an access |
 |                                       |                  |              | entry                                   |
 | roleArn                               | DescribeCluster, | that role    | a role of the cluster's account, an     |
 |                                       | by that role     |              | access entry for it                     |
-| endpoint and certificateAuthorityData | as given         | the operator | an access entry, in whatever account    |
+| endpoint and certificateAuthorityData | as given         | the operator | an access entry, in any account         |
 | all of them                           | as given         | that role    | a role of the cluster's account, an     |
 |                                       |                  |              | access entry for it                     |
 
-A role is of the cluster's account in every case. A token says by whom it was signed and for which cluster's name, but
-not for which account's: with a role of another account, whoever runs the cluster could use it at a cluster of the same
-name there.
+The role must always belong to the cluster's account. A token contains its signer and the name of the cluster, but not
+the account of the cluster: with a role of another account, whoever runs the cluster could use the token for a cluster
+of the same name in that account.
 
 Pure: no I/O, no clock.
 """
@@ -64,7 +64,7 @@ class Eks(Model):
 
 
 def problem(eks: Eks, cluster_arn: str | None) -> str:
-    """What is wrong with it beside `spec.clusterArn`; empty where nothing is. In CEL: `RULES`."""
+    """Why it is invalid together with `spec.clusterArn`; empty if it is valid. `RULES` are the same checks in CEL."""
     arn = eks.arn or cluster_arn
     if arn is None:
         return _NO_ARN
@@ -108,4 +108,4 @@ RULES: tuple[tuple[str, str], ...] = (
         ONLY_EKS_KNOWS,
     ),
 )
-"""Of the spec."""
+"""CEL rules of the spec, each with its message."""

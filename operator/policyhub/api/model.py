@@ -1,4 +1,4 @@
-"""What every model of our API has in common, and the marks that only a CRD schema knows. Pure: no I/O, no clock."""
+"""The base of all models of our API, and the extensions of their CRD schemas. Pure: no I/O, no clock."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ def map_list(key: str) -> dict[str, Any]:
 
 
 def rules(*rules: tuple[str, str]) -> dict[str, Any]:
-    """CEL rules, each with the message that says how to mend it."""
+    """CEL rules, each with the message that says how to fix the object."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
 class Model(BaseModel):
-    """Read from the API server, which has pruned and checked it; a newer CRD may carry fields that we do not know.
+    """Part of an object that the API server has pruned and validated. A newer CRD may have fields that we do not know.
 
-    The text below a field is its description in the CRD, which is where it is read (`policyhub.api.crd`): pydantic
-    would read the source files at each start of the operator, a tenth of what that costs.
+    The docstring of a field is its description in the CRD. `policyhub.api.crd` reads it: pydantic would read the source
+    files at each start of the operator, a tenth of the time of a start.
     """
 
     model_config = ConfigDict(
@@ -29,5 +29,5 @@ class Model(BaseModel):
         populate_by_name=True,
         frozen=True,
         extra="ignore",
-        defer_build=True,  # at the first use: parts are built with the whole, and what nobody uses is not built
+        defer_build=True,  # at the first use, with all its parts: unused models are never built
     )

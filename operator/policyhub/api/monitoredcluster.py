@@ -1,11 +1,11 @@
-"""MonitoredCluster (policyhub.dev/v1alpha1): one Kubernetes cluster that is watched, and the hub its findings go to.
+"""MonitoredCluster (policyhub.dev/v1alpha1): one monitored Kubernetes cluster, and the hub of its findings.
 
-The CRD is generated from these models (`policyhub.api.crd`): types, patterns, defaults, descriptions and CEL rules
-stand here and nowhere else. An attribute's docstring is what `kubectl explain` prints.
+The CRD is generated from these models (`policyhub.api.crd`): types, patterns, defaults, descriptions and CEL rules have
+their only source here. `kubectl explain` prints the docstring of an attribute.
 
 The identity of a cluster is part of every finding's id, and a finding can be archived only in the hub that holds it.
-Hence `clusterArn` is fixed from the start, and `securityHub.accountId` and `.region` are fixed once they are set: a
-change would leave the findings of the old identity or hub behind, open, with nobody to archive them.
+So `clusterArn` is immutable, and `securityHub.accountId` and `.region` are immutable once they are set: after a change,
+the findings of the old identity or hub would stay active, and nobody would archive them.
 
 Pure: no I/O, no clock.
 """
@@ -54,7 +54,7 @@ _PARTITION_OF_REGION = (
 
 
 def _fixed_once_set(field: str, place: str) -> tuple[str, str]:
-    """A rule of the parent: a transition rule on an optional field itself would not see the field go."""
+    """A rule of the parent: a transition rule on an optional field is not evaluated when the field is removed."""
     return (
         f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
         (
@@ -302,5 +302,5 @@ class MonitoredCluster(Model):
 
     @property
     def identity(self) -> str:
-        """What stands for the cluster in finding ids. It never changes: the API server sees to it."""
+        """The cluster's part of finding ids. The API server rejects changes to it."""
         return self.spec.cluster_arn or self.metadata.name

@@ -1,10 +1,10 @@
-"""Why a condition is what it is: every reason that a status can name, and what follows from each.
+"""Every reason that a condition can have, and what follows from each.
 
-docs/conditions.md and docs/discovery.md explain each member to people, and have no other; a test compares them.
+docs/conditions.md and docs/discovery.md explain exactly these members; a test compares them.
 
-A status may have been written by another version, with a reason that is none of these: models read from an API server
-keep it as text (`Condition.reason`), and `Reason.known` finds its member, if this version has one. What AWS, an API
-server or a library calls an error is never a reason: it stands in the message. Pure: no I/O, no clock.
+Another version may have written a status with a reason that is not among them. Models read from an API server keep it
+as text (`Condition.reason`), and `Reason.known` returns its member, if this version has one. An error code of AWS, an
+API server or a library is never a reason: it belongs into the message. Pure: no I/O, no clock.
 """
 
 from dataclasses import dataclass
@@ -15,36 +15,36 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Nature(Enum):
-    """Who does what about it."""
+    """Who has to act."""
 
     WELL = auto()
     """Nobody has to do anything."""
     PROGRESS = auto()
     """It ends by itself."""
     ELSEWHERE = auto()
-    """Another condition, or an Event of its own, says it."""
+    """Another condition, or an Event of its own, reports it."""
     CHOICE = auto()
-    """Somebody has set it so, or has not installed an engine yet."""
+    """Configured this way, or no engine is installed yet."""
     TROUBLE = auto()
-    """Something is wrong: a person acts."""
+    """Something is wrong: a person has to act."""
 
 
 class Trait(Flag):
-    """What else is true of some reasons."""
+    """Further properties of some reasons."""
 
     NONE = 0
     ALONE = auto()
-    """Only Ready has it, while there is no other condition to say it, or none that can."""
+    """A reason of Ready alone: no other condition exists yet, or none covers it."""
     BESIDE = auto()
-    """Of IdentityConflict; Ready has it too, while it is True."""
+    """A reason of IdentityConflict. Ready has it too, and stays True."""
     TOLD = auto()
-    """Its cause or its message says what to do: `policyhub.cluster.remedies` adds nothing."""
+    """Its cause or message already says what to do, so `policyhub.cluster.remedies` has no entry."""
     UNSEEN = auto()
-    """Of a resource that is not served, or may not be listed or watched: what it holds cannot be seen."""
+    """The resource is not served, or listing or watching it is forbidden: its objects are unknown."""
     CREDENTIALS = auto()
-    """Other credentials of the same place may cure it."""
+    """Other credentials from the same source may fix it."""
     UNMADE = auto()
-    """Of a selected EKS cluster that gets no MonitoredCluster until a person acts, or AWS or the API server answers."""
+    """A selected EKS cluster gets no MonitoredCluster until a person acts, or AWS or the API server answers."""
 
 
 _WELL, _PROGRESS, _ELSEWHERE, _CHOICE, _TROUBLE = Nature
@@ -52,10 +52,10 @@ _ALONE, _BESIDE, _TOLD, _UNSEEN, _CREDENTIALS, _UNMADE = Trait
 
 
 class Reason(StrEnum):
-    """A member's value is the word in the API, which never changes."""
+    """The value of a member is the reason in the API. It never changes."""
 
     status: ConditionStatus
-    """Of the condition that has it, unless that condition decides otherwise."""
+    """The status of a condition with this reason, unless the condition decides otherwise."""
     nature: Nature
     traits: Trait
 
@@ -80,7 +80,7 @@ class Reason(StrEnum):
     NOT_STARTED = "NotStarted", "False", _TROUBLE, _ALONE | _TOLD
     STATUS_FAILED = "StatusFailed", "False", _TROUBLE, _ALONE | _TOLD
     STARTING = "Starting", "False", _PROGRESS
-    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # policyhub.leaving announces these three
+    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # these three: policyhub.deletion and finalization
     RETIRE_FAILED = "RetireFailed", "False", _ELSEWHERE, _TOLD
     DELETED = "Deleted", "False", _ELSEWHERE, _TOLD
 
@@ -93,7 +93,7 @@ class Reason(StrEnum):
     API_ERROR = "ApiError", "False", _TROUBLE
     KUBECONFIG_INVALID = "KubeconfigInvalid", "False", _TROUBLE, _TOLD
 
-    # Connected, of EKS clusters: policyhub.eks has the commands for the very cluster
+    # Connected, of EKS clusters: policyhub.eks writes the commands for the cluster into the message
     ACCESS_ENTRY_MISSING = "AccessEntryMissing", "False", _TROUBLE, _TOLD
     CLOCK_SKEW = "ClockSkew", "False", _TROUBLE, _TOLD
     CLUSTER_CREATING = "ClusterCreating", "False", _PROGRESS, _TOLD
@@ -108,7 +108,7 @@ class Reason(StrEnum):
     ENDPOINT_RESTRICTED = "EndpointRestricted", "False", _TROUBLE, _TOLD
     TOKEN_TOO_LARGE = "TokenTooLarge", "False", _TROUBLE, _TOLD
 
-    # HubReachable, and AWS as Connected and ClusterDiscovery meet it: policyhub.securityhub.advice says what to do
+    # HubReachable, and errors of AWS in Connected and ClusterDiscovery: policyhub.securityhub.advice says what to do
     REACHABLE = "Reachable", "True", _WELL
     NOT_VERIFIED = "NotVerified", "Unknown", _PROGRESS
     ACCESS_DENIED = "AccessDenied", "False", _TROUBLE, _TOLD
@@ -145,7 +145,7 @@ class Reason(StrEnum):
 
     # EnginesReporting
     REPORTING = "Reporting", "True", _WELL
-    NO_SOURCE_SERVED = "NoSourceServed", "False", _CHOICE  # the first hour: policyhub is there before the first engine
+    NO_SOURCE_SERVED = "NoSourceServed", "False", _CHOICE  # for an hour: engines may be installed later
     ENGINE_SILENT = "EngineSilent", "False", _TROUBLE, _TOLD
     AUDIT_STALE = "AuditStale", "False", _TROUBLE
     NOT_AUDITED = "NotAudited", "False", _TROUBLE
@@ -172,7 +172,7 @@ class Reason(StrEnum):
     FINDINGS_QUARANTINED = "FindingsQuarantined", "False", _TROUBLE
     PENDING = "Pending", "False", _PROGRESS
 
-    # ArchiveHeld and IdentityConflict, which are good when False
+    # ArchiveHeld and IdentityConflict: False is good
     NOTHING_HELD = "NothingHeld", "False", _WELL
     TOO_MANY_LOST = "TooManyLost", "True", _TROUBLE, _TOLD
     NO_CONFLICT = "NoConflict", "False", _WELL
@@ -183,7 +183,7 @@ class Reason(StrEnum):
     CLAIMED_TWICE = "ClaimedTwice", "True", _TROUBLE, _TOLD
     OTHER_CLUSTER = "OtherCluster", "True", _TROUBLE, _TOLD | _UNMADE
 
-    # Of a ClusterDiscovery: its conditions, accounts and clusters
+    # ClusterDiscovery: its conditions, accounts and clusters
     LISTED = "Listed", "True", _WELL
     REGION_OFF = "RegionOff", "False", _TROUBLE, _TOLD
     ALL_MADE = "AllMade", "True", _WELL
@@ -202,21 +202,21 @@ class Reason(StrEnum):
 
     @classmethod
     def known(cls, word: str) -> Self | None:
-        """The member of a word that stands in an API; None: this version knows none."""
+        """The member with this value in the API; None: this version has none."""
         return cls._value2member_map_.get(word)  # type: ignore[return-value]  # typeshed has Enum
 
     @property
     def progress(self) -> bool:
-        """Whether it ends by itself."""
+        """Whether the condition changes by itself."""
         return self.nature is Nature.PROGRESS
 
     @property
     def untried(self) -> bool:
-        """Whether the thing was not tried yet, so that nothing is known of it."""
+        """Whether the operator has not tried yet, so the state is unknown."""
         return self.progress and self.status == "Unknown"
 
     def nature_in(self, condition: str) -> Nature:
-        """Its nature in a condition of this type: a right that the chart leaves out is a choice."""
+        """Its nature in a condition of this type: a permission that the chart leaves out is a choice."""
         return Nature.CHOICE if self._is_left_out(condition) else self.nature
 
     def told_in(self, condition: str) -> bool:
@@ -228,14 +228,14 @@ class Reason(StrEnum):
 
 
 _OPTIONAL = frozenset({"OwnersKnown", "PoliciesKnown"})
-"""Conditions whose rights the chart has a switch for: rbac.rollUp, rbac.enrichment."""
+"""Conditions whose permissions are optional values of the chart: rbac.rollUp, rbac.enrichment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something is as it is, fit for a condition."""
+    """The reason and message of a condition."""
 
     reason: Reason
     message: str = ""
     remedy: str = ""
-    """What to do about it, where neither the message says so nor `policyhub.cluster.remedies` for the reason."""
+    """What to do, if neither the message nor the entry of `policyhub.cluster.remedies` says so."""

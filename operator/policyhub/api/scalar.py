@@ -1,7 +1,7 @@
-"""The scalars of our API: what each accepts, as the API server and the operator both check it.
+"""The scalars of our API. The API server and the operator both validate them.
 
-Every pattern reads the same in Go (the API server) and in Rust (pydantic); every string has a bound, so that the API
-server can price the CEL rules that read it. Pure: no I/O, no clock.
+Every pattern means the same in Go (the API server) and in Rust (pydantic). Every string has a maximum length, so the
+API server can estimate the cost of CEL rules. Pure: no I/O, no clock.
 """
 
 import re
@@ -14,13 +14,13 @@ from policyhub.api.model import rules
 from policyhub.api.partitions import REGIONS
 
 PARTITIONS = "aws|aws-cn|aws-us-gov"
-"""Those that a finding can name."""
+"""The partitions whose clusters can have findings."""
 
 _DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?")
 
 
 def parse_duration(value: object) -> object:
-    """`1h30m`, `10m`, `45s` → timedelta; anything but a string passes through for pydantic to judge."""
+    """`1h30m`, `10m`, `45s` → timedelta; anything but a string is returned unchanged, for pydantic to validate."""
     if not isinstance(value, str):
         return value
     match = _DURATION.fullmatch(value)
@@ -39,7 +39,7 @@ def format_duration(value: timedelta) -> str:
 
 
 def format_time(value: datetime) -> str:
-    """RFC 3339 in UTC to the second, as Kubernetes writes it."""
+    """RFC 3339 in UTC with whole seconds, as in Kubernetes."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -52,7 +52,7 @@ Region = Annotated[
     Field(
         pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}$",
         max_length=32,
-        # A rule beside the pattern, for the sake of its message: the API server prints a pattern as it stands.
+        # A rule beside the pattern, because a rule has a message: for a pattern, the API server prints the pattern.
         json_schema_extra=rules(
             (
                 f"self.matches('{REGION_OF_A_PARTITION}')",
@@ -86,19 +86,19 @@ _REGIONS = {name: re.compile(pattern) for name, pattern in REGIONS.items()}
 
 
 def partition_of(region: str) -> str:
-    """The partition that a Region lies in; `aws` where none has Regions of that name."""
+    """The partition of a Region; `aws` if no partition has Regions with such names."""
     return known_partition(region) or "aws"
 
 
 def known_partition(region: str) -> str | None:
-    """As `partition_of`; None where no partition has Regions of that name."""
+    """As `partition_of`, but None if no partition has Regions with such names."""
     return next((name for name, pattern in _REGIONS.items() if pattern.fullmatch(region)), None)
 
 
 def role_problem(role_arn: str, *, account: str | None, region: str | None) -> str:
-    """Why a role cannot be the one for findings of this account and Region (None: not known yet); empty if it can.
+    """Why a role cannot import findings into this account and Region (None: not known yet); empty if it can.
 
-    The ARN is taken apart: a role's path may hold colons, and with them what reads like another account.
+    Only the first fields of the ARN are used: a role's path may contain colons, and so text that looks like an account.
     """
     partition, owner = role_arn.split(":")[1:5:3]
     if account is not None and owner != account:
@@ -119,7 +119,7 @@ ExternalId = Annotated[
 
 GroupName = Annotated[
     str,
-    # Kubernetes and EKS take any text. White space, commas and quotes in a group are a slip of the shell.
+    # Kubernetes and EKS accept any text. White space, commas and quotes in a group are mistakes in shell quoting.
     Field(pattern=r"^[0-9A-Za-z._/@:=+-]+$", min_length=1, max_length=253),
 ]
 
@@ -148,11 +148,11 @@ Duration = Annotated[
         {"type": "string", "pattern": r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?$", "minLength": 2, "maxLength": 18}
     ),
 ]
-"""A span of whole seconds, written like `90s`, `10m`, `1h30m`."""
+"""Whole seconds, written like `90s`, `10m`, `1h30m`."""
 
 Time = Annotated[
     datetime,
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""An aware time; Kubernetes' own form on the wire."""
+"""A time with a time zone, in the format of Kubernetes."""

@@ -1,12 +1,14 @@
-"""Label selectors as kubectl writes them: which MonitoredClusters are this operator's.
+"""Label selectors in kubectl's syntax: they select the MonitoredClusters of this operator.
 
-    shard=a            the label is there and has this value; also `shard==a`
-    shard!=a           it has another value, or is not there
-    shard in (a, b)    it is there and has one of these values
-    shard notin (a)    it has none of these values, or is not there
-    shard, !shard      it is there, it is not there
+| term               | the label                                     |
+|--------------------|-----------------------------------------------|
+| `shard=a`          | exists and has this value; also `shard==a`    |
+| `shard!=a`         | has another value, or does not exist          |
+| `shard in (a, b)`  | exists and has one of these values            |
+| `shard notin (a)`  | has none of these values, or does not exist   |
+| `shard`, `!shard`  | exists, does not exist                        |
 
-Several of them, with commas between, must all hold; none at all holds always. Pure: no I/O, no clock.
+Several terms, separated by commas, must all match. The empty selector matches everything. Pure: no I/O, no clock.
 """
 
 import re
@@ -27,7 +29,7 @@ Operator = Literal["in", "notin", "exists", "absent"]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What is asked of one label."""
+    """A requirement on one label."""
 
     key: str
     operator: Operator
@@ -47,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """All of its terms must hold."""
+    """Matches if all its terms match."""
 
     terms: tuple[Term, ...] = ()
 
@@ -56,12 +58,12 @@ class Selector:
 
 
 def parse(text: str) -> Selector:
-    """Raises ValueError, which names the part that cannot be read."""
+    """Raises ValueError, which quotes the invalid part."""
     return Selector(tuple(_term(part.strip()) for part in _parts(text))) if text.strip() else Selector()
 
 
 def _parts(text: str) -> list[str]:
-    """Between the commas that are not inside of parentheses."""
+    """Split at commas outside of parentheses."""
     parts: list[str] = []
     inside = False
     for piece in text.split(","):

@@ -1,4 +1,4 @@
-"""How many days a violation may stay, by its severity: the operator's setting, and each MonitoredCluster's own.
+"""SLA: how many days a violation may stay, by severity, in the operator's settings and in each MonitoredCluster.
 
 Pure: no I/O, no clock.
 """
@@ -27,14 +27,16 @@ class SlaDays(Model):
     """Days for violations of severity INFORMATIONAL."""
 
     def over(self, defaults: "SlaDays") -> dict[str, int]:
-        """Days by severity label, this one's before the defaults'; only of severities that have a deadline."""
+        """Severity label → days; own values take precedence over `defaults`. Without severities that have no SLA."""
         own, others = self.model_dump(), defaults.model_dump()
         days = {name: others[name] if own[name] is None else own[name] for name in own}
         return {name.upper(): number for name, number in days.items() if number}
 
 
 def parse(value: object) -> object:
-    """`critical=7,high=30` → what SlaDays is made of; anything but a text passes through for pydantic to judge."""
+    """`critical=7,high=30` → the fields of SlaDays; anything but a string is returned unchanged, for pydantic to
+    validate.
+    """
     if not isinstance(value, str):
         return value
     days: dict[str, str] = {}

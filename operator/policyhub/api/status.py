@@ -1,7 +1,7 @@
-"""The status of a MonitoredCluster: what an admin sees at a glance, and what tools wait for.
+"""The status of a MonitoredCluster: a summary for admins, and conditions for tools that wait.
 
-Conditions follow the Kubernetes conventions: Ready sums up the others, and its reason names the first thing that is
-wrong. A number that is not known is left out, never 0. Pure: no I/O, no clock.
+Conditions follow the Kubernetes API conventions: Ready sums up the others, and its reason is the first problem. An
+unknown number is omitted, never 0. Pure: no I/O, no clock.
 """
 
 from typing import Annotated, Any, Literal
@@ -157,5 +157,5 @@ class Status(Model):
 
 
 def status_patch(status: Status) -> dict[str, Any]:
-    """The body of a merge patch of the status subresource: what is None becomes null, so that it goes."""
+    """The body of a merge patch of the status subresource. None becomes null, which removes the field."""
     return {"status": status.model_dump(mode="json", by_alias=True)}

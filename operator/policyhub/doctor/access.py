@@ -2,10 +2,10 @@
 
 The API server itself answers, so the result includes roles, aggregated roles and authorization webhooks:
 
-| whose permissions         | review                  | who may create it |
-|---------------------------|-------------------------|-------------------|
-| of this identity          | SelfSubjectAccessReview | everybody         |
-| of another service account | SubjectAccessReview    | an administrator  |
+| permissions of          | review                  | who may create it |
+|-------------------------|-------------------------|-------------------|
+| this identity           | SelfSubjectAccessReview | everybody         |
+| another service account | SubjectAccessReview     | an administrator  |
 """
 
 import asyncio
