@@ -1,11 +1,11 @@
-"""What the source objects that are read come to: the findings that the operator would send for them.
+"""Collects source objects, and renders the findings that the operator would send for them.
 
-It does with an object what the operator's view of an API does (read, admit, into the ledger), and with the ledger what
-its engine does for a finding that Security Hub does not have. Findings are rendered when everything was read, since
-another object may report the same violation. So the findings are kept in memory, not the objects.
+It handles an object as the operator's `ReportSink` does (read, admit, into the ledger), and renders a finding as the
+operator's engine does if Security Hub does not have it. Findings are rendered after everything is read, since another
+object may report the same violation. So the findings are kept in memory, not the objects.
 
-Pods, ReplicaSets and Jobs among the objects decide what results on them roll up to. Without any, nothing rolls up, as
-in a cluster where they may not be listed.
+The Pods, ReplicaSets and Jobs among the objects decide what results on them roll up to. Without them nothing rolls up,
+as in a cluster where the operator may not list them.
 
 No I/O, no clock: `now` is given.
 """
@@ -43,9 +43,9 @@ from policyhub.sync.superseded import Superseded
 
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
 _ENDED = frozenset({"Succeeded", "Failed"})
-"""Phases of Pods that count for nothing; the operator does not ask for them."""
+"""Phases of Pods that are ignored; the operator does not list them."""
 _MOST_DEFECTS = 10
-"""Of one object."""
+"""Defects of one object that are reported one by one."""
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -67,14 +67,14 @@ _owner = msgspec.json.Decoder(_Owner)
 
 
 class ReadObject(msgspec.Struct, frozen=True):
-    """A source object as it was read, kept where it is to be explained."""
+    """A source object, kept if its findings are to be explained."""
 
     location: Location
     raw: bytes
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What the mapping is given beside a violation."""
+    """The arguments of the mapping beside the violation."""
 
     cluster: asff.Cluster
     now: WallMs
@@ -83,12 +83,14 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 class Collector:
-    """Takes pieces; then `findings` gives what they come to."""
+    """Call `take` for each object, then `finish`, then `findings`."""
 
     def __init__(
         self, target: Target, *, now: WallMs, report_error: Callable[[ReadError], None], keep: bool = False
     ) -> None:
-        """`now` is one moment by both clocks; `report_error` gets what could not be read; `keep` the objects."""
+        """`now` is the time of both clocks. `report_error` gets each read error. `keep`: keep the objects, for
+        `Provenance`.
+        """
         self.target = target
         self.now = now
         self._steady = steady = SteadyMs(int(now))
@@ -98,7 +100,7 @@ class Collector:
             default_severity=target.filter.default_severity,
             on_dirty=lambda: None,
         )
-        self.ledger.observed.take_part("", [], now=steady)  # Security Hub was read, and has nothing
+        self.ledger.observed.take_part("", [], now=steady)  # as if Security Hub was read and has no finding
         self.rollup: Rollup | None = None
         self.owners = Owners(now=lambda: steady, on_change=self._shift, on_malformed=_surprised, verify=False)
         if target.roll_up:
@@ -107,19 +109,19 @@ class Collector:
             sink.begin()
         self.policies = PolicyMetadata(now=lambda: steady, on_malformed=_surprised)
         self.owned = 0
-        """Pods, ReplicaSets and Jobs that were read."""
+        """How many Pods, ReplicaSets and Jobs were read."""
         self.rolled_up: Counter[Subject] = Counter()
-        """Violations of each Pod, ReplicaSet and Job."""
+        """Pod, ReplicaSet or Job → its violations."""
         self.objects: Counter[str] = Counter()
-        """Source objects that were read, by API."""
+        """Source API → source objects that were read."""
         self.others: Counter[str] = Counter()
-        """Objects of kinds that are no source, by kind."""
+        """Kind that is not a source → its objects."""
         self.versions: Counter[str] = Counter()
-        """Objects of an API version that the operator does not read in a cluster; here they are."""
+        """API version that the operator does not read in a cluster → its objects, which are read here."""
         self.left_out: Counter[str] = Counter()
-        """Violations that were not asked for, by engine."""
+        """Engine → violations that were filtered out; also API group that is not enabled → its objects."""
         self.unlisted = 0
-        """Violations that constraints count and do not list."""
+        """Violations that constraints count but do not list."""
         self.unreadable = 0
         self.provenance: dict[SourceKey, ReadObject] = {}
         self._report_error = report_error
@@ -160,7 +162,7 @@ class Collector:
             self._source(piece, group, resource)
 
     def add_policy(self, piece: RawObject, resource: Resource) -> None:
-        """Take a policy's or template's word on itself."""
+        """Take the title, description and remediation of a policy or template."""
         self.policies.on_malformed = lambda _, why: self.fail(
             ReadError(piece.location, f"the policy cannot be read: {why}")
         )
@@ -226,7 +228,7 @@ class Collector:
             found = defects(decoded(piece.raw), group)
             told = list(islice(found, _MOST_DEFECTS))
             more = sum(1 for _ in found)
-        except (RecursionError, ValueError):  # it is no JSON: the reader says so
+        except (RecursionError, ValueError):  # invalid JSON: the reader reports it
             told, more = [], 0
         for path, message in told or [((), otherwise)]:
             self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
@@ -234,8 +236,8 @@ class Collector:
             self.fail(ReadError(piece.location, f"and {more} more like these"))
 
     def finish(self, *, owners: bool) -> None:
-        """Once all is read: what counts for what, and which reports an engine left behind in one API when it switched
-        to the other. `owners`: all Pods, ReplicaSets and Jobs are known.
+        """Everything is read: resolve roll-up targets, superseded reports and policies. `owners`: all Pods, ReplicaSets
+        and Jobs are known.
         """
         if owners:
             for sink in self.owners.sinks.values():
@@ -243,7 +245,7 @@ class Collector:
                 sink.state(ReflectorState(phase="watching"))
         else:
             for sink in self.owners.sinks.values():
-                sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
+                sink.forbidden = True  # permanently: there is no cluster that may allow it later
             self.owners.update_live()
         self._superseded.settle(all_listed=True)
         self.ledger.supersede(self._superseded.reports, now=self._steady)
@@ -251,18 +253,18 @@ class Collector:
             self._reread(entry)
 
     def _reread(self, entry: Entry) -> None:
-        """Policies may have come after the reports that name them."""
+        """Enrich the finding again: its policies may have been read after the reports that name them."""
         if entry.representative is not None:
             entry.claims = tuple((key, self.enriched(said)) for key, said in entry.claims)
             entry.representative = self.enriched(entry.representative)
             entry.digest = digest(entry.representative, default_severity=self.target.filter.default_severity)
 
     def enriched(self, said: Violation) -> Violation:
-        """With what its policy says of it, and its known risk."""
+        """Add the policy's title, description and remediation, and the severity by risk."""
         return self.target.filter.rated(self.policies.enrich(said))
 
     def without_owner(self) -> Counter[Unresolved]:
-        """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""
+        """Reason → violations of Pods, ReplicaSets and Jobs that roll up to nothing."""
         found: Counter[Unresolved] = Counter()
         for of, number in self.rolled_up.items() if self.rollup is not None else ():
             subject = self.owners.resolve(of)
@@ -271,14 +273,14 @@ class Collector:
         return found
 
     def counted(self, violation: Violation) -> Violation | None:
-        """The violation as one of what it counts for; None where that is nothing."""
+        """The violation, rolled up to its target; None if it has none."""
         if self.rollup is None:
             return violation
         subject = self.owners.resolve(violation.subject)
         return rolled_up(violation, subject) if isinstance(subject, Subject) else None
 
     def wanted(self) -> Iterator[Entry]:
-        """The findings there would be, in the order in which they were first called for."""
+        """The desired findings, in the order in which they were first claimed."""
         return (entry for entry in self.ledger.entries.values() if entry.desired)
 
     def findings(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
@@ -286,7 +288,7 @@ class Collector:
             yield entry, self.render(entry)
 
     def render(self, entry: Entry) -> dict[str, Any]:
-        """As the engine renders what Security Hub does not have."""
+        """As the operator renders a finding that Security Hub does not have."""
         if entry.representative is None:
             raise ValueError(f"nobody claims {entry.id}")
         return mapped(entry.representative, entry.observed_at, self.inputs(entry))

@@ -1,4 +1,4 @@
-"""The flags of `policyhub render`. The rest loads once they are valid; kopf and botocore are never loaded."""
+"""The flags of `policyhub render`. Other modules load after the flags are validated; kopf and botocore never load."""
 
 import time
 from datetime import datetime
@@ -17,13 +17,13 @@ Output = Literal["jsonl", "json", "table"]
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 
 
-class Result(StrEnum):  # of a list typer takes no literals
+class Result(StrEnum):  # typer does not support a list of literals
     FAIL = "fail"
     WARN = "warn"
     ERROR = "error"
 
 
-def render(  # typer turns each into a flag: the length is that of the list of flags
+def render(  # typer makes a flag of each parameter, so the function is long
     ctx: typer.Context,
     files: Annotated[
         list[str] | None,
@@ -156,7 +156,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
 
 
 def _of_environment(ctx: typer.Context, name: str) -> bool:
-    """Whether an option has its value from its environment variable."""
+    """Whether the value of an option comes from its environment variable."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "ENVIRONMENT"
 

@@ -1,9 +1,9 @@
-"""YAML text → objects, document by document, and item by item where a document is a list.
+"""YAML text → objects, document by document, and item by item if a document is a list.
 
-PyYAML's `compose_all` gives whole documents, so a list that is cut would be lost with all its items. So its composer is
-asked for one item after the other. A document that breaks ends at the next `---`, and the next one is read. Times stay
-the text that they are. Aliases are refused: no engine writes them, and a small file of them can stand for a very large
-object. No I/O but reading the stream.
+PyYAML's `compose_all` returns complete documents, so a list whose end is missing would lose all its items. So this
+module calls its composer for one item after the other. After an error, reading goes on at the next `---`. Timestamps
+stay text. Aliases are rejected: no engine writes them, and a small file with aliases can expand to a huge object. The
+only I/O is reading the stream.
 """
 
 import re
@@ -20,14 +20,14 @@ from policyhub.render.raw_object import LOADER, NO_ITEMS, TOO_DEEP, Location, Ra
 
 _CHUNK = 1 << 20
 _BEGIN = re.compile(rb"^(?:(?:%.*\n)*---(?=\s|$)|\.\.\.(?=\s|$).*\n?)", re.MULTILINE)
-"""Of a document, with its directives; or the end of one."""
+"""The start of a document, with its directives, or the end of one."""
 _TIME, _MAP = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:map"
 _PARTS: Any = (Composer, LOADER) if yaml.__with_libyaml__ else (LOADER,)
 """libyaml's loader composes whole documents only."""
 
 
 class _Loader(*_PARTS):  # type: ignore[misc]
-    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to say it)
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's API)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIME]
         for first, resolvers in LOADER.yaml_implicit_resolvers.items()
     }
@@ -43,7 +43,7 @@ class _Loader(*_PARTS):  # type: ignore[misc]
 
 
 def compose(stream: Source, file: str, *, begun: bytes = b"") -> Iterator[RawObject | ReadError]:
-    """Every object of the stream, and every place that could not be read. `begun` was read of it before."""
+    """Every object of the stream, and every read error. `begun`: the bytes that were already read."""
     document = 0
     for line, section in _sections(b"".join((begun, *iter(partial(stream.read, _CHUNK), b"")))):
         document += 1
@@ -74,7 +74,7 @@ def _sections(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _objects(loader: Any, place: Location) -> Generator[RawObject | ReadError, None, bool]:
-    """Of one document; returns whether there was anything but comments."""
+    """The objects of one document. Returns False if it is empty but for comments."""
     loader.get_event()  # the stream begins
     if loader.check_event(yaml.StreamEndEvent):
         return False
@@ -88,7 +88,7 @@ def _objects(loader: Any, place: Location) -> Generator[RawObject | ReadError, N
         if not node.value:
             return False
         yield ReadError(_at(place, node), "expected an object, got a text")
-    loader.check_event()  # raises where more follows
+    loader.check_event()  # raises if more follows
     return True
 
 

@@ -1,8 +1,8 @@
-"""Where in a source object lies what its reader could not use: the way to the member, and what is wrong with it.
+"""The defects of a source object: the path of each member that its reader could not use, and what is wrong with it.
 
-The readers of `sources` count what they leave out by a fixed word, as a metric wants it. A person wants the place. So
-the reader is asked about one result at a time, and the shapes that it decodes tell where a type is wrong. Nothing is
-decided here. Pure: no I/O, no clock.
+The readers of `sources` count what they leave out by a fixed word, which is the label of a metric. A person needs the
+path. So this module reads the results one by one, and finds wrong types with the structs that the reader decodes into.
+The reader alone decides what it leaves out. Pure: no I/O, no clock.
 """
 
 import re
@@ -32,12 +32,12 @@ _TOLD = {
     problems.TEXT_TOO_LONG: "has a text that is too long: it is cut",
     problems.UNPRINTABLE_TEXT: "has a name with characters that cannot be seen: it is written without them",
 }
-"""What the reader's words mean."""
+"""Problem of the reader → its text for people."""
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 def defects(document: Document, group: str) -> Iterator[Defect]:
-    """Every defect that can be told, in the order of the object."""
+    """Every defect that has a path, in the order of the object."""
     of_constraint = group == CONSTRAINTS
     entries = listed(document, group)
     bare = with_list(document, group, []) if entries else document
@@ -61,7 +61,7 @@ def defects(document: Document, group: str) -> Iterator[Defect]:
 
 
 def _words(document: Document, group: str) -> Counter[str] | None:
-    """The reader's own; None where it cannot read the object at all."""
+    """The reader's problems; None if it cannot read the object at all."""
     try:
         return Counter(reader.read(group, "", msgspec.json.encode(document), latest=0).problems)
     except Malformed:
@@ -69,9 +69,9 @@ def _words(document: Document, group: str) -> Counter[str] | None:
 
 
 def _wrong(entry: Any, shape: type[msgspec.Struct], found: Counter[str]) -> Iterator[Defect]:
-    """What has the wrong type, or is no result."""
+    """Members with the wrong type, and an invalid `result`."""
     then = _LEFT_OUT if found[wire.MALFORMED_RESULT] else _COUNTS
-    if isinstance(entry, dict):  # what the reader takes all the same
+    if isinstance(entry, dict):  # the reader accepts these
         taken = {name for name in ("properties", "data") if isinstance(entry.get(name), dict)}
         entry = {name: value for name, value in entry.items() if name not in taken}
         entry["timestamp"] = wire.stamp(entry.get("timestamp"))
@@ -82,7 +82,7 @@ def _wrong(entry: Any, shape: type[msgspec.Struct], found: Counter[str]) -> Iter
 
 
 def _named(entry: Any, found: Counter[str], words: Callable[[Any], Counter[str]]) -> Iterator[Defect]:
-    """What else the reader says: of one of the resources, where it says so of that alone."""
+    """The reader's other problems, at one of the resources if that resource alone causes it."""
     resources = entry.get("resources") if isinstance(entry, dict) else None
     alone = [words({**entry, "resources": [one]}) for one in (resources if isinstance(resources, list) else ())]
     for word, told in _TOLD.items():
@@ -92,7 +92,7 @@ def _named(entry: Any, found: Counter[str], words: Callable[[Any], Counter[str]]
 
 
 def misfits(document: Any, shape: type[msgspec.Struct]) -> Iterator[Defect]:
-    """The members that keep the document from being of that shape; of a list the first."""
+    """The members that do not have the types of `shape`; of a list only the first."""
     whole = document
     while True:
         try:
@@ -101,7 +101,7 @@ def misfits(document: Any, shape: type[msgspec.Struct]) -> Iterator[Defect]:
             message, _, steps = str(error).partition(" - at `$")
             path: Path_ = tuple(name or int(number) for name, number in _STEP.findall(steps))
             is_lacking = "missing required" in message
-            if not is_lacking or document is whole:  # else it is what was told of before
+            if not is_lacking or document is whole:  # else `_without` has removed it
                 yield path, message[:1].lower() + message[1:]
             member = list(takewhile(lambda part: isinstance(part, str), path))
             if not member or is_lacking:

@@ -1,4 +1,4 @@
-"""What a source object lists (results of a report, violations of a constraint), to be read one by one. Pure."""
+"""The list of a source object (results of a report, violations of a constraint), to be read one by one. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from policyhub.sources.source_apis import CONSTRAINTS
 
 Document = dict[str, Any]
 Place = tuple[int, int | None]
-"""The numbers of a result and of one of its resources; None where it has none."""
+"""The index of a result and of one of its resources; None if it has none."""
 
 _MOST: Final = 2**63
 _REPORT: Final = ("results",)
@@ -18,7 +18,7 @@ _CONSTRAINT: Final = ("status", "violations")
 
 
 def decoded(raw: bytes | msgspec.Raw) -> Any:
-    """Of an object that its reader understands: beside what that looks at, a number may be out of range."""
+    """Decode an object that its reader accepts: in members that the reader ignores, a number may be out of range."""
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -31,12 +31,12 @@ def _number(text: str) -> float | int:
 
 
 def path_of(group: str) -> tuple[str, ...]:
-    """Where the list lies."""
+    """The path of the list."""
     return _CONSTRAINT if group == CONSTRAINTS else _REPORT
 
 
 def listed(document: Document, group: str) -> list[Any]:
-    """Empty where there is none, or something else in its place."""
+    """The list; empty if it does not exist or is not a list."""
     found: Any = document
     for name in path_of(group):
         found = found.get(name) if isinstance(found, dict) else None
@@ -60,7 +60,7 @@ def each(document: Document, group: str) -> Iterator[Place]:
 
 
 def only(document: Document, group: str, places: Iterable[Place]) -> Document:
-    """With null for all other results and resources: the readers pass that over, and the numbers stay."""
+    """Replace all other results and resources by null: the readers skip null, and the indices stay."""
     whole = listed(document, group)
     kept: list[Any] = [None] * len(whole)
     for number, resource in places:

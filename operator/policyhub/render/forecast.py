@@ -1,12 +1,17 @@
-"""How many events a month Security Hub will count for so many findings, and what it asks for them.
+"""How many events a month Security Hub will count for a number of findings, and their price.
 
-An event is one finding in one import, whether it is new, changed, archived or only refreshed. What is known: each
-finding is imported once, and an unchanged one is refreshed 25 to 30 days after its last import. What nobody knows is
-how much changes: it is a number to give, and an assumption where none is given. A change puts off its finding's
-refresh, which is not taken off: the forecast is an upper bound for what it assumes.
+An event is one finding in one import: new, changed, archived or only refreshed.
 
-Prices are AWS's list prices as last seen; the free events are one account's in one Region, shared by everything that
-imports there. Pure: no I/O, no clock.
+| event                                | when                                                                    |
+|--------------------------------------|-------------------------------------------------------------------------|
+| a finding is imported                | once                                                                    |
+| an unchanged finding is refreshed    | 25 to 30 days after its last import                                     |
+| a finding changes                    | unknown: `changes_per_day`, or an assumption (`ASSUMED_SHARE`)          |
+
+A change delays the refresh of its finding. The forecast ignores this, so it is an upper bound for its assumptions.
+
+Prices are AWS's list prices as last seen. The free events are for each account and Region, and all tools that import
+there share them. Pure: no I/O, no clock.
 """
 
 import msgspec
@@ -14,14 +19,14 @@ import msgspec
 from policyhub.sync.plan import REFRESH_MS, REFRESH_SPREAD_MS
 
 FREE_EVENTS = 10_000
-"""A month, for each account and Region."""
+"""Free events a month for each account and Region."""
 PRICE = 0.00003
-"""US dollars for each event beyond."""
+"""US dollars for each further event."""
 MONTH_DAYS = 30
 ASSUMED_SHARE = 0.01
-"""Of the findings that appear, change or are archived in a day, where nothing is said."""
+"""The part of the findings that is assumed to appear, change or be archived in a day."""
 REFRESH_DAYS = (REFRESH_MS - REFRESH_SPREAD_MS / 2) / 86_400_000
-"""On the average."""
+"""The average time from an import to its refresh."""
 
 
 class Forecast(msgspec.Struct, frozen=True, rename="camel"):
@@ -32,7 +37,7 @@ class Forecast(msgspec.Struct, frozen=True, rename="camel"):
     changes: int
     changes_per_day: float
     assumed: bool
-    """Whether the changes a day are an assumption."""
+    """Whether `changes_per_day` is an assumption."""
 
     @property
     def first_month(self) -> int:
@@ -55,5 +60,5 @@ def forecast(findings: int, *, changes_per_day: float | None = None) -> Forecast
 
 
 def price(events: int) -> float:
-    """Of a month's events, in US dollars."""
+    """The price of a month's events in US dollars."""
     return max(0, events - FREE_EVENTS) * PRICE

@@ -1,6 +1,6 @@
-"""Every object of a cluster, page by page as the operator lists it, each API in the version in which it reads it.
+"""Lists every object of a cluster once, page by page, in the API versions that the operator reads.
 
-A failure of one API is told and ends that API alone. Nothing is watched: this is one look.
+A failure of one API is reported, and the other APIs are still listed. Nothing is watched.
 """
 
 import random
@@ -22,7 +22,7 @@ from policyhub.render.raw_object import Location, RawObject, ReadError
 from policyhub.sync.owners import RESOURCES
 
 _TRIES = 3
-"""Of a listing: it may take so long that the server has forgotten where it stood (410)."""
+"""Attempts to list an API: a listing may take so long that its continue token expires (410)."""
 _PAUSE_SECONDS = 1.0
 
 Take = Callable[[Resource, RawObject | ReadError], None]
@@ -32,7 +32,7 @@ _CLOCK = Clock()
 async def listing(
     connection: Connection, groups: Iterable[str], take: Callable[[RawObject | ReadError], None], clock: Clock = _CLOCK
 ) -> None:
-    """Each source object once; after a listing that had to begin again, those of its first pages again."""
+    """Each source object once; if a listing has to start again, the objects of its first pages again."""
     found = await discover(connection, frozenset(groups))
     for group, why in found.unknown.items():
         take(ReadError(Location(group), f"what the cluster serves cannot be read: {why}"))
@@ -41,20 +41,20 @@ async def listing(
 
 
 async def owners(connection: Connection, take: Take, clock: Clock = _CLOCK) -> None:
-    """Every Pod that has not ended, every ReplicaSet and Job, as metadata."""
+    """The metadata of every Pod that has not ended, and of every ReplicaSet and Job."""
     for resource, select in RESOURCES.items():
         await _read(connection, resource, take, clock, select=select or {}, metadata=True)
 
 
 async def policies(connection: Connection, groups: Iterable[str], take: Take, clock: Clock = _CLOCK) -> None:
-    """The policies behind the sources of these groups, as metadata."""
+    """The metadata of the policies whose results these groups contain."""
     found = await discover_policies(connection, frozenset(groups))
     for resource in found.served:
         await _read(connection, resource, take, clock, metadata=True)
 
 
 class _Taker:
-    """A sink and what fills it: nothing is replaced after a listing, and no error is kept from the caller."""
+    """A sink for one listing: it removes nothing afterwards, and the caller gets every error."""
 
     def __init__(self, upsert: Callable[[msgspec.Raw], None]) -> None:
         self.sink = self

@@ -1,6 +1,6 @@
-"""How findings are written: as JSON lines, as one JSON array, as a table, or each field with where it came from.
+"""Writes findings as JSON lines, as one JSON array, as a table, or each field with its provenance.
 
-JSON is written finding by finding, so nothing is kept in memory for it. A table needs all its rows.
+JSON is written finding by finding, so it needs no memory. A table needs all its rows in memory.
 """
 
 import re
@@ -19,16 +19,16 @@ from policyhub.sources.verdict import SEVERITY_RANK
 
 Form = Literal["jsonl", "json", "table"]
 WIDTH = 200
-"""Columns of a table outside a terminal."""
+"""Width of a table outside a terminal."""
 _ROOMY = 110
-"""Columns from which an id is on one line; on fewer the title needs the room."""
+"""From this width, an id is on one line; below it, the title needs the space."""
 _ID = 32
 _PARTS = re.compile(r"(?=[.\[/])")
 _COLOURS = {"CRITICAL": "bold red", "HIGH": "red", "MEDIUM": "yellow", "LOW": "cyan", "INFORMATIONAL": "dim"}
 
 
 def lines(stream: BinaryIO, documents: Iterable[Any]) -> None:
-    """One on each line."""
+    """One document a line."""
     encode = msgspec.json.Encoder().encode
     stream.writelines(encode(document) + b"\n" for document in documents)
 
@@ -49,7 +49,7 @@ def pretty(document: Any) -> bytes:
 
 
 def explained(intake: Collector) -> Iterable[dict[str, Any]]:
-    """Each finding with where its fields came from, as data."""
+    """Each finding with the provenance of its fields, as data."""
     provenance = Provenance(intake)
     for entry, finding in intake.findings():
         told = provenance.explain(entry, finding)
@@ -78,7 +78,7 @@ def explanations(intake: Collector, *, width: int) -> Iterable[RenderableType]:
 
 
 def _broken(path: str, *, width: int) -> str:
-    """A long path on several lines, each of which begins with a member of the one above."""
+    """Break a long path into several lines, before a member."""
     lines = [""]
     for part in _PARTS.split(path):
         if lines[-1] and len(lines[-1]) + len(part) > width:
@@ -114,12 +114,14 @@ def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def show(stream: TextIO, console: Console, part: RenderableType) -> None:
-    """Without the blanks that fill a table's last column."""
+    """Print it without trailing blanks, with which rich fills the last column of a table."""
     with console.capture() as drawn:
         console.print(part)
     stream.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
 
 
 def console(*, limited: bool) -> Console:
-    """Of standard output. `limited`: it has a width, of a terminal or by COLUMNS; a file or a pipe is wide."""
+    """The console of standard output. `limited`: its width is that of the terminal or COLUMNS; else `WIDTH`, for a file
+    or a pipe.
+    """
     return Console(highlight=False, emoji=False, markup=False, width=None if limited else WIDTH)

@@ -1,19 +1,21 @@
-"""Where each field of a finding came from: whatever changes it when it is changed.
+"""The provenance of each field of a finding: the inputs that change the field when they change.
 
-The operator's own reader and mapping are run again on the source object with one member changed at a time, and with one
-setting of the cluster and hub changed at a time. So nothing of the mapping is known here.
+The operator's own reader and mapping run again on the source object, with one member changed at a time, and with one
+setting of the cluster or hub changed at a time. So this module knows nothing about the mapping.
 
-| what is changed                       | how                                                                         |
+| member                                | changed                                                                     |
 |---------------------------------------|-----------------------------------------------------------------------------|
-| a text                                | into a word that is both a result and a severity, so that it can be either  |
-| a text that leaves no finding so      | together with its equals: a resource must lie in its report's namespace     |
-| members of several results that the   | in all of them at once, or the others would still say the same              |
-|   finding is about                    |                                                                             |
-| a time, a number, a truth value       | into another                                                                |
-| for a notice that a list is cut       | the length of the list as well                                              |
+| a text                                | into a word that is both a valid result and a valid severity                |
+| a text whose change removes the       | together with all equal texts: a resource must be in its report's namespace |
+|   finding                             |                                                                             |
+| a member of several results of the    | in all of them at once, or the others would keep the old value              |
+|   finding                             |                                                                             |
+| a time, a number, a boolean           | into another                                                                |
+| the list, for a notice that a list is | in its length                                                               |
+|   truncated                           |                                                                             |
 
-Of several objects that claim the finding only the representative one is looked at. The earliest of their times is the
-one thing that it may not give. Pure: no I/O, no clock.
+Of several objects that claim the finding, only the representative one is changed. It provides every field except the
+earliest time, which may come from another one. Pure: no I/O, no clock.
 """
 
 import re
@@ -40,30 +42,30 @@ from policyhub.sync.statement import Claim
 
 Finding = dict[str, Any]
 Member = tuple[str, ...]
-"""A path with `*` for each number: the same member of several results."""
+"""A path with `*` for each index: the same member of several results."""
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
 _OTHER_TIME: Final = "2020-02-02T02:02:02Z"
 _REFERENCE: Final = frozenset({"apiVersion", "group", "version", "kind", "namespace", "name"})
-"""Members of which several are named as one, by the object that they name."""
+"""Members of a reference: if several change a field, the reference is shown instead of each."""
 _SHOWN: Final = 3
-"""Places named of several."""
+"""Places that are shown of one member."""
 _MOST: Final = 1_000
-"""Members of one object that are changed. A report has some thirty beside its results."""
+"""Members of one object that are changed at most. A report has some thirty beside its results."""
 _NOTHING: Final = "constant"
 
 
 class _Case(msgspec.Struct, frozen=True):
-    """What a finding is made of."""
+    """The source of a finding."""
 
     key: SourceKey
     raw: bytes
-    """The source object, with null in place of the results and resources that the finding is not about."""
+    """The source object. Results and resources that do not belong to the finding are replaced by null."""
     subjects: dict[Subject, Subject]
-    """What the objects of the results count for."""
+    """Object of a result → its rollup target."""
     is_notice: bool
     prefix: str
-    """For the object of the result, where its controller stands for it."""
+    """The prefix of labels of the result's object: its controller replaces it in the finding."""
 
 
 def fields(finding: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -84,17 +86,17 @@ class Provenance:
     def __init__(self, intake: Collector) -> None:
         self._intake = intake
         self._made: dict[tuple[Violation, WallMs | None, Inputs], Finding] = {}
-        """For the finding that is explained: most members change nothing."""
+        """Results of the mapping for the finding that is being explained: most members change nothing."""
         self._last: tuple[SourceKey, dict[str, list[Place]], dict[Subject, Subject]] | None = None
 
     def claimants(self, entry: Entry) -> list[str]:
-        """The objects that claim the finding and their places, the representative one first."""
+        """The objects that claim the finding, with their locations; the representative one first."""
         first = _claimant(entry)
         keys = [first, *(key for key, _ in entry.claims if key != first)]
         return [_named(key, self._intake.provenance[key].location) for key in keys]
 
     def explain(self, entry: Entry, finding: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-        """Each field: its path, its value, and where it came from."""
+        """Each field: its path, its value, and its provenance."""
         self._made.clear()
         case = self._case(entry)
         inputs = self._intake.inputs(entry)
@@ -111,7 +113,7 @@ class Provenance:
         return [(path, value, ", ".join(dict.fromkeys(found[path])) or _NOTHING) for path, value in fields(finding)]
 
     def _settings(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-        """With one of the settings changed, which is named."""
+        """The inputs with one setting changed, each with the label of that setting."""
         origins, of = self._intake.target.origins, inputs.cluster
         settings: dict[str, Any] = {
             "cluster_name": of.name, "cluster_arn": of.arn, "cluster_uid": of.uid,
@@ -125,7 +127,7 @@ class Provenance:
         yield "the default severity, since none is stated", msgspec.structs.replace(inputs, default_severity="LOW")
 
     def _members(self, case: _Case, base: Finding | None, inputs: Inputs) -> Iterator[tuple[str, list[str]]]:
-        """By field: the members of the source object that change it."""
+        """Field → the members of the source object that change it."""
         document, group = msgspec.json.decode(case.raw), case.key.group
         others = _leaves(with_list(document, group, []))
         leaves = list(islice(chain(others, _leaves(listed(document, group), path_of(group))), _MOST))
@@ -149,10 +151,10 @@ class Provenance:
         for field, prefixes in found.items():
             yield field, _labels(prefixes, places)
 
-    # -- what is made of it ---------------------------------------------------------------------------------------
+    # -- running the mapping --------------------------------------------------------------------------------------
 
     def _run(self, case: _Case, raw: bytes, inputs: Inputs) -> tuple[Finding | None, bool]:
-        """The finding, if there is one; and whether it is about another object."""
+        """The finding, or None if there is none; and whether it is about another object."""
         intake = self._intake
         try:
             reading = intake.read(case.key.group, case.key.resource, raw)
@@ -189,7 +191,7 @@ class Provenance:
         return _Case(key, kept, subjects, is_notice=False, prefix="" if said.own else "the controller of ")
 
     def _index(self, key: SourceKey, document: Document) -> tuple[dict[str, list[Place]], dict[Subject, Subject]]:
-        """By finding: the results and resources that it is about; and what their objects count for."""
+        """Finding → its results and resources; and object → its rollup target."""
         found: dict[str, list[Place]] = defaultdict(list)
         subjects: dict[Subject, Subject] = {}
         for place in each(document, key.group):
@@ -203,13 +205,13 @@ class Provenance:
 
 
 def _claimant(entry: Entry) -> SourceKey:
-    """Of those that say what is said: one of the API that the finding names."""
+    """The object with the representative claim; of several, one of the finding's source API."""
     keys = [key for key, said in entry.claims if said == entry.representative]
     return next((key for key in keys if key.source_api == entry.source_api), keys[0])
 
 
 def _named(key: SourceKey, place: Location) -> str:
-    """The object by its name, and where it was read unless that says no more."""
+    """The object's name and, unless it repeats the name, its location."""
     name = f"{key.source_api} {key.namespace}/{key.name}" if key.namespace else f"{key.source_api} {key.name}"
     return name if str(place) == name else f"{name} ({place})"
 
@@ -237,7 +239,7 @@ def _wild(path: Path_, group: str) -> Member:
 
 
 def _other(value: Any) -> Any:
-    """What a value is changed into."""
+    """The value that replaces it."""
     if not isinstance(value, str):
         return not value if isinstance(value, bool) else value + 1
     if _TIME.match(value):
@@ -255,11 +257,11 @@ def _with(raw: bytes, leaves: Iterable[tuple[Path_, Any]], value: Any) -> bytes:
     return msgspec.json.encode(document)
 
 
-# -- what is shown ----------------------------------------------------------------------------------------------------
+# -- labels -----------------------------------------------------------------------------------------------------------
 
 
 def _changed(base: Any, made: Any, path: str = "") -> Iterator[str]:
-    """The fields that read otherwise; none where there is no finding to compare."""
+    """The fields that differ; none if there is no finding to compare."""
     if base == made or (made is None and not path):
         return
     if isinstance(base, dict):
@@ -275,7 +277,7 @@ def _changed(base: Any, made: Any, path: str = "") -> Iterator[str]:
 
 
 def _labels(members: Mapping[Member, str], places: Mapping[Member, list[Path_]]) -> list[str]:
-    """Several members of one reference are named as one."""
+    """The label of each member. Several members of one reference have one label."""
     of_one = Counter(member[:-1] for member in members if member[-1] in _REFERENCE and len(member) > 1)
     labels = []
     for member, prefix in members.items():

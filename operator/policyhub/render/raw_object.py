@@ -1,8 +1,8 @@
-"""What is read from an input: objects one by one, and what could not be read, each with its place.
+"""Objects as they are read from an input, and read errors, each with its location.
 
-An input is JSON (one object, several after each other, one on each line, an array) or YAML (one or several documents).
-A list of any kind (`items` at the top of a document) is passed on item by item, so JSON is never in memory as a whole.
-The file's name or the first character tells JSON from YAML.
+An input is JSON (one object, several in sequence, one a line, an array) or YAML (one or several documents). A list of
+any kind (`items` at the top of a document) is passed on item by item, so a JSON file is never in memory completely. The
+file name or the first character decides whether it is JSON or YAML.
 """
 
 import re
@@ -14,10 +14,10 @@ import msgspec
 import yaml
 
 MAX_OBJECT = 64 * 1024 * 1024
-"""Bytes of one object. etcd limits one to 1.5 MiB: a longer one is no object, or its end is missing."""
+"""Bytes of one object. etcd limits an object to 1.5 MiB, so a longer text is not an object, or its end is missing."""
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 SUFFIXES = YAML_SUFFIXES | {".json", ".jsonl", ".ndjson"}
-"""The files that are read of a folder."""
+"""Suffixes of the files that are read in a folder."""
 
 Path_ = tuple[str | int, ...]
 """The path to a member of an object: `("results", 2, "severity")`."""
@@ -26,20 +26,20 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class Source(Protocol):
-    """Bytes, as a file or a pipe gives them."""
+    """A binary file or pipe."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Where something was read."""
+    """The place of an object or error in the input."""
 
     file: str
-    """A file's name, `<stdin>`, or the API of a cluster."""
+    """A file's name, `<stdin>`, or an API of a cluster and the name of the object."""
     line: int = 0
-    """Counted from 1; 0 where there are no lines."""
+    """From 1; 0 if there are no lines."""
     document: int = 0
-    """Counted from 1 within the file; 0 where there are none."""
+    """From 1 within the file; 0 if there are no documents."""
     path: str = ""
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class Location(msgspec.Struct, frozen=True):
         return f"{lined}: {', '.join(parts)}" if parts else lined
 
     def within(self, path: Path_, *, line: int = 0) -> "Location":
-        """Of a member of what lies here."""
+        """The location of a member of the object at this location."""
         return msgspec.structs.replace(self, path=joined(self.path, path), line=line or self.line)
 
 
@@ -58,17 +58,17 @@ class RawObject(msgspec.Struct, frozen=True):
 
     location: Location
     raw: bytes | msgspec.Raw
-    """JSON; not yet known to be well-formed."""
+    """JSON that is not validated yet."""
     api_version: str = ""
-    """Of the list that it lay in, for items that name none themselves; likewise `kind`."""
+    """The apiVersion of the list that contains the object, for items that have none; likewise `kind`."""
     kind: str = ""
     node: yaml.Node | None = None
-    """As it lay in YAML, which knows the lines of its members."""
+    """The YAML node, which has the lines of its members."""
 
 
 TOO_DEEP = "is nested too deeply"
 NO_ITEMS = b'{"kind":"List","items":[]}'
-"""What an empty list is handed on as: it was read, and holds nothing."""
+"""Passed on for an empty list, to show that it was read."""
 
 
 class ReadError(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class ReadError(msgspec.Struct, frozen=True):
 
 
 def joined(path: str, more: Path_) -> str:
-    """As people write it: `items[3].results[2].properties["a.b"]`."""
+    """The path as text: `items[3].results[2].properties["a.b"]`."""
     text = path
     for part in more:
         if isinstance(part, int):
@@ -95,14 +95,14 @@ def joined(path: str, more: Path_) -> str:
 
 
 def line_of(piece: RawObject, path: Path_) -> int:
-    """The line on which the member begins, or the nearest one above it that is known."""
+    """The line of the member, or of its nearest parent whose line is known."""
     node = piece.node
     above = 0
     if node is None:
         if not piece.location.line:
             return 0
         above = piece.location.line - 1
-        try:  # JSON is YAML as far as this goes
+        try:  # JSON is YAML, except for rare cases
             node = yaml.compose(bytes(piece.raw).decode(), Loader=LOADER)
         except (yaml.YAMLError, ValueError, RecursionError):
             return piece.location.line
@@ -119,7 +119,7 @@ def line_of(piece: RawObject, path: Path_) -> int:
 
 
 def _member(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """The member, and what names it (itself in a list)."""
+    """The node of the member, and of its key (in a list, of the member itself)."""
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part], node.value[part]
     if isinstance(node, yaml.MappingNode):
@@ -128,11 +128,11 @@ def _member(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.No
 
 
 LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where PyYAML was built with it, as its wheels are: ten times as fast."""
+"""libyaml's loader if PyYAML was built with it, as in its wheels: it is ten times as fast."""
 
 
 def inputs(given: list[str]) -> Iterator[str]:
-    """The files named, with those of folders in their place. What does not exist is named all the same."""
+    """The given files, and the files in given folders. A name that does not exist is kept, so that it is reported."""
     for name in given:
         path = Path(name)
         if name != "-" and path.is_dir():

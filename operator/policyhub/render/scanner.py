@@ -1,11 +1,11 @@
 """JSON text → objects, in one pass over a window of it; `raw_decode` finds where each value ends.
 
-    a document           an object or an array at the top, as many after each other as there are, on lines or not;
-                         a line of `---` between them is passed over
-    `items`, an array    each element is handed on by itself, and leaves the window
+    a document           an object or an array at the top; any number in sequence, on one line or several; a line of
+                         `---` between them is skipped
+    `items`, an array    each element is passed on by itself, and leaves the window
 
-After an error, reading goes on at the next line that begins with `{`: a missing bracket costs one line of JSON lines.
-No I/O but reading the stream.
+After an error, reading goes on at the next line that begins with `{`: in JSON lines, a missing bracket loses one line.
+The only I/O is reading the stream.
 """
 
 import codecs
@@ -18,9 +18,9 @@ from policyhub.render.raw_object import MAX_OBJECT, NO_ITEMS, TOO_DEEP, Location
 
 _CHUNK: Final = 1 << 20
 _TAIL: Final = 16
-"""Characters before the window's end in which an error may mean that a word or an escape is not read whole yet."""
+"""Within so many characters before the window's end, an error may mean that a word or an escape is cut there."""
 _SHOWN: Final = 20
-"""Characters shown of what is wrong."""
+"""Characters of invalid input that a message shows."""
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _INVALID: Final = "invalid JSON"
 _MISSING: Final = "the end is missing: its brackets are not closed"
@@ -31,7 +31,7 @@ def _refuse(word: str) -> NoReturn:
 
 
 def _nothing(_: object) -> None:
-    """Only the end of a value is asked for: what lies within is not kept, and no long number is converted."""
+    """The decoder only has to find the end of a value: it keeps no content and converts no long number."""
 
 
 _decoder = json.JSONDecoder(
@@ -40,12 +40,12 @@ _decoder = json.JSONDecoder(
 
 
 def _worded(error: json.JSONDecodeError) -> str:
-    """As after a colon, without the position."""
+    """The message in lower case, to follow a colon, without the position."""
     return (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
 
 
-class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
-    """Why a document cannot be read further, and where in the window."""
+class _Fault(Exception):  # noqa: N818  (a defect of the input)
+    """Why the rest of a document cannot be read, and its position in the window."""
 
     def __init__(self, message: str, at: int) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
 
 
 def scan(stream: Source, file: str, *, begun: bytes = b"") -> Iterator[RawObject | ReadError]:
-    """Every object of the stream, and every place that could not be read. `begun` was read of it before."""
+    """Every object of the stream, and every read error. `begun`: the bytes that were already read."""
     return _Scanner(stream, file, begun).objects()
 
 
@@ -61,16 +61,16 @@ class _Scanner:
     def __init__(self, stream: Source, file: str, begun: bytes) -> None:
         self._stream = stream
         self._file = file
-        # What is not UTF-8 is the error of its object, not of all that are in the window.
+        # Invalid UTF-8 is an error of its object, not of all objects in the window.
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._window = self._decode(begun)
         self._ended = False
         self._at = 0
-        """What comes next."""
+        """The position of the next character in the window."""
         self._line = 1
-        """Of what comes next."""
+        """The line of the next character."""
         self._from = 0
-        """Where the object under way begins; what is before may be dropped."""
+        """The start of the current object in the window; text before it may be dropped."""
         self._document = 0
         self._path = ""
 
@@ -88,7 +88,7 @@ class _Scanner:
                 yield ReadError(Location(self._file, line, self._document, self._path), str(fault))
                 self._skip(r"\n(?=\{)")
 
-    # -- what a document is made of -------------------------------------------------------------------------------
+    # -- the parts of a document ----------------------------------------------------------------------------------
 
     def _object(self) -> Iterator[RawObject | ReadError]:
         place, heads, is_list = Location(self._file, self._line, self._document), dict[str, str](), False
@@ -116,7 +116,7 @@ class _Scanner:
             yield self._raw(place, {})
 
     def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject | ReadError]:
-        """The elements of the array that comes next."""
+        """The elements of the next array."""
         number = 0
         self._move(1)
         while (char := self._peek()) != "]":
@@ -136,7 +136,7 @@ class _Scanner:
         self._path = ""
 
     def _value(self) -> Any:
-        """The value that comes next, where it is a text; any other is passed over."""
+        """The next value if it is a string; any other is skipped."""
         while True:
             try:
                 value, end = _decoder.raw_decode(self._window, self._at)
@@ -171,7 +171,7 @@ class _Scanner:
         return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""))
 
     def _fill(self) -> bool:
-        """Read on: as much again, so that a long object is not begun anew at each chunk."""
+        """Read the next chunk. It doubles the window, since a long object is parsed from its start after each chunk."""
         if self._ended:
             return False
         self._window, self._at, self._from = self._window[self._from :], self._at - self._from, 0
@@ -185,7 +185,7 @@ class _Scanner:
         self._at += number
 
     def _peek(self) -> str:
-        """The next character that is no blank; empty at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             blanks = _BLANKS.match(self._window, self._at)
             self._move(0 if blanks is None else len(blanks[0]))
@@ -195,9 +195,9 @@ class _Scanner:
                 return ""
 
     def _skip(self, pattern: str) -> None:
-        """To the end of what matches, or of the stream."""
+        """Skip to the end of the next match, or of the stream."""
         while (found := re.compile(pattern).search(self._window, self._at)) is None:
-            self._move(max(0, len(self._window) - 1 - self._at))  # what matches may begin with the last character
+            self._move(max(0, len(self._window) - 1 - self._at))  # a match may begin with the last character
             self._from = self._at
             if not self._fill():
                 self._move(1)
@@ -205,7 +205,7 @@ class _Scanner:
         self._move(found.end() - self._at)
 
     def _shown(self) -> str:
-        """How the rest of the line begins."""
+        """The first characters of the rest of the line."""
         while len(self._window) < self._at + _SHOWN and "\n" not in self._window[self._at :] and self._fill():
             pass
         return self._window[self._at : self._at + _SHOWN].split("\n", 1)[0]

@@ -1,8 +1,10 @@
 """One run of `policyhub render`: what it reads, what it writes, and its exit code.
 
-    0   everything was read
-    1   something could not be read: standard error names it, the rest was rendered
-    2   nothing could be read, or the options are invalid
+| exit code | meaning                                                                         |
+|-----------|---------------------------------------------------------------------------------|
+| 0         | everything was read                                                             |
+| 1         | something could not be read: standard error names it; the rest was rendered     |
+| 2         | nothing could be read, or the options are invalid                               |
 
 Findings go to standard output, everything else to standard error.
 """
@@ -34,9 +36,9 @@ from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"
 _LONGEST = 4_000
-"""Characters of a message: it may repeat a long text of an object."""
+"""Characters of a message at most: it may quote a long text of an object."""
 _MARK = b"\xef\xbb\xbf"
-"""UTF-8's byte order mark, as some editors and shells write it."""
+"""UTF-8's byte order mark, which some editors and shells write."""
 
 
 _UNCOUNTED = {
@@ -44,11 +46,11 @@ _UNCOUNTED = {
     Unresolved.IDLE: "newer ReplicaSets or Jobs have replaced theirs",
     Unresolved.UNKNOWN: "the owners of their Pods, ReplicaSets or Jobs are not in the input",
 }
-"""Why violations become no finding."""
+"""Why violations do not become findings."""
 
 
 class SessionError(Exception):
-    """Nothing can be read; the message says why."""
+    """Nothing can be read; the message is the reason."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +66,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     changes_per_day: float | None
     monitored_cluster: str | None
     flags: dict[str, Any]
-    """Of the target; None where not given."""
+    """Values of the target by flags; None: not given."""
     settings: dict[str, Any] = {}
-    """Of the target, where neither a flag nor the MonitoredCluster says it."""
+    """Values of the target that neither a flag nor the MonitoredCluster sets."""
     now: WallMs
-    """Unix milliseconds: what the findings have as UpdatedAt."""
+    """UpdatedAt of the findings, in Unix milliseconds."""
 
 
 def run(request: Request) -> int:
@@ -113,7 +115,7 @@ def _read(request: Request) -> Collector:
 
 
 def pieces(name: str) -> Generator[RawObject | ReadError, None, None]:
-    """Every object of a file, or of standard input (`-`), and every place that could not be read."""
+    """Every object of a file or of standard input (`-`), and every read error."""
     if name == "-":
         yield from _sniffed(sys.stdin.buffer, STDIN)
         return
@@ -125,7 +127,7 @@ def pieces(name: str) -> Generator[RawObject | ReadError, None, None]:
 
 
 def _sniffed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
-    """YAML by its name, or since it begins as JSON cannot."""
+    """Read YAML if the name has a YAML suffix or the text does not begin like JSON; else read JSON."""
     head = b""
     while not head.removeprefix(_MARK).strip() and (chunk := stream.read(1 << 16)):
         head += chunk
@@ -135,7 +137,7 @@ def _sniffed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
 
 
 async def _live(request: Request) -> Collector:
-    # aiohttp loads where there is a cluster to ask.
+    # aiohttp loads only if a cluster is read.
     from policyhub.kube import user_kubeconfig
     from policyhub.kube.connection import Connection, Refused, Unreachable
     from policyhub.kube.kubeconfig import KubeconfigError
@@ -160,7 +162,7 @@ async def _live(request: Request) -> Collector:
 
 
 async def _policies(connection: Any, intake: Collector) -> None:
-    """Their texts, before the reports that name them."""
+    """Read the texts of policies, before the reports that name them."""
     from policyhub.render.listing import policies
 
     def take(resource: Resource, piece: RawObject | ReadError) -> None:
@@ -173,7 +175,7 @@ async def _policies(connection: Any, intake: Collector) -> None:
 
 
 async def _owners(connection: Any, intake: Collector) -> bool:
-    """Whether all owners could be read."""
+    """Read the owners; returns whether all could be read."""
     from policyhub.render.listing import owners
 
     failed: list[ReadError] = []
@@ -223,7 +225,7 @@ def _take(intake: Collector, piece: RawObject | ReadError) -> None:
 
 
 def _nothing_read(intake: Collector) -> None:
-    """An empty list is a valid input; objects of other kinds alone are not."""
+    """Raise if no source object was read. An empty list is a valid input; objects of other kinds alone are not."""
     if not intake.objects and (intake.unreadable or intake.others):
         _notes(intake)
         raise SessionError(
@@ -236,7 +238,7 @@ def _nothing_read(intake: Collector) -> None:
 
 
 def _notes(intake: Collector, *, live: bool = False) -> None:
-    """Why something has become no finding."""
+    """Report what did not become a finding, and why."""
     if intake.others:
         say_on_stderr(f"ignored objects that are neither reports nor constraints: {_counted(intake.others)}")
     for api_version, number in intake.versions.items():
@@ -259,7 +261,7 @@ def _notes(intake: Collector, *, live: bool = False) -> None:
 
 
 def _kubectl(intake: Collector) -> str:
-    """The command that reads the same objects and their owners."""
+    """The kubectl command that reads the same objects and their owners."""
     sources = {"constraints" if is_constraint(origin) else origin.split(".")[0] for origin in intake.objects}
     return f"kubectl get {','.join((*sorted(sources), 'pods', 'replicasets', 'jobs'))} -A -o json"
 

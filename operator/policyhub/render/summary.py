@@ -1,4 +1,4 @@
-"""How many findings, of what severity, by which policy; and what they cost a month. Pure: no I/O, no clock."""
+"""How many findings there are, by severity and policy, and their price a month. Pure: no I/O, no clock."""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -13,13 +13,13 @@ from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Severity
 
 SEVERITIES: tuple[Severity, ...] = tuple(sorted(SEVERITY_RANK, key=lambda name: -SEVERITY_RANK[name]))
-"""The worst first."""
+"""The most severe first."""
 
 Counts = Counter[Severity]
 
 
 def by_policy(intake: Collector) -> dict[tuple[str, str], Counts]:
-    """(source, policy) → findings by severity; the most first."""
+    """(source, policy) → findings by severity; those with the most findings first."""
     found: dict[tuple[str, str], Counts] = defaultdict(Counter)
     for (source, policy, severity), number in intake.ledger.finding_counts.violations.items():
         found[source, policy][severity] += number
@@ -67,7 +67,7 @@ def document(intake: Collector, *, changes_per_day: float | None) -> dict[str, A
 
 
 def text(intake: Collector, *, changes_per_day: float | None) -> RenderableType:
-    """The summary to read."""
+    """The summary for people."""
     severities = by_severity(intake)
     policies = Table(box=None, pad_edge=False)
     for name in ("SOURCE", "POLICY"):
@@ -102,7 +102,7 @@ def _events(told: Forecast) -> Table:
 
 
 def assumptions(told: Forecast) -> list[str]:
-    """What the forecast rests on."""
+    """The assumptions of the forecast, as sentences."""
     number = f"{told.changes_per_day:,.2f}".rstrip("0").rstrip(".")
     changes = f"{number} findings a day appear, change or are archived"
     why = "; 1 in 100 is assumed, set --changes-per-day for a better estimate" if told.assumed else ""

@@ -1,7 +1,7 @@
-"""Which cluster and hub the findings are rendered for: what a MonitoredCluster would say, by flags or by its file.
+"""The cluster and hub that findings are rendered for: the fields of a MonitoredCluster, by flags or by its file.
 
-Everything is judged by the models of `api`, so what is refused here the API server would refuse too. What nothing says
-gets a placeholder that cannot be mistaken for a real one, and each value knows where it came from. Pure: no I/O.
+The models of `api` validate everything, so the API server would reject the same values. A value that is not set gets a
+placeholder that nobody can mistake for a real one. The origin of each value is kept. Pure: no I/O.
 """
 
 import re
@@ -24,7 +24,7 @@ PLACEHOLDERS = {
     "account_id": "111122223333",
     "region": "us-east-1",
 }
-"""AWS's own account of examples; a uid that no namespace has."""
+"""The account is the one in AWS's examples; no namespace has this uid."""
 
 _FLAGS = {
     "cluster_name": ("metadata", "name"),
@@ -43,7 +43,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class TargetError(Exception):
-    """What was asked for cannot be; the message names each flag or field."""
+    """Invalid flags or an invalid MonitoredCluster; the message names each flag or field."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -54,13 +54,13 @@ class Target(msgspec.Struct, frozen=True):
     roll_up: bool
     enrichment: bool
     origins: dict[str, str]
-    """Where the name, ARN and uid of the cluster, the account and the Region came from."""
+    """Origin (a flag or a field) of the name, ARN and uid of the cluster, the account and the Region."""
 
 
 def cluster_of(
     *, cluster_name: str, cluster_arn: str | None, cluster_uid: str, account_id: str, region: str
 ) -> Cluster:
-    """Of what the flags of these names say."""
+    """The cluster with these values."""
     where = partition_of(region)
     return Cluster(
         id=cluster_arn or cluster_name,
@@ -82,8 +82,8 @@ def target(
     file: str = "",
     uid: str = "",
 ) -> Target:
-    """Of flags (None: not given), over a MonitoredCluster's document, over the operator's settings. `uid` is what the
-    cluster itself tells.
+    """Flags (None: not given) take precedence over a MonitoredCluster's document, and this over the operator's
+    settings. `uid` was read from the cluster.
 
     Raises TargetError.
     """
@@ -126,7 +126,7 @@ def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredClus
     for name, path in _FLAGS.items():
         if name in given:
             value = given[name]
-            # One empty word is how to say "none" with a flag that may be repeated.
+            # An empty string means "none" for a flag that may be repeated.
             merged = _with(merged, path, [one for one in value if one] if isinstance(value, list | tuple) else value)
     try:
         monitored = MonitoredCluster.model_validate(merged)
@@ -155,7 +155,7 @@ def _with(document: Any, path: tuple[str, ...], value: Any) -> Any:
 
 
 def _origin(name: str, given: dict[str, Any], document: Any, file: str) -> str:
-    """The flag, the field of the file, or nothing."""
+    """The flag or the field of the file that sets the value; empty if none does."""
     if name in given:
         return f"--{name.replace('_', '-')}"
     for part in _FLAGS[name]:
