@@ -24,7 +24,7 @@ LONGEST_MS = 24 * 3600 * 1000
 
 
 def parse(text: str) -> dict[str, WallMs]:
-    """By source: until when it is approved. Entries that cannot be read are ignored."""
+    """Source → when its approval ends. Invalid entries are ignored."""
     approved = {}
     for word in text.split(","):
         source, _, moment = word.strip().rpartition("@")

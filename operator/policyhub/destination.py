@@ -1,7 +1,4 @@
-"""Whether the findings of a MonitoredCluster may go to the hub that is named, which must be the one of before.
-
-Pure: no I/O, no clock.
-"""
+"""The hub of a MonitoredCluster's findings. It must be the hub that already holds them. Pure: no I/O, no clock."""
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
@@ -11,9 +8,7 @@ from policyhub.settings import Settings
 
 
 def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Cause:
-    """Where the findings go, or why they can go nowhere. `recorded` is the hub that the findings were written to
-    before.
-    """
+    """The hub, or why nothing can be sent. `recorded`: the hub that holds earlier findings; None: there are none."""
     target = resolve(monitored.spec.security_hub, settings)
     if target.missing:
         missing = " and ".join(target.missing)

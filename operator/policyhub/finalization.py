@@ -1,6 +1,6 @@
-"""Sets and removes the finalizer of MonitoredClusters, and starts the work that a deletion asks for.
+"""Sets and removes the finalizer of MonitoredClusters, and starts the work of a deletion.
 
-`policyhub.finalizer` says when the finalizer is set and removed, `policyhub.deletion` what a deletion then does.
+`policyhub.finalizer` describes when the finalizer is set and removed, `policyhub.deletion` what a deletion then does.
 """
 
 import random
@@ -27,14 +27,14 @@ from policyhub.sync.engine import Engine
 log = structlog.get_logger(__name__)
 
 RETRY_MS = 60_000
-"""From one attempt to write a finalizer to the next, if the API server refuses it."""
+"""Between two attempts to write a finalizer, if the API server refuses it."""
 
 Open = Callable[[HubTarget, MonitoredCluster], tuple[HubClient, Engine] | None]
-"""Opens a hub for a MonitoredCluster; None: its `fault` says why it could not."""
+"""Opens a hub for a MonitoredCluster. None: it failed, and `Watched.fault` has the reason."""
 
 
 class Finalization:
-    """Of all MonitoredClusters of one supervisor."""
+    """The finalizers of all MonitoredClusters of one supervisor."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Finalization:
         self._rng = rng
 
     def begin(self, watched: Watched, body: Mapping[str, Any], *, sent: Sent, open_: Open) -> None:
-        """Start the task that its deletion asks for."""
+        """The MonitoredCluster is deleted: start the task that retains or archives its findings."""
         if not finalizer.is_set(body):
             others = line(", ".join(map(str, body["metadata"].get("finalizers") or ())))
             watched.fault = Cause(
@@ -113,8 +113,9 @@ class Finalization:
                 await self._announce(watched, "Warning", reason="FinalizerNotSet", message=message)
 
     async def hand_over(self, name: str, uid: str, body: Mapping[str, Any]) -> None:
-        """Another operator takes the MonitoredCluster over: remove the finalizer, which that operator sets again if it
-        is wanted. After the deletion it could not be set again, so it stays, and the other operator archives.
+        """Another operator takes the MonitoredCluster over: remove the finalizer, which that operator sets again if
+        needed. If the object is already deleted, a finalizer cannot be set again: so it stays, and the other operator
+        archives.
         """
         if not finalizer.is_set(body) or finalizer.is_deleted(body):
             return
@@ -125,13 +126,13 @@ class Finalization:
 
 
 def deletion_intent(body: Mapping[str, Any]) -> object:
-    """The members of a deleted object that decide what is done; the work restarts if they change. Pure."""
+    """The fields of a deleted object that decide what is done; the work restarts if they change. Pure."""
     metadata = body["metadata"]
     return "deleted", metadata["uid"], finalizer.is_set(body), finalizer.is_wanted(body), body.get("spec")
 
 
 def sent_by(watched: Watched | None) -> Sent:
-    """What this process has sent for it; to be called before its data plane ends."""
+    """What this process has sent for the MonitoredCluster. Call it before its data plane ends."""
     if watched is None or watched.plane is None:
         return Sent(ledger=None, sure=False)
     return Sent(ledger=watched.plane.ledger, sure=not watched.plane.site.sent_shortly_before)

@@ -40,8 +40,8 @@ def is_deleted(body: Mapping[str, Any]) -> bool:
 
 
 async def write(home: Connection, name: str, uid: str, *, present: bool) -> None:
-    """Set it, or take it off; nothing where it is so already, or the object is gone. Raises what
-    `MonitoredClusters.get` raises, and Refused.
+    """Set or remove the finalizer, if needed and the object still exists. Raises what `MonitoredClusters.get` raises,
+    and Refused.
     """
     objects = MonitoredClusters(home)
     for attempt in range(1, ATTEMPTS + 1):

@@ -72,13 +72,13 @@ class MonitoredClusters:
         self._home = home
 
     async def get(self, name: str) -> list[tuple[ObjectVersion, Mapping[str, Any]]]:
-        """The one with this name; empty if there is none. Raises as `list_all`, and NotIdentifiable."""
+        """The MonitoredCluster with this name; empty if there is none. Raises as `list_all`, and NotIdentifiable."""
         items = await self._list({"fieldSelector": f"metadata.name={name}"})
         return [(object_version(body), body) for body in map(msgspec.json.decode, items)]
 
     async def list_all(self) -> dict[tuple[str, str], Mapping[str, Any]]:
-        """Those that can be read, by name and uid. Raises Refused, Unreachable; MsgspecError, RecursionError if the
-        answer cannot be read.
+        """(name, uid) → each MonitoredCluster that can be read. Raises Refused, Unreachable; MsgspecError,
+        RecursionError if the answer cannot be read.
         """
         there: dict[tuple[str, str], Mapping[str, Any]] = {}
         for raw in await self._list():

@@ -1,5 +1,7 @@
-"""If several MonitoredClusters have the same identity at the same hub, only the oldest one sends findings: two writers
-would archive each other's. The oldest, so that nobody can stop another's cluster by creating a MonitoredCluster.
+"""If several MonitoredClusters have the same identity and hub, only the oldest one sends findings.
+
+Two writers would archive each other's findings. The oldest one sends, so that nobody can stop another cluster by
+creating a MonitoredCluster.
 """
 
 from collections import defaultdict
@@ -9,8 +11,8 @@ from policyhub.reporter import Watched
 
 
 def claim(all_: Iterable[Watched], *, listed: bool) -> None:
-    """Tell each data plane whether it may send. `listed`: all MonitoredClusters have been listed once; before that the
-    oldest is not known, and none may send.
+    """Set for each data plane whether it may send. `listed`: all MonitoredClusters have been listed once; before, the
+    oldest one is not known, and none may send.
     """
     claims: defaultdict[tuple[str, str, str], list[Watched]] = defaultdict(list)
     for watched in all_:

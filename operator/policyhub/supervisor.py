@@ -1,18 +1,16 @@
 """The control plane: starts and stops a data plane for each MonitoredCluster, and has its status written.
 
-kopf watches; an event handler hands the object over. No annotation is ever set, and a finalizer only where
-`deletionPolicy: Archive` asks for it (`policyhub.finalizer`). kopf does not report what was deleted while its watch was
-down, so the list of MonitoredClusters is compared once a minute. What arrives late changes nothing that is known since
-(`policyhub.versions`).
+kopf watches, and an event handler passes each object on. kopf does not report deletions while its watch was down, so
+the supervisor also lists MonitoredClusters once a minute. `versions` ignores states that arrive late. The supervisor
+sets no annotation, and a finalizer only for `deletionPolicy: Archive` (`finalizer`).
 
-One that is deleted and still there, for whatever finalizer, is not worked on any more: nothing new is sent for it.
-
-Where the settings select MonitoredClusters by labels, the others are another operator's: nothing is written to them.
-One that loses its label is given up, its findings stay for the operator that takes it, and our finalizer goes: that
-operator sets it again, and where there is none nothing holds the object.
-
-Of several MonitoredClusters with one identity at one hub the oldest goes on, so that nobody stops another's cluster by
-creating one more; nothing is sent before all have been listed once, in whatever order they are told of.
+| a MonitoredCluster                       | then                                                                      |
+|------------------------------------------|---------------------------------------------------------------------------|
+| is deleted, but any finalizer keeps it   | nothing new is sent for it                                                |
+| lacks the labels of the watchSelector    | another operator handles it: nothing is written to it                     |
+| loses these labels                       | its findings stay; our finalizer is removed, and the other operator, if   |
+|                                          | there is one, sets it again                                               |
+| has the identity and hub of others       | only the oldest one sends (`oldest`), once all have been listed           |
 """
 
 import asyncio
@@ -65,13 +63,13 @@ log = structlog.get_logger(__name__)
 
 COMPARE_SECONDS = 60.0
 LIST_SECONDS = 5.0
-"""Until the first listing of MonitoredClusters has succeeded."""
+"""Between attempts, until the first listing of MonitoredClusters has succeeded."""
 READINGS = 3
-"""Of one object in a row, where it changes while it is read."""
+"""Attempts to read an object that changes while it is read."""
 
 
 class Supervisor:
-    """Starts and stops data planes, and writes what becomes of them."""
+    """The control plane of one process."""
 
     def __init__(
         self,
@@ -87,7 +85,7 @@ class Supervisor:
         open_home: Connect,
         eks: EksClusters,
     ) -> None:
-        """`home` reads and writes our own objects; `open_home` opens one more connection to the home cluster."""
+        """`home` reads and writes our own objects; `open_home` opens another connection to the home cluster."""
         self._home = home
         self._objects = MonitoredClusters(home)
         self._hubs = hubs
@@ -98,7 +96,7 @@ class Supervisor:
         self._rng = rng
         self._routes = Routes(home=home, open_home=open_home, eks=eks)
         self.predecessor: Predecessor | None = None
-        """Who was at work before this process, at what it finds when it starts."""
+        """The process that handled, before this one, the MonitoredClusters that exist at the start."""
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
         self._versions = Versions()
@@ -116,12 +114,10 @@ class Supervisor:
         )
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    # -- coming and going -----------------------------------------------------------------------------------------
+    # -- changes of MonitoredClusters -----------------------------------------------------------------------------
 
     async def observe(self, body: Mapping[str, Any], *, requested_at: int | None = None) -> None:
-        """Take a MonitoredCluster as it is now. `requested_at` is when it was requested, as a moment of `Versions`;
-        None: it came by an event.
-        """
+        """Apply a state of a MonitoredCluster. `requested_at`: the `Versions` moment of the request; None: an event."""
         try:
             named = object_version(body)
         except NotIdentifiable as error:
@@ -136,21 +132,20 @@ class Supervisor:
                 await self._admit(named, body, from_event=requested_at is None)
 
     async def _admit(self, named: ObjectVersion, body: Mapping[str, Any], *, from_event: bool) -> None:
-        """One state of a name at a time: kopf has a worker for each uid. What is wrong with one is that one's."""
+        """Apply one state of a name at a time, since kopf has a worker for each uid. An error affects only this one."""
         self._versions.record(*named, from_event=from_event)
         async with self._turns[named.name]:
-            if not self._versions.is_newest(*named):  # a newer one came while this one waited for its turn
+            if not self._versions.is_newest(*named):  # a newer one came while this one waited
                 return
             try:
                 await self._take(named.name, body)
-            except Exception as error:  # outermost: a mistake of ours about one must not stop the others
+            except Exception as error:  # outermost: a bug that one triggers must not stop the others
                 log.exception("monitored_cluster_failed", cluster=named.name)
                 self._fail(named.name, named.uid, error)
 
     async def _read_again(self, name: str, uid: str) -> bool:
-        """Take the object as the API server has it now: what came of this uid contradicts what is known of the name.
-        Where that cannot be read, or changes each time, nothing is done, and False says so: the next comparison asks
-        again.
+        """Read the object again and apply it: what arrived about this uid contradicts what is known about the name.
+        False: it cannot be read, or changes each time; nothing is done, and the next comparison tries again.
         """
         for _ in range(READINGS):
             requested_at, known = self._versions.moment(), self._versions.uid(name)
@@ -186,7 +181,7 @@ class Supervisor:
             await self._finalization.hand_over(name, uid, body)
 
     def _fail(self, name: str, uid: str, error: Exception) -> None:
-        """Say so in its status; the next comparison tries once more."""
+        """Show the error in the status; the next comparison tries again."""
         watched = self.watched.get(name)
         if watched is None:
             watched = self.watched[name] = Watched(
@@ -229,7 +224,7 @@ class Supervisor:
         self.watched[name] = watched
         try:
             self._begin(watched, body)
-        finally:  # after the next one has begun: most changes keep the hub, which then stays open
+        finally:  # after the new one has started: most changes keep the hub, which so stays open
             if before is not None:
                 self._hubs.release(before)
         self._claim()
@@ -250,7 +245,7 @@ class Supervisor:
             self._start(watched, monitored)
 
     async def forget(self, name: str, uid: str) -> None:
-        """The MonitoredCluster is gone: its findings stay as they are. Another of the same name is another one."""
+        """The MonitoredCluster with this uid is gone: its findings stay as they are."""
         self._versions.mark_gone(name, uid)
         async with self._turns[name]:
             watched = self.watched.get(name)
@@ -297,7 +292,7 @@ class Supervisor:
     def _open(
         self, watched: Watched, target: HubTarget, monitored: MonitoredCluster
     ) -> tuple[HubClient, Engine] | None:
-        """The hub, until its target is released; None where there is a fault."""
+        """Open the hub; its target must be released. None: it failed, and `watched.fault` has the reason."""
         try:
             opened = self._hubs.open(target)
         except UnknownRegionError:
@@ -310,7 +305,7 @@ class Supervisor:
         return opened
 
     async def _leave(self, name: str, body: Mapping[str, Any]) -> None:
-        """It is deleted, and a finalizer keeps it."""
+        """The MonitoredCluster is deleted, and a finalizer keeps it."""
         uid, intent, watched = body["metadata"]["uid"], deletion_intent(body), self.watched.get(name)
         generation = body["metadata"].get("generation", 0)
         if watched is not None and watched.intent == intent:
@@ -342,7 +337,7 @@ class Supervisor:
         )
 
     async def _halt(self, name: str) -> HubTarget | None:
-        """End its data plane; its hub, which is still open, is the caller's to release."""
+        """End the task of a MonitoredCluster. Returns its hub, which is still open, for the caller to release."""
         watched = self.watched.get(name)
         if watched is None:
             return None
@@ -361,23 +356,23 @@ class Supervisor:
         oldest.claim(self.watched.values(), listed=self._listed)
 
     async def compare(self) -> None:
-        """At once, and then once a minute, until cancelled."""
+        """Compare with the list at once, and then once a minute, until cancelled."""
         while True:
             await self.confirm()
             await asyncio.sleep(COMPARE_SECONDS if self._listed else LIST_SECONDS)
 
     async def confirm(self) -> bool:
-        """Take what is there now and forget what is not, whatever the events told; whether it could be read."""
+        """Apply the list of MonitoredClusters, and forget those that it lacks. Returns whether all could be read."""
         try:
             return await self._compare()
         except (Refused, Unreachable, msgspec.MsgspecError, RecursionError) as error:
             log.warning("monitored_clusters_not_listed", message=clean(str(error)))
-        except Exception:  # outermost: a mistake of ours must not end the process
+        except Exception:  # outermost: a bug must not end the process
             log.exception("compare_failed")
         return False
 
     async def _compare(self) -> bool:
-        """Whether each could be read. Raises Refused, Unreachable; of the list MsgspecError, RecursionError."""
+        """Whether each could be read. Raises Refused, Unreachable; for the list MsgspecError, RecursionError."""
         requested_at = self._versions.moment()
         there = await self._objects.list_all()
         whole = True
@@ -388,7 +383,7 @@ class Supervisor:
         if not self._listed:
             self._listed = True
             self._claim()
-            for body in there.values():  # none was set before it was known who is the oldest
+            for body in there.values():  # sets finalizers: none was set before the oldest was known
                 await self.observe(body, requested_at=requested_at)
         return whole
 
@@ -397,7 +392,7 @@ class Supervisor:
         await self._reporter.run()
 
     async def close(self) -> None:
-        """Stop every data plane; what was pending should have been drained before."""
+        """Stop every data plane. Pending findings should have been sent before."""
         for name in list(self.watched):
             await self._stop(name)
         self._routes.close()

@@ -36,7 +36,7 @@ ten thousand deletions."""
 
 
 class Freshness(Enum):
-    """Of a state that arrives."""
+    """Whether a state that arrives is current."""
 
     CURRENT = "current"
     OUTDATED = "outdated"
@@ -62,7 +62,7 @@ class Versions:
     def __init__(self) -> None:
         self._newest: dict[str, _Recorded] = {}
         self._gone: dict[str, _Gone] = {}
-        """By uid."""
+        """uid → deletion."""
         self._moment = 0
 
     def moment(self) -> int:
@@ -71,7 +71,7 @@ class Versions:
         return self._moment
 
     def classify(self, name: str, uid: str, version: str, *, requested_at: int | None = None) -> Freshness:
-        """`requested_at`: the moment at which it was asked for; None: an event told of it."""
+        """`requested_at`: the moment of the request; None: the state came by an event."""
         if uid in self._gone:
             return (
                 Freshness.OUTDATED
@@ -103,7 +103,7 @@ class Versions:
         )
 
     def uid(self, name: str) -> str | None:
-        """Of the object that has the name, or had it last; None: unknown."""
+        """The uid of the object that has the name, or had it last; None: unknown."""
         recorded = self._newest.get(name)
         return None if recorded is None else recorded.uid
 
