@@ -45,15 +45,15 @@ from policyhub.sync.predecessor import Predecessor
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 15.0
-"""Of the 20 s that a stop may take; the rest is for closing connections."""
+"""A stop may take 20 s; the rest is for closing connections."""
 LEASE_LOST = 3
 """The exit code of a process that lost its lease."""
 LAST_WORDS_SECONDS = 0.5
-"""Within `lease.Timing.margin`."""
+"""How long the last log line may take; less than `lease.Timing.margin`."""
 KOPF_SECONDS = 2.0
+"""How long a stop waits for kopf to end: it holds nothing that could be lost."""
 FILES = 65_536
-"""Open files, where they are allowed: some sixty clusters of as many kinds as are read."""
-"""How long kopf's end is waited for: it holds nothing that could be lost."""
+"""Open files, if the hard limit allows them: enough for some sixty clusters with the maximum number of kinds."""
 
 
 def wall_ms() -> WallMs:
@@ -73,7 +73,9 @@ def monotonic() -> float:
 
 
 async def approve(cluster: str, *, source: str, minutes: int) -> str:
-    """Approve a source's held bulk archive; until when it is approved. Raises KubeconfigError, Refused, Unreachable."""
+    """Approve a source's held bulk archive; returns when the approval ends. Raises KubeconfigError, Refused,
+    Unreachable.
+    """
     now = wall_ms()
     until = now + minutes * 60_000
     async with await Connection.home() as home:
@@ -95,7 +97,7 @@ def open_lease(settings: Settings, home: Connection) -> Lease | None:
 
 
 async def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT; returns the exit code."""
     _raise_file_limit()
     registry = CollectorRegistry()
     metrics = Metrics(registry, version=policyhub.__version__, namespaces=settings.metrics_namespaces)
@@ -108,7 +110,7 @@ async def run(settings: Settings) -> int:
     try:
         home = await Connection.home()
     except KubeconfigError as error:
-        log.error("no_home_cluster", message=str(error))  # noqa: TRY400  (the message says it all)
+        log.error("no_home_cluster", message=str(error))  # noqa: TRY400  (no traceback: the message is enough)
         return 2
     lease = open_lease(settings, home)
     control = Control()
@@ -174,7 +176,7 @@ async def work(
     discoveries: Discoveries,
     stall_guard: StallGuard,
 ) -> int:
-    """Work as the leader until `stopped` is done; the exit code."""
+    """Work as the leader until `stopped` is done; returns the exit code."""
     works = [
         asyncio.create_task(control.run(supervisor, asyncio.get_running_loop()), name="kopf"),
         asyncio.create_task(supervisor.report(), name="status"),
@@ -192,7 +194,7 @@ async def work(
     log.info("stopping")
     started = time.monotonic()
     control.stop.set()
-    works[3].cancel()  # it makes MonitoredClusters, which nobody would begin with
+    works[3].cancel()  # it creates MonitoredClusters, which nobody would start now
     await hubs.drain(seconds=DRAIN_SECONDS)
     await supervisor.close()
     idle = await hubs.close(seconds=0.0 if lease is None else CALL_SECONDS)
@@ -201,7 +203,7 @@ async def work(
     await asyncio.gather(stopped, *works[1:], return_exceptions=True)
     if lease is not None and idle:
         await lease.release()
-    elif lease is not None:  # another replica begins when it has run out, and this process has then ended
+    elif lease is not None:  # another replica starts when it expires, and this process has ended by then
         log.warning("lease_left", lease=lease.namespaced_name)
     await asyncio.wait([works[0]], timeout=KOPF_SECONDS)
     log.info("stopped", seconds=round(time.monotonic() - started, 2))
@@ -209,7 +211,7 @@ async def work(
 
 
 async def wait_for_lease(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
-    """Wait for the lease; whether it was acquired before `stopped` was done."""
+    """Wait for the lease; returns whether it was acquired before `stopped` was done."""
     taking = asyncio.create_task(lease.acquire(), name="stand by")
     await asyncio.wait([taking, stopped], return_when=asyncio.FIRST_COMPLETED)
     if not stopped.done():
@@ -242,7 +244,7 @@ def _not_ready_reason(control: "Control", lease: Lease | None) -> str:
 
 def _end_at_once(lease: Lease) -> None:
     """Exit without waiting for AWS calls or the event loop: another replica may start in a second."""
-    hurry = threading.Timer(LAST_WORDS_SECONDS, os._exit, (LEASE_LOST,))  # where the log cannot be written
+    hurry = threading.Timer(LAST_WORDS_SECONDS, os._exit, (LEASE_LOST,))  # if the log cannot be written
     hurry.daemon = True
     hurry.start()
     log.error("lease_lost", lease=lease.namespaced_name, reason=lease.lost)
@@ -250,14 +252,14 @@ def _end_at_once(lease: Lease) -> None:
 
 
 class Control:
-    """Runs kopf in its own thread and loop: when it ends, it cancels every task of its loop, and it handles signals."""
+    """Runs kopf in its own thread and loop: it handles signals, and when it ends, it cancels every task of its loop."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.ready = threading.Event()
 
     async def run(self, supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> None:
-        """Until `stop`; raises what kopf raises."""
+        """Run until `stop` is set. Raises what kopf raises."""
         ended: asyncio.Future[None] = loop.create_future()
 
         def work() -> None:
@@ -267,7 +269,7 @@ class Control:
                     kopf.operator(
                         registry=kopf_adapter.registry(supervisor, loop),
                         settings=kopf_adapter.settings(),
-                        # Without one kopf asks for its user's name, and a user id of a company's own has none.
+                        # Without one kopf reads the user's name, and the user id of a container may have none.
                         identity=cast("Any", "policyhub"),
                         standalone=True,
                         clusterwide=True,
@@ -275,9 +277,9 @@ class Control:
                         ready_flag=self.ready,
                     )
                 )
-            except BaseException as fault:  # noqa: BLE001  (handed on to the loop that waits)
+            except BaseException as fault:  # noqa: BLE001  (passed on to the loop that waits)
                 error = fault
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
                 loop.call_soon_threadsafe(_end, ended, error)
 
         threading.Thread(target=work, name="kopf", daemon=True).start()

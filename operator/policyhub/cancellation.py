@@ -1,4 +1,4 @@
-"""Tells the cancellation of the running task from the failure of a task group.
+"""Distinguishes the cancellation of the running task from the failure of a task group.
 
 A task group that is already failing swallows a cancellation and raises its failure. Code that catches the failure must
 check for the cancellation here before it goes on. This needs our `TaskGroup`: before CPython 3.13, a task that fails
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 RESTART_SECONDS = 5.0
-"""Between the failure of what must always run and its next start."""
+"""Between the failure of a task that must always run and its next start."""
 
 if sys.version_info >= (3, 13):
     TaskGroup = asyncio.TaskGroup
@@ -45,7 +45,7 @@ def raise_if_cancelled() -> None:
 
 
 async def keep_running(run: Callable[[], Awaitable[None]], *, on_failure: Callable[[Exception], object]) -> None:
-    """Run it again and again, until cancelled. `on_failure` logs what it raised."""
+    """Run it again and again, until cancelled. `on_failure` gets the exception of each run."""
     while True:
         try:
             await run()

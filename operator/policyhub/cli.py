@@ -19,7 +19,7 @@ from policyhub.triage.command import findings
 
 
 class Commands(TyperGroup):
-    """The settings, which say what flags `run` has, load when `run` is the command."""
+    """The flags of `run` are the settings, which load only if `run` is the command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -65,7 +65,7 @@ def run() -> None:
 
 def run_command() -> Any:
     """`policyhub run` with its flags."""
-    # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
+    # Each command loads its modules after its arguments are validated: --help and `render` load no network library.
     from policyhub.loading import sparing
 
     with sparing():
@@ -92,7 +92,7 @@ def _run(**flags: str | None) -> None:
         from policyhub.app import run as serve
     logs.configure(settings)
     code = asyncio.run(serve(settings))
-    # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
+    # An AWS call in a thread would delay the end of the interpreter for up to its timeout of 10 s.
     logging.shutdown()
     os._exit(code)
 

@@ -1,7 +1,6 @@
-"""The flags of `policyhub run`: one for each setting, with its name, meaning and default as `policyhub.settings` has
-them.
+"""The flags of `policyhub run`: one for each setting of `policyhub.settings`, with its name, description and default.
 
-All are texts: the settings check them together with the environment, so that everything wrong is named at once.
+All values are strings: the settings validate them together with the environment, and report all errors at once.
 """
 
 import inspect
@@ -15,7 +14,7 @@ from policyhub.settings import Settings
 
 
 def takes_settings(function: Callable[..., None]) -> Callable[..., None]:
-    """The function as a command with a flag for each setting, which it is called with by name; None: not given."""
+    """The function as a command with a flag for each setting. It gets the values by name; None: not given."""
 
     def command(**given: str | None) -> None:
         function(**given)
@@ -36,14 +35,14 @@ def takes_settings(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _help(field: FieldInfo) -> str:
-    """As in `Port of /metrics (default: 8080).`, with the choices where there are some."""
+    """The help, such as `Port of /metrics (default: 8080).`, with the choices if the setting has some."""
     extra = field.json_schema_extra
-    written = extra.get("default") if isinstance(extra, dict) else None  # as a text, where the value is none
+    written = extra.get("default") if isinstance(extra, dict) else None  # the default as text
     shown = field.default if written is None else written
     choices = f": {', '.join(get_args(field.annotation))}" if get_origin(field.annotation) is Literal else ""
     return f"{field.description}{choices}{'' if shown in {None, ''} else f' (default: {_text(shown)})'}."
 
 
 def _text(value: object) -> str:
-    """As it is written in a flag."""
+    """The value as written in a flag."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,11 +1,11 @@
-"""The hubs that findings go to: one client and one engine for each (account, Region, role), while anybody uses them.
+"""The open hubs: one client and one engine for each (account, Region, role), while a MonitoredCluster uses them.
 
 Invariants
-* What `open` gave stays until `release` was called as often; then its engine ends, its threads end with the calls under
-  way, and its metrics go.
-* Quotas hold per account and Region, so all roles of one share its buckets, and what was acknowledged lately. Both
-  outlive the last hub for a while: whoever changes a MonitoredCluster again and again gets no fresh bucket each time,
-  and sends nothing again that GetFindings does not show yet.
+* A hub is open until `release` was called as often as `open`. Then its engine ends, its threads end after their current
+  calls, and its metrics are removed.
+* Quotas apply to an account and Region, so all its roles share the token buckets and the recent acknowledgements. Both
+  are kept for a while after the last hub is closed: repeated changes of a MonitoredCluster do not refill the buckets,
+  and findings that GetFindings does not show yet are not sent again.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from policyhub.sync.engine import Engine
 log = structlog.get_logger(__name__)
 
 KEPT_SECONDS = RECENT_MS / 1000
-"""What belongs to an account and Region that nobody uses is kept for this long: its acknowledgements are no longer
-recent then, and a bucket that was throttled has long recovered."""
+"""How long buckets and acknowledgements of an unused account and Region are kept. Then the acknowledgements are no
+longer recent, and a throttled bucket has long recovered."""
 PLACES_KEPT = 1_000
-"""At most so many of them, the last ones used: an account and Region that come back after a thousand others began with
-a full bucket, which is what a bucket is after three seconds."""
+"""Unused accounts and Regions that are kept at most, the most recently used ones. One that returns after a thousand
+others starts with a full bucket; a bucket is full after three seconds anyway."""
 
 
 class Pool(ThreadPoolExecutor):
-    """Threads for botocore that know whether a call is under way in one of them."""
+    """Threads for botocore; the pool knows whether a call is running in one of them."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=WORKERS, thread_name_prefix="hub")
@@ -55,7 +55,7 @@ class Pool(ThreadPoolExecutor):
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way or waits for a thread; also one whose caller has been cancelled."""
+        """Whether a call is running or waits for a thread, even if its caller was cancelled."""
         return bool(self._under_way)
 
 
@@ -71,7 +71,7 @@ class _Hub:
 
 @dataclass(slots=True)
 class _Place:
-    """What all roles of one account and Region share."""
+    """The state that all roles of one account and Region share."""
 
     pace: Pace
     acknowledged: Acknowledged
@@ -79,7 +79,7 @@ class _Place:
 
 
 class Hubs:
-    """Opens hubs as they are asked for and keeps their engines running until they are released as often, or closed."""
+    """Opens hubs, and keeps their engines running until each `open` is released, or `close`."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Hubs:
         permit: Callable[[float], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`permit` as of `credentials.Clients`."""
+        """`permit`: see `credentials.Clients`."""
         self._settings = settings
         self._metrics = metrics
         self._now = now
@@ -101,16 +101,16 @@ class Hubs:
         self._clock = clock
         self._opener = Opener(permit=permit)
         self.loader = self._opener.loader
-        """Of service models, for other clients of this process too."""
+        """Loads service models, for other clients of this process too."""
         self._places: dict[tuple[str, str], _Place] = {}
-        """By account and Region; those that nobody uses in the order in which they were given up."""
+        """(account, Region) → shared state; unused ones are in the order of their last use."""
         self._open: dict[HubTarget, _Hub] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        """Engines that have been cancelled."""
+        """Tasks of engines that were cancelled and have not ended yet."""
         self._emptying: list[Pool] = []
-        """Pools that take no more calls; those under way go on to their end."""
+        """Pools of closed hubs in which a call is still running."""
         self._told: dict[str, int] = {}
-        """By how many open hubs each name (`account/Region`) is used: calls that end later are not counted."""
+        """Name (`account/Region`) → open hubs with it. A call that ends after its hub was closed has no metric."""
         self._telling = threading.Lock()
 
     @property
@@ -120,7 +120,7 @@ class Hubs:
 
     def open(self, target: HubTarget) -> tuple[HubClient, Engine]:
         """The hub's client and its running engine, until `release`. Raises botocore's UnknownRegionError and other
-        errors of its configuration; then there is nothing to release.
+        configuration errors; then there is nothing to release.
         """
         hub = self._open.get(target)
         if hub is None:
@@ -129,7 +129,7 @@ class Hubs:
         return hub.client, hub.engine
 
     def _make(self, target: HubTarget) -> _Hub:
-        self._opener.check(target)  # before anything is there that would have to be closed
+        self._opener.check(target)  # before anything is created that must be closed
         place = self._place_of(target)
         name = target.name
         pools = Pool(), Pool()
@@ -169,8 +169,8 @@ class Hubs:
         return self._places[target.place]
 
     def release(self, target: HubTarget) -> None:
-        """One who had opened it needs it no longer; the last one's release closes it. It blocks nothing: calls under
-        way go on to their end in their threads, and nobody waits for them.
+        """Undo one `open`; the last release closes the hub. It does not block: running calls continue in their threads,
+        and nobody waits for them.
         """
         hub = self._open[target]
         hub.users -= 1
@@ -179,7 +179,7 @@ class Hubs:
         del self._open[target]
         place = self._places.pop(target.place)
         place.used_at = self._clock()
-        self._places[target.place] = place  # the last one used
+        self._places[target.place] = place  # now the most recently used
         self._end(hub)
         name = hub.engine.hub_name
         with self._telling:
@@ -192,7 +192,7 @@ class Hubs:
     def _end(self, hub: _Hub) -> None:
         hub.task.cancel()
         self._ending.add(hub.task)
-        hub.task.add_done_callback(lambda _: self._shut(hub))  # before, it may still hand a call to a thread
+        hub.task.add_done_callback(lambda _: self._shut(hub))  # not earlier: it may still start a call in a thread
 
     def _shut(self, hub: _Hub) -> None:
         self._ending.discard(hub.task)
@@ -213,12 +213,12 @@ class Hubs:
         )
 
     async def drain(self, *, seconds: float) -> None:
-        """Let the engines send what is pending, at most this long."""
+        """Let the engines send pending findings, for at most this long."""
         await asyncio.gather(*(hub.engine.drain(seconds=seconds) for hub in self._open.values()))
 
     async def close(self, *, seconds: float = 0.0) -> bool:
-        """End the engines; whether calls under way have ended too, for which it waits at most `seconds`. Those of hubs
-        that were released before are among them.
+        """End the engines, and wait at most `seconds` for running calls, also those of hubs that were released before.
+        Returns whether all calls have ended.
         """
         for hub in self._open.values():
             self._end(hub)

@@ -1,13 +1,13 @@
-"""Which Security Hub is meant: account, Region, and the role to reach it. The only place that decides it.
+"""Decides which Security Hub is used: account, Region, and the role to assume. No other module decides it.
 
-| asked              | account and Region, as first named by | for                                      |
-|--------------------|---------------------------------------|------------------------------------------|
-| where findings go  | spec, settings                        | the operator; `render` has this order    |
-| where findings are | status, spec, settings                | deletion, `doctor`, `findings`, `retire` |
+| question           | account and Region: the first that is set | used by                                  |
+|--------------------|-------------------------------------------|------------------------------------------|
+| where findings go  | spec, settings                            | the operator; `render` has this order    |
+| where findings are | status, spec, settings                    | deletion, `doctor`, `findings`, `retire` |
 
-Role and external id come from the spec, else from the settings: the status has none. The settings include the flags of
-the command that loads them. The status is written once findings may have been sent; from then on the operator sends to
-no other hub (`policyhub.destination`). Pure: no I/O, no clock.
+Role and external id come from the spec or else from the settings: the status does not contain them. The settings
+include the flags of the current command. The status is written once findings may have been sent; from then on the
+operator sends to no other hub (`policyhub.destination`). Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from policyhub.settings import Settings
 
 
 class HubTarget(NamedTuple):
-    """One Security Hub, reached in one way. Empty is what nothing names."""
+    """One Security Hub and the role to reach it. A field is empty if nothing sets it."""
 
     account: str
     region: str
@@ -28,22 +28,22 @@ class HubTarget(NamedTuple):
 
     @property
     def place(self) -> tuple[str, str]:
-        """The hub itself, whoever calls it: (account, Region)."""
+        """(account, Region), which identify the hub whatever the role."""
         return self.account, self.region
 
     @property
     def name(self) -> str:
-        """For people and labels: `account/Region`."""
+        """`account/Region`, for people and labels."""
         return f"{self.account}/{self.region}"
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What nothing names of account and Region, by the fields of the spec."""
+        """The fields of the spec that have no value anywhere: `accountId`, `region`."""
         return tuple(field for field, value in (("accountId", self.account), ("region", self.region)) if not value)
 
 
 def resolve(named: SecurityHub, settings: Settings, *, recorded: Hub | None = None) -> HubTarget:
-    """Where the findings of a MonitoredCluster go; with `recorded`, the hub of its status: where they are."""
+    """Where the findings of a MonitoredCluster go; with `recorded`, the hub in its status, where they are."""
     sent_to = (recorded.account_id, recorded.region) if recorded is not None else (None, None)
     return HubTarget(
         account=sent_to[0] or named.account_id or settings.account_id or "",
@@ -54,7 +54,7 @@ def resolve(named: SecurityHub, settings: Settings, *, recorded: Hub | None = No
 
 
 def named_in(body: Mapping[str, Any] | None) -> SecurityHub:
-    """What the spec of an object says, which may not fit the model: unchecked. None: there is no object."""
+    """`spec.securityHub` of an object, not validated, since the object may not fit the model. None: no object."""
     told = ((body or {}).get("spec") or {}).get("securityHub") or {}
 
     def text(field: str) -> str | None:

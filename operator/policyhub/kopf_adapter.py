@@ -1,5 +1,5 @@
-"""Configures kopf: what it watches, how it signs in, and that it writes nothing to objects. Only this and the module
-that starts the process import it.
+"""Configures kopf: what it watches, how it signs in, and that it writes nothing to objects. Only this module and `app`
+import kopf.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _CERTIFICATES = "SSL_CERT_FILE"
-"""Of OpenSSL: the file with the system's CA certificates."""
+"""OpenSSL's variable: the file with the system's CA certificates."""
 
 
 @contextmanager

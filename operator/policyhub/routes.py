@@ -7,7 +7,7 @@ from policyhub.kube.connection import Connection
 
 
 class Routes:
-    """Of all MonitoredClusters of one process."""
+    """The routes to the clusters of all MonitoredClusters of one process."""
 
     def __init__(self, *, home: Connection, open_home: Connect, eks: EksClusters) -> None:
         """`home` reads Secrets; `open_home` opens another connection to the home cluster."""

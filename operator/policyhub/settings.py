@@ -1,7 +1,7 @@
-"""The operator's settings: environment (`POLICYHUB_…`), flags over it, all checked at once before anything starts.
+"""The operator's settings, from the environment (`POLICYHUB_…`) and flags, which take precedence.
 
-What belongs to one monitored cluster stands in its MonitoredCluster; here stands what is the operator's own, and the
-defaults for accounts and Regions that a MonitoredCluster leaves out.
+All are validated at once, before anything starts. These are settings of the operator, and defaults for fields that a
+MonitoredCluster does not set. Everything else about a monitored cluster is in its MonitoredCluster.
 """
 
 import os
@@ -26,7 +26,7 @@ from policyhub.api.sla import SlaDays
 
 _SLA_DAYS = SlaDays(critical=7, high=30, medium=90, low=180)
 _AS_TEXT = WithJsonSchema({"type": "string", "pattern": r"^[a-z]+=\d+(,[a-z]+=\d+)*$"})
-"""As the chart's values and the environment give it."""
+"""The format in the chart's values and the environment."""
 
 
 _HOST = re.compile(r"\.?[0-9a-z_-]+(\.[0-9a-z_-]+)*|[0-9a-f]*(:[0-9a-f]*){2,7}")
@@ -34,7 +34,7 @@ _HOSTS_AS_TEXT = WithJsonSchema({"type": "string"})
 
 
 class SettingsError(Exception):
-    """The settings are wrong; the message names every one, where it came from and what it should be."""
+    """Settings are invalid. The message lists each with its flag or variable, its value and the reason."""
 
 
 def _readable(text: str) -> str:
@@ -43,7 +43,7 @@ def _readable(text: str) -> str:
 
 
 def _hosts(value: object) -> object:
-    """With commas between; a name or an address, or a domain with a dot before it."""
+    """A list, separated by commas, of host names, addresses, and domains with a leading dot."""
     if not isinstance(value, str):
         return value
     hosts = tuple(host.strip().lower() for host in value.split(",") if host.strip())
@@ -63,7 +63,9 @@ def flag(name: str) -> str:
 
 
 class Settings(BaseModel):
-    """One value each, from `POLICYHUB_<NAME>` or the flag of the same name. A description is the flag's help."""
+    """The value of each setting, from the flag `--<name>` or else `POLICYHUB_<NAME>`. A description is the flag's
+    help.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -131,7 +133,7 @@ class Settings(BaseModel):
     @field_validator("role_arn")
     @classmethod
     def _own_role(cls, role_arn: str | None, info: ValidationInfo) -> str | None:
-        """Of the account and the Region where they are named; one of them that is wrong has its own error."""
+        """The role must match account and Region, if they are set. An invalid account or Region has its own error."""
         account, region = info.data.get("account_id"), info.data.get("region")
         if role_arn and (problem := role_problem(role_arn, account=account, region=region)):
             raise ValueError(problem)
@@ -139,7 +141,7 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, **flags: Any) -> "Settings":
-        """Read environment and flags (None: not given). Raises SettingsError with every error named."""
+        """Read environment and flags (None: not given). Raises SettingsError, which lists all errors."""
         given = {name: value for name, value in flags.items() if value is not None}
         there = {name: value for name in cls.model_fields if (value := os.environ.get(variable(name))) is not None}
         try:

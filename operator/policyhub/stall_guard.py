@@ -27,11 +27,11 @@ STALL_SECONDS = 5.0
 an operator that takes a MonitoredCluster over reads again what was written within this time after it started.
 """
 RETRY_SECONDS = 2.0
-"""From a failed attempt to read the MonitoredClusters to the next."""
+"""Between attempts to read the MonitoredClusters."""
 
 
 class StallGuard:
-    """Of one process."""
+    """The guard of one process."""
 
     def __init__(self, *, sharded: bool, clock: Callable[[], float]) -> None:
         """`sharded`: a watchSelector is set. `clock` returns seconds, and runs while the machine sleeps."""
@@ -51,18 +51,18 @@ class StallGuard:
         return self._clock() - self._last_heartbeat > STALL_SECONDS
 
     async def run(self, reread: Callable[[], Awaitable[bool]]) -> None:
-        """Until cancelled. `reread` takes the MonitoredClusters as they are now; whether that succeeded."""
-        self._last_heartbeat = self._clock()  # it may have stood by for long, and has sent nothing yet
+        """Run until cancelled. `reread` reads the MonitoredClusters again; it returns whether that succeeded."""
+        self._last_heartbeat = self._clock()  # it may have been standby for long, and has sent nothing yet
         async with TaskGroup() as tasks:
             tasks.create_task(self._heartbeat())
             tasks.create_task(self._reread_after_stall(reread))
 
     async def _heartbeat(self) -> None:
         while True:
-            now = self._clock()  # once: it may be frozen between any two lines
+            now = self._clock()  # read once: the process may freeze between any two lines
             if now - self._last_heartbeat > STALL_SECONDS:
                 log.warning("process_stood_still", seconds=round(now - self._last_heartbeat, 1))
-                self._stall_count += 1  # before the beat: another thread may ask in between
+                self._stall_count += 1  # before the heartbeat: another thread may check in between
                 self._stalled.set()
             self._last_heartbeat = now
             await asyncio.sleep(HEARTBEAT_SECONDS)
