@@ -1,20 +1,27 @@
-"""Which changes of a condition make an Event on the MonitoredCluster, and of which type: by the nature of its reason.
+"""Decides which changes of a condition create an Event on the MonitoredCluster, and its type.
 
-| nature      | while the condition is not well             | example                                            |
+The nature of the reason decides the type:
+
+| nature      | Event of a condition with a problem         | example                                            |
 |-------------|---------------------------------------------|----------------------------------------------------|
-| TROUBLE     | Warning: something is wrong, a person acts  | UnknownRegion, AccessDenied, EngineSilent          |
-| CHOICE      | Normal: somebody has set it so, or has not  | RollUpOff, EnrichmentOff, Forbidden of OwnersKnown,|
-|             | installed an engine yet                     | NoSourceServed                                     |
-| the others  | none: progress, or another condition says   | Listing, Pending, NotConnected; DryRun (Ready says)|
-|             | the same                                    |                                                    |
+| TROUBLE     | Warning: a person has to act                | UnknownRegion, AccessDenied, EngineSilent          |
+| CHOICE      | Normal: configured this way, or no engine   | RollUpOff, EnrichmentOff, Forbidden of OwnersKnown,|
+|             | is installed yet                            | NoSourceServed                                     |
+| others      | none: progress, or another condition        | Listing, Pending, NotConnected; DryRun (in Ready)  |
+|             | reports it                                  |                                                    |
+| unknown     | Warning: better one Event too many          | a reason of another version                        |
 
-An Event is made when the status of a condition changes. Connected also makes one while its status stays, when a trouble
-follows what was none (ClusterDeleting, ClusterCreating), and for ClusterGone after whatever: what a person has to do is
-another thing then. No other trouble that follows a trouble makes one, as some take turns.
+A change of status creates the Event. Two conditions differ:
 
-That Ready is True is one Normal Event. Ready that is not True makes one only for a reason that no other condition has
-(`Trait.ALONE`), then also when one such reason follows another. A reason that this version does not know is trouble:
-better one Event too many. Pure: no I/O, no clock.
+| condition       | Event                                                                                          |
+|-----------------|------------------------------------------------------------------------------------------------|
+| Connected       | also with an unchanged status, because a person has to do something else: when TROUBLE follows |
+|                 | another nature (ClusterDeleting, ClusterCreating), and when ClusterGone follows any reason.    |
+|                 | No other TROUBLE after TROUBLE creates one, since some reasons alternate                       |
+| Ready: True     | Normal                                                                                         |
+| Ready: not True | Warning if no other condition has the reason (`Trait.ALONE`), also when only the reason changes|
+
+Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -39,7 +46,7 @@ def event_type(condition: Condition, before: Condition | None) -> EventType | No
         alone = reason is not None and Trait.ALONE in reason.traits
         return "Warning" if alone and (changed or (before is not None and before.reason != word)) else None
     turned = before is not None and condition.type == "Connected" and _turned(before.reason, word)
-    if not (changed or turned) or reason is Reason.STATUS_FAILED:  # Ready says that one
+    if not (changed or turned) or reason is Reason.STATUS_FAILED:  # Ready reports it
         return None
     if condition.type == "Ready":
         return "Normal"
@@ -49,7 +56,7 @@ def event_type(condition: Condition, before: Condition | None) -> EventType | No
 
 
 def _turned(before: str, word: str) -> bool:
-    """Whether the person has to do something else now, although the status is the same."""
+    """Whether a person has to do something else now, although the status is the same."""
     return before != word and _is_trouble(word) and (not _is_trouble(before) or word == Reason.CLUSTER_GONE)
 
 

@@ -1,13 +1,12 @@
 """The text of /metrics, encoded once for all requests of about the same time.
 
-| what                     | how                                                                                      |
+| property                 | value                                                                                    |
 |--------------------------|------------------------------------------------------------------------------------------|
-| formats                  | two: Prometheus' text 0.0.4, and OpenMetrics 1.0.0 for whoever accepts it                |
-| compression              | gzip for whoever accepts it, so there are four bodies at most                            |
-| how often one is encoded | at most once a second, and for at most a tenth of the time: 0.3 s of encoding serve 3 s  |
-|                          | (30 s at most)                                                                           |
-| where                    | in a thread; the event loop continues                                                    |
-| how long it is kept      | until it expires                                                                         |
+| formats                  | two: Prometheus' text 0.0.4, and OpenMetrics 1.0.0 for clients that accept it            |
+| compression              | gzip for clients that accept it, so there are four bodies at most                        |
+| encoding                 | at most once a second, and for at most a tenth of the time: 0.3 s of encoding serve 3 s  |
+|                          | (30 s at most); in a thread, so the event loop continues                                 |
+| lifetime                 | until it expires                                                                         |
 
 So the cost does not depend on the number of clients and requests.
 """
@@ -31,7 +30,7 @@ STALE_SECONDS = 30.0
 _HEADER, _RANGES = 1_024, 32
 """Characters and values of an Accept header that are parsed, on the event loop: Prometheus sends 400 and 5."""
 _LEVEL = 4
-"""Of gzip: 5,000 series become 20 kB in 4 ms; level 9 takes five times as long to save a quarter."""
+"""Level of gzip: 5,000 series become 20 kB in 4 ms; level 9 takes five times as long to save a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Exposition:
     """The current bodies."""
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] | None = None) -> None:
-        """`clock` gives seconds; the event loop's by default."""
+        """`clock` returns seconds; the default is the event loop's clock."""
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time

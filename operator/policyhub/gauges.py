@@ -1,8 +1,8 @@
 """The gauges of one monitored cluster, updated every second from its ledger and sources, and after each count of ages.
 
-Authors of reports choose the names of engines and policies, so their number is bounded, and no author's names displace
-those of others (`policyhub.sync.admission`). Violations of policies without a series of their own are added up under
-the policy `(other)`; none is lost.
+Authors of reports choose the names of engines and policies. So the number of names is limited, and the names of one
+author never displace those of others (`policyhub.sync.admission`). Violations of policies without their own series are
+summed under the policy `(other)`; none is lost.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ Key = TypeVar("Key", bound=Labels)
 
 @dataclass(frozen=True, slots=True)
 class SourceGauges:
-    """What the gauges show of one source API."""
+    """The values of the gauges of one source API."""
 
     origin: str
     problem: str = ""
@@ -49,13 +49,13 @@ class SourceGauges:
     last_listed: WallMs = UNDATED
     """UNDATED: never."""
     newest_by: Mapping[str, int] | None = None
-    """By engine: the newest time in its reports (Unix s)."""
+    """Engine → the newest time in its reports (Unix s)."""
     constraint_kind: str = ""
     unlisted: int = 0
 
 
 class Gauges:
-    """Of one cluster."""
+    """The gauges of one cluster."""
 
     def __init__(
         self, metrics: Metrics, *, cluster: str, hub: str, sla_days: Mapping[str, int], clock: Callable[[], SteadyMs]
@@ -145,7 +145,7 @@ class Gauges:
         self._values[gauge] = dict(series)
 
     def _oldest_pending(self, ledger: Ledger) -> SteadyMs | None:
-        """Since when the oldest pending finding waits. The search uses at most one hundredth of the time."""
+        """When the oldest pending finding began to wait. The search uses at most one hundredth of the time."""
         now = self._clock()
         if now >= self._oldest_refresh_at:
             self._oldest = figures.oldest_pending(ledger)
@@ -154,11 +154,11 @@ class Gauges:
 
 
 def folded(tallies: Mapping[Key, int], shown: Admission[Labels], *, few: int = SERIES_EACH) -> dict[Labels, int]:
-    """Tallies by (source, policy, severity, …): all if there are few, else those that are shown, and the rest by
-    severity only.
+    """Counts by (source, policy, severity, …): all if there are few; else those in `shown`, and the rest by severity
+    only.
     """
     if len(tallies) <= few:
-        return {key: tally for key, tally in tallies.items()}  # noqa: C416  (its keys are wider)
+        return {key: tally for key, tally in tallies.items()}  # noqa: C416  (the type of its keys is wider)
     found: dict[Labels, int] = {}
     rest: Counter[str] = Counter()
     for key, tally in tallies.items():  # there may be very many

@@ -1,9 +1,11 @@
 """Every metric that the operator exports, in one place: docs/metrics.md is generated from here (`dev.metrics`).
 
-Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces only
-where the settings ask for them, objects never. What engines may name freely (policies, themselves) is folded above a
-limit (`policyhub.gauges`). Every value of a label passes `series.label`: it is short and can be seen. Base units.
-Gauges that describe a monitored cluster are removed when it is no longer watched.
+* Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces
+  only if the settings enable them, objects never.
+* Engines choose the names of policies and of themselves: above a limit, they are summed (`policyhub.gauges`).
+* `series.label` makes the value of a label short and printable.
+* Units are base units.
+* Gauges of a monitored cluster are removed when it is no longer monitored.
 """
 
 from collections.abc import Iterable
@@ -40,13 +42,11 @@ class Metrics:
 
     @property
     def definitions(self) -> list[Definition]:
-        """All of them, in the order of docs/metrics.md."""
+        """All metrics, in the order of docs/metrics.md."""
         return self._series.definitions
 
     def forget_cluster(self, cluster: str) -> None:
-        """Remove every series that describes a cluster that is no longer watched; what was counted goes on when it is
-        watched again.
-        """
+        """The cluster is no longer monitored: remove its gauges. Its counters continue when it is monitored again."""
         for gauge in self._series.clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
@@ -57,18 +57,18 @@ class Metrics:
             counter.remove_by_labels({"cluster": cluster, "source": origin})
 
     def forget_hub(self, hub: str) -> None:
-        """Remove every series of a hub that nobody writes to any more."""
+        """Remove every series of a hub that is closed."""
         for metric in self._series.hubs:
             metric.remove_by_labels({"hub": hub})
 
     def forget_status(self, cluster: str) -> None:
-        """Remove every series of a cluster whose MonitoredCluster is gone."""
+        """The MonitoredCluster is gone: remove every series of its cluster."""
         self.forget_cluster(cluster)
         for counter in self._series.counted:
             counter.remove_by_labels({"cluster": cluster})
 
     def set_conditions(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
-        """A cluster's conditions as (type, status, reason), all of them."""
+        """Replace the conditions of a cluster: (type, status, reason) of each."""
         self.condition.remove_by_labels({"cluster": cluster})
         for told in conditions:
             self.condition.labels(cluster, *told).set(1)

@@ -1,8 +1,7 @@
 """/metrics, /healthz and /readyz, served by the operator's own event loop: a blocked loop fails its probe.
 
-Clients may be hostile, and the kubelet must get its answer all the same. So this is no general server: it reads one
-request for one of three paths from a connection, answers it and closes. Data after the request is ignored. The limits
-are in `Limits`:
+Clients may be hostile, but the kubelet must get its answer. So this is not a general server: it reads one request for
+one of three paths from a connection, answers it and closes. It ignores data after the request. Limits (`Limits`):
 
 | a client that                            | is treated like this                                                      |
 |------------------------------------------|---------------------------------------------------------------------------|
@@ -57,7 +56,7 @@ class Limits:
     write_seconds: float = 60.0
     """The longest scrape time-out that makes sense."""
     stalled_seconds: float = 1.0
-    """Who has not read for so long gives way to others."""
+    """A scrape that has not read for so long gives way to others."""
     send_bytes: int = 65_536
     receive_bytes: int = 16_384
 
@@ -82,14 +81,14 @@ _REASONS = {
 
 
 class State(IntEnum):
-    """Of a connection. If one must be dropped, the greatest state goes first."""
+    """The state of a connection. If one must be dropped, the greatest state goes first."""
 
     ANSWERING = 0
     """/metrics is being encoded, or the kernel takes no more of the answer for now."""
     READING = 1
-    """The request is not whole yet."""
+    """The request is not complete yet."""
     ANSWERED = 2
-    """The kernel has the whole answer; the connection stays until the client closes it, so that it still counts."""
+    """The kernel has the complete answer. The connection stays, and counts, until the client closes it."""
 
 
 @contextlib.asynccontextmanager
@@ -151,13 +150,13 @@ class _Server:
         self.on_refused = on_refused
         self.limits = limits
         self.connections: dict[_Connection, None] = {}
-        """In the order in which they were opened."""
+        """In the order of opening."""
         self.scrapes: dict[_Connection, None] = {}
         self._listener = listener
         listener.setblocking(False)
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes
-        )  # what is accepted inherits both
+        )  # accepted sockets inherit both
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_bytes)
         self._listen()
         self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
@@ -183,7 +182,7 @@ class _Server:
                 return
             except ConnectionAbortedError:
                 continue
-            except OSError:  # no descriptor or no memory is left: some may be in a second
+            except OSError:  # no descriptor or memory is left: there may be some in a second
                 wait = 1.0
                 break
             client.setblocking(False)
@@ -255,18 +254,18 @@ class _Connection:
         self._head = bytearray()
         self._out: deque[memoryview] = deque()
         self._moved = self.opened
-        """When the kernel last took something."""
+        """When the kernel last accepted data."""
         self._reads = _LINGER_READS
         self._writing = False
         server.connections[self] = None
         server.loop.add_reader(client, self.readable)
 
     def stalled(self, now: float, seconds: float) -> bool:
-        """Whether it has an answer and has taken nothing of it for so long."""
+        """Whether there is an answer, and the client has read nothing of it for so long."""
         return (bool(self._out) or self.state is State.ANSWERED) and now - self._moved > seconds
 
     def close(self, *, abort: bool) -> None:
-        """`abort`: with all that the kernel still holds for it."""
+        """`abort`: discard the data that the kernel still holds."""
         server = self._server
         if self not in server.connections:
             return
@@ -288,7 +287,7 @@ class _Connection:
             return
         except OSError:
             data = b""
-        if not data:  # it has closed, or half of it: in either case before a whole request, or after the answer
+        if not data:  # it has closed, or shut down one half: before a complete request, or after the answer
             self.close(abort=False)
         elif self.state is State.ANSWERED:
             self._reads -= 1
@@ -396,6 +395,6 @@ class _Connection:
 
 
 def _header(fields: list[str], name: str) -> str:
-    """All of that name, as one."""
+    """All headers with that name, joined by commas."""
     pairs = (field.partition(":") for field in fields)
     return ",".join(value.strip() for key, _, value in pairs if key.lower() == name)

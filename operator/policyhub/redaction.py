@@ -81,7 +81,7 @@ def of_environment(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def _encodings(secret: str) -> set[str]:
-    """As it is, quoted as in a URL, as base64."""
+    """The secret as plain text, URL-quoted, and as base64."""
     if len(secret) < _MIN_LENGTH:
         return set()
     data = secret.encode(errors="replace")
@@ -100,7 +100,7 @@ def _without_userinfo(text: str) -> str:
 
 
 def _is_basic(credential: str) -> bool:
-    """Whether it is base64 of `user:password`, also without its end."""
+    """Whether it is base64 of `user:password`, even if its end is missing."""
     whole = credential.rstrip("=")
     whole = whole[: len(whole) - len(whole) % 4]
     try:

@@ -1,9 +1,9 @@
 """Writes the status of MonitoredClusters, Events for changes that a person should know, and the metric of conditions.
 
-A status is written in any case. If the real one cannot be built, or the API server rejects it, a status with
-Ready=False and the reason StatusFailed replaces it, and the real one is retried every 15 seconds. The metric
-`policyhub_condition` shows the same conditions, even if no status can be written. A status is written at least every
-three minutes, with its time, so that an older one is known to be stale.
+A status is always written. If the real one cannot be built, or the API server rejects it, a status with Ready=False and
+the reason StatusFailed replaces it, and the real one is retried every 15 seconds. The metric `policyhub_condition`
+shows the same conditions, even if no status can be written. A status is written at least every three minutes, with its
+time, so a reader can recognise a stale status.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 STATUS_SECONDS = 2.0
 """A status is written at most this often."""
 TIMES_SECONDS = 60.0
-"""Times alone (last listed, newest result) are written at most this often."""
+"""If only times have changed (last listed, newest result), a status is written at most this often."""
 HEARTBEAT_SECONDS = 180.0
 """A status is written at least this often."""
 RETRY_SECONDS = 15.0
-"""Until a status that could not be written is retried."""
+"""Between attempts to write a status."""
 UNTAKEN = frozenset({400, 413, 422})
 """HTTP codes with which the API server rejects the content of a status."""
 EVENT_BYTES = 1_000
-"""Of an Event's message: events.k8s.io takes 1,024."""
+"""Bytes of an Event's message; events.k8s.io accepts 1,024."""
 EVENT_NAME = 50
-"""Characters of an Event's name that are the MonitoredCluster's: with a dash, a name of 253 would be too long."""
+"""Characters of the MonitoredCluster's name in the name of an Event. A name of 253 would be too long with a suffix."""
 YOUNGEST = "9999"
 """Sorts after every creation time; used if the creation time is missing."""
 
@@ -84,7 +84,7 @@ class Watched:
     """When to retry it."""
 
     def start(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Start its only task."""
+        """Start the only task of this MonitoredCluster."""
         self.task = asyncio.create_task(work, name=f"{what} {self.name}")
 
     @property
@@ -118,7 +118,7 @@ class Reporter:
         """Write each status when it has changed. Runs until cancelled."""
         while True:
             for watched in list(self._watched.values()):
-                if self._watched.get(watched.name) is not watched:  # it went while another's was written
+                if self._watched.get(watched.name) is not watched:  # it was removed while another status was written
                     continue
                 try:
                     await self._report(watched)
@@ -179,7 +179,7 @@ class Reporter:
             try:
                 fresh = self._status(watched)
                 return fresh, status_patch(fresh)
-            except Exception as error:  # whatever it is: a status that stands still would lie
+            except Exception as error:  # any: a status that is not updated would be wrong
                 log.exception("status_failed", cluster=watched.name)
                 self._break(watched, f"it cannot be built ({type(error).__name__})")
         fresh = status.failed(watched.generation, watched.broken, previous=watched.conditions, wall=self._wall())
@@ -189,7 +189,7 @@ class Reporter:
         watched.broken, watched.broken_until = why, self._clock() + RETRY_SECONDS
 
     def _log_conditions(self, watched: Watched, fresh: Status) -> None:
-        if self._watched.get(watched.name) is watched:  # else it went while its status was written
+        if self._watched.get(watched.name) is watched:  # else it was removed while its status was written
             self._metrics.set_conditions(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
 
     async def _write(self, watched: Watched, patch: dict[str, Any]) -> Refused | Unreachable | None:

@@ -82,10 +82,10 @@ class AgeHistogram(Collector):
         self._name = name
         self._meaning = meaning
         self._ages: Mapping[tuple[str, str], Ages] = {}
-        """By (cluster, severity). Replaced, never modified: another thread reads it for /metrics."""
+        """(cluster, severity) → ages. Replaced, never modified: another thread reads it for /metrics."""
 
     def set(self, cluster: str, ages: Mapping[str, Ages]) -> None:
-        """All of a cluster's ages, by severity."""
+        """Replace the ages of a cluster; by severity."""
         others = {key: value for key, value in self._ages.items() if key[0] != cluster}
         self._ages = others | {(cluster, severity): value for severity, value in ages.items()}
 

@@ -1,7 +1,7 @@
-"""The status of a MonitoredCluster, made of a snapshot of it.
+"""Builds the status of a MonitoredCluster from a snapshot.
 
-Whatever the cluster, the engines or AWS say, a status can be written: messages are cleaned and cut, a uid or a
-source that the CRD does not take is left out, and said to be, and the whole stays far below what etcd takes.
+A status can be written whatever the cluster, the engines or AWS report: messages are cleaned and cut, and a uid or
+source that the CRD rejects is left out, which a message states. The status stays far below the limit of etcd.
 Pure: no I/O, no clock.
 """
 
@@ -24,13 +24,13 @@ from policyhub.sources.text import capped
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 
 MESSAGE = 4_096
-"""Characters of a message. The API server takes 32,768; nobody reads as many, and all conditions together must fit."""
+"""Characters of a message. The API server accepts 32,768; nobody reads that many, and all conditions must fit."""
 WATCHING = "Watching"
-"""The state of a source that is whole and live."""
+"""The state of a source that is complete and live."""
 
 
 def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int, now: SteadyMs, wall: WallMs) -> Status:
-    """`previous` are the conditions last written, by type: their transition times stand while a status does."""
+    """`previous`: type → condition that was last written, whose transition time stays while its status stays."""
     before = previous.get("InSync")
     verdicts = conditions.conditions(seen, was_in_sync=before is not None and before.status == "True", now=now)
     return Status(
@@ -48,8 +48,8 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
 
 
 def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition], kept: Status, wall: WallMs) -> Status:
-    """The status of a MonitoredCluster that is not worked on. Of `kept`, what it tells of identity, hub and findings
-    stays: at a deletion it says whose findings they are.
+    """The status of a MonitoredCluster without a data plane. Identity, hub and findings of `kept` stay: a deletion
+    needs them to find the findings.
     """
     told = replace(fault, message=with_remedy("Ready", fault))
     verdicts: list[ConditionState] = [("Ready", "False", told)]
@@ -67,7 +67,7 @@ def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition],
 
 
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall: WallMs) -> Status:
-    """The conditions of a status that could not be built, or that the API server does not take."""
+    """The replacement of a status that could not be built, or that the API server rejects."""
     told = Cause(
         Reason.STATUS_FAILED,
         f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
@@ -81,7 +81,9 @@ def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall
 
 
 def failed_patch(status: Status) -> dict[str, Any]:
-    """The merge patch for it: numbers and sources go, since they are of no known time; identity and hub stay."""
+    """The merge patch of a `failed` status. It removes numbers and sources, whose age is unknown; identity and hub
+    stay.
+    """
     body = status_patch(status)["status"]
     kept = ("observedGeneration", "conditions", "lastHeartbeatTime", "findings", "wouldSend", "sources")
     return {"status": {name: body[name] for name in kept}}
@@ -93,7 +95,7 @@ _TYPES: tuple[ConditionType, ...] = get_args(ConditionType)
 def _conditions(
     verdicts: Iterable[ConditionState], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
 ) -> tuple[Condition, ...]:
-    """As the API server takes them; a transition time stands while the status does."""
+    """The conditions in the form that the API server accepts."""
     moment = datetime.fromtimestamp(wall // 1000, UTC)
     made = []
     for type_, status, fault in verdicts:
@@ -112,7 +114,7 @@ def _conditions(
 
 
 def timestamp(wall: WallMs) -> str:
-    """As Kubernetes writes times."""
+    """The time in the format of Kubernetes."""
     return format_time(datetime.fromtimestamp(wall // 1000, UTC))
 
 
@@ -142,7 +144,7 @@ def _would_send(seen: Snapshot) -> WouldSend | None:
 
 
 def _triage(seen: Snapshot, triage: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    """What analysts have done; nothing before an inventory has told all of it."""
+    """Findings by workflow status; empty before the first complete inventory."""
     if not seen.inventory_at:
         return {}
     by_status: Counter[str] = Counter()
@@ -171,7 +173,7 @@ def _sources(seen: Snapshot) -> tuple[Source, ...]:
 
 
 def _moment(seconds: int) -> datetime | None:
-    """None for 0, and for what no calendar has."""
+    """None for 0, and for times beyond the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC) if seconds else None
     except (OverflowError, ValueError, OSError):
