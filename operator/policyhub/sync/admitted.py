@@ -1,7 +1,6 @@
-"""What of a source object's violations is claimed: filtered, worded by their policies, and rolled up.
+"""The claims of a source object: its violations, enriched with their policies' texts, filtered and rolled up.
 
-The views of the operator and `policyhub render` take the same way, so they come to the same findings. Pure: no I/O, no
-clock.
+The operator and `policyhub render` both use this function, so they produce the same findings. Pure: no I/O, no clock.
 """
 
 from collections.abc import Callable
@@ -18,15 +17,15 @@ from policyhub.sync.statement import Claim
 
 class Admitted(msgspec.Struct, frozen=True):
     said: list[Claim]
-    """Of each object by itself."""
+    """Before roll-up."""
     claims: list[Claim]
-    """Rolled up, with the notice that the list is not whole."""
+    """After roll-up, with the notice about a truncated list."""
     ended: frozenset[str]
     """Ids whose claims have ended although the source object is incomplete."""
     left_out: list[Violation]
-    """By the filter."""
+    """Filtered out."""
     tells: bool
-    """Whether the notice is asked for."""
+    """Whether the filter admits the notice."""
 
 
 def admit(
@@ -37,7 +36,7 @@ def admit(
     rollup: Rollup | None,
     passed: Callable[[], frozenset[Identity]] = frozenset,
 ) -> Admitted:
-    """`passed` tells what the source object reads as passing."""
+    """`passed` returns the source object's pass and skip results."""
     said: list[Claim] = []
     left_out: list[Violation] = []
     for violation, observed in reading.violations:
@@ -57,6 +56,6 @@ def admit(
 
 
 def claim(violation: Violation, observed: int | None, reading: ParsedReport) -> Claim:
-    """With when it was observed (Unix s), else when its source object was created."""
+    """The violation, and when it was observed (`observed`: Unix s), or else when its source object was created."""
     second = reading.created if observed is None else observed
     return violation, None if second is None else from_seconds(second)

@@ -32,7 +32,7 @@ from policyhub.sync.usage import Excess
 
 
 class Intake:
-    """For one monitored cluster."""
+    """The intake of one monitored cluster."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ GRACE_MS: Final = 30_000
 """How long a controller may be unknown before findings on its dependents no longer roll up."""
 
 _RETRY_MS = 5_000
-"""How soon to try again where the end of a grace period could not be decided."""
+"""How soon to try again if the end of a grace period could not be decided."""
 
 
 class LinkState(Enum):

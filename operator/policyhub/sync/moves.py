@@ -1,4 +1,4 @@
-"""Objects that have a new rollup target, and whose results are yet to move to it: in slices, namespaces in turn.
+"""Moves the results on objects that have a new rollup target, in slices, namespaces in turn.
 
 One event can move much: a Pod with 50,000 results gets another owner, a Deployment with thousands of Pods is deleted.
 What fits a namespace's work budget (`fair_queue`) moves at once, up to `MAX_AT_ONCE` units; the rest moves when
@@ -101,7 +101,7 @@ class Moves:
                 left -= self._work_off(namespace, left, now=now)
 
     def advance(self, *, now: SteadyMs) -> int:
-        """Do one slice. Returns its units, 0 where no namespace has budget left."""
+        """Do one slice. Returns its units, 0 if no namespace has budget left."""
         if self._all:
             self._work_off_all(MAX_AT_ONCE)
             return 1  # no namespace has caused it

@@ -1,4 +1,4 @@
-"""What a report or constraint claims once it was read: enriched, rated, filtered, rolled up; into the ledger.
+"""Passes the claims of a report or constraint to the ledger: enriched, rated, filtered, rolled up.
 
 No I/O; the clock is an argument.
 """
@@ -22,7 +22,7 @@ from policyhub.sync.usage import Excess
 
 
 class ReportClaims:
-    """Of one source API."""
+    """The claims of one source API."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class ReportClaims:
         self._policies = policies
 
     def take(self, reading: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal], *, backlog: bool) -> bool:
-        """Whether anything of meaning changed. What there is no room for joins the `refusals`. `backlog`: it may have
-        been there for long.
+        """Returns whether anything relevant changed. Adds what exceeds a limit to `refusals`. `backlog`: the claims may
+        be old.
         """
-        # What was not taken may fail what is read as passing.
+        # Results beyond the limit may fail objects that pass in the results that were read.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
         admitted = admit(reading, wanted=self._wanted, policies=self._policies, rollup=self._rollup, passed=passed)
         claims = admitted.claims
@@ -67,7 +67,7 @@ class ReportClaims:
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=backlog,
-            unevaluated=self._identities(unevaluated),  # they may stand
+            unevaluated=self._identities(unevaluated),  # their findings may still be true
             newest=reading.newest_by,
             about=reading.about,
             ended_notice=lambda: self._over(reading, raw, told=admitted.tells),
@@ -75,19 +75,19 @@ class ReportClaims:
         )
 
     def _over(self, reading: ParsedReport, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
-        """The notice of the object that is over: its list is whole, or nobody asks for it."""
+        """The notice of the object that ends: its list is complete, or the notice is filtered out."""
         if reading.notice is not None:
             return None if told else reading.notice.identity
         return reader.whole(self._group, self._resource, raw)
 
     def _identities(self, violations: Iterable[Violation]) -> list[Identity]:
-        """Of the findings that these would be."""
+        """The identities of their findings, after roll-up."""
         if self._rollup is None:
             return [violation.identity for violation in violations]
         pairs = ((violation, self._rollup.owners.resolve(violation.subject)) for violation in violations)
         return [rolled_up(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
 
     def passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
-        """What the report reads as passing, of what it is evidence for."""
+        """The report's pass and skip results that are evidence (`Rollup.passed`)."""
         passed = reader.passed(self._group, self._resource, raw)
         return passed if self._rollup is None else self._rollup.passed(passed)

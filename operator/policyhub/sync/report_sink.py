@@ -1,15 +1,20 @@
-"""The view of one source API: takes what its reflector lists and watches into the ledger.
+"""The sink of one source API: passes the objects that its reflector lists and watches to the ledger.
 
-It is the sink of the reflector, and keeps what status and metrics tell about the API. A malformed object is counted and
-changes nothing: neither what it called for before nor what others call for.
+It also keeps the figures for status and metrics. A malformed object is counted and changes nothing, neither its own
+earlier claims nor those of others.
 
-While a listing is read, objects come by its pages and by events, which are newer: an object that an event told of is
-passed over in the pages (`kube.reflector`), so the event counts as what the listing brought.
+During a listing, objects arrive in its pages and by watch events. Events are newer, and the reflector skips their
+objects in the pages (`kube.reflector`). So an event during a listing counts as part of it:
 
-It is seen, also where it is put aside or cannot be read. What it claims is fresh, unless the object is not new and
-another process sent findings shortly before: those may not show yet. What passes in a report that was put aside is
-asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `stream_started` is
-called again at the end: another server than the watch's may have answered the pages.
+| object of such an event                    | then                                                                    |
+|--------------------------------------------|-------------------------------------------------------------------------|
+| any, even if it is deferred or unreadable  | it exists: the sweep keeps it                                           |
+| claims findings                            | they are urgent, unless the object is old and another process sent      |
+|                                            | findings shortly before, which GetFindings may not show yet             |
+| is deferred, in a listing that grades      | the next listing grades again                                           |
+
+Meanwhile nothing of the API is archived (`Sources.being_listed`). `stream_started` is called again at the end, because
+the pages may come from another API server than the watch.
 
 No I/O; the clock is an argument.
 """
@@ -47,18 +52,18 @@ from policyhub.sync.usage import Excess
 log = structlog.get_logger(__name__)
 
 LARGE_BYTES = 262_144
-"""What is larger is looked at before it is decoded."""
+"""In a larger object, the parts are counted before it is decoded."""
 COUNTED_BYTES = 32_768
 PARTS_EACH = 20
-"""Of an event above that size: results, objects and the like that count as much as a violation that has changed."""
+"""In an event larger than `COUNTED_BYTES`, so many parts (results, objects) cost as much as a changed violation."""
 HELD_EACH = 20
-"""The same of held findings that are looked at again."""
+"""So many held findings that are decided again cost as much as a changed violation."""
 PARTS = 100_000
-"""Objects within one report: each takes some 200 bytes while it is decoded. A report of 5,000 results has 15,000."""
+"""JSON objects in one report at most: decoding takes some 200 bytes each. A report of 5,000 results has 15,000."""
 
 
 class ReportSink:
-    """One source API of one monitored cluster; the sink of its reflector."""
+    """The sink of one source API of one monitored cluster."""
 
     def __init__(
         self,
@@ -75,23 +80,23 @@ class ReportSink:
         policies: PolicyMetadata | None = None,
         spoke: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """With `wall` the engines' times are compared. Without `rollup` each result counts for its own object; without
-        `policies` it says what it says. `spoke` is told of each report which engine it names, in which namespace, and
-        the newest time (Unix s) that it gave a result there.
+        """`wall` is compared with times of engines. Without `rollup` no result rolls up; without `policies` none is
+        enriched. `spoke` gets, for each report, the engine, the namespace, and the newest time (Unix s) of the engine's
+        results in it.
         """
         self.source_api = f"{resource}.{group}"
         self.last_listed = NEVER
         """The end of the last complete listing."""
         self.listed_at = UNDATED
-        """The same, as people and metrics are told."""
+        """The same by the wall clock, for people and metrics."""
         self.newest = 0
-        """The newest time (Unix s) that any object named; 0 none."""
+        """The newest time (Unix s) in any object; 0: none."""
         self._heard = Freshness()
         self.newest_by = self._heard.newest
-        """The same for each engine that is admitted, while a report names it or findings of it are active."""
+        """The same for each admitted engine, while a report names it or it has active findings."""
         self.unlisted, self.listed, self.unaudited = self._heard.unlisted, self._heard.listed, self._heard.unaudited
         self.grade = False
-        """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
+        """Set it, and the next listing reads positive evidence (pass, skip) for findings that nobody reports."""
         self._cluster = cluster
         self._group = group
         self._resource = resource
@@ -110,13 +115,13 @@ class ReportSink:
         self._throttle = Throttle()
         self._listing = False
         self._paged = False
-        """Whether the object at hand came by a page."""
+        """Whether the current object came in a page."""
         self._backlog = True
-        """Whether what it calls for may have been there for long: what a first listing brings."""
+        """Whether the claims of the current object may be old: it came with the first listing."""
         self._grading = False
         self.liveness = Liveness(self.source_api, ledger.sources)
 
-    # -- what the reflector calls ---------------------------------------------------------------------------------
+    # -- called by the reflector ----------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self.stream_started()
@@ -146,7 +151,7 @@ class ReportSink:
         self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.recheck_backlog
 
     def _defer(self, raw: bytes | msgspec.Raw) -> bool:
-        """Whether the event has to wait, since its namespace writes more than it is given."""
+        """Defer the event if its namespace has used up its budget; returns whether it was deferred."""
         try:
             key = named(self._group, self._resource, raw)
         except Malformed:
@@ -159,7 +164,7 @@ class ReportSink:
         return True
 
     def catch_up(self) -> Iterator[None]:
-        """Read what was put aside and may be read now, one object at a time."""
+        """Read the deferred objects whose turn has come, one at a time."""
         for raw in self._throttle.due(now=self._now()):
             self._by_event(new=False)
             try:
@@ -171,7 +176,7 @@ class ReportSink:
 
     @property
     def dropped(self) -> bool:
-        """Whether a listing has to bring what was neither read nor kept."""
+        """Whether a listing is needed, because objects were neither read nor deferred."""
         return bool(self._throttle.dropped)
 
     def _upsert(self, raw: bytes | msgspec.Raw) -> None:
@@ -191,7 +196,7 @@ class ReportSink:
             self._rewrites.remember(reading, fingerprint)
 
     def _repeat(self, decoded: Decoded, fingerprint: int | None, raw: bytes | msgspec.Raw, *, latest: int) -> bool:
-        """Whether the report says what it did before: then only its times are learned."""
+        """Learn only the times of a report that is otherwise unchanged; returns whether it is unchanged."""
         newest = None if self._grading else self._rewrites.newest(decoded, fingerprint, latest=latest)
         if newest is None:
             return False
@@ -203,7 +208,7 @@ class ReportSink:
         return True
 
     def _read(self, reading: ParsedReport, raw: bytes | msgspec.Raw) -> bool:
-        """Whether there was room for it."""
+        """Read an object into the ledger. Returns False if a limit leaves it out."""
         refusals = self._problems(reading)
         key = reading.key
         doubted = key in self._ledger.sources.incomplete
@@ -215,7 +220,7 @@ class ReportSink:
         changed = self._claims.take(reading, raw, refusals, backlog=self._backlog)
         self._ledger.refusals.put(self.source_api, key.namespace, key.name, tuple(refusals))
         violations = len(reading.violations) if changed else 0
-        if doubted and key not in self._ledger.sources.incomplete:  # what was held for it has been looked at
+        if doubted and key not in self._ledger.sources.incomplete:  # what it held is decided again
             violations += len(self._ledger.agenda) // HELD_EACH
         self._done(key, raw, changed=changed, violations=violations)
         if self._grading and not reading.over:
@@ -223,14 +228,14 @@ class ReportSink:
         return True
 
     def _done(self, key: SourceKey, raw: bytes | msgspec.Raw, *, changed: bool, violations: int = 0) -> None:
-        """An object was taken."""
+        """An object was read."""
         self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
         self._sweep.seen(key)
         self._throttle.forget(key)
         self._charge(key, raw, violations=violations)
 
     def _is_too_large(self, raw: bytes | msgspec.Raw) -> bool:
-        """Whether it is not read for that. Raises Malformed."""
+        """Leave the object out if it is too large; returns whether it is. Raises Malformed."""
         size, most = len(raw), self._ledger.usage.limits.report_bytes
         if size > most:
             refusal = Refusal(Excess.REPORT_BYTES, number=size)
@@ -249,7 +254,7 @@ class ReportSink:
         return reader.read(self._group, self._resource, raw, latest=latest, template=template, most=most)
 
     def _problems(self, reading: ParsedReport) -> list[Refusal]:
-        """What of it could not be used."""
+        """The parts of an object that could not be used."""
         refusals: list[Refusal] = []
         for reason, number in Counter(reading.problems).items() if reading.problems else ():
             self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, reason).inc(number)
@@ -262,7 +267,7 @@ class ReportSink:
     def _note(
         self, key: SourceKey, newest_by: Iterable[tuple[str, int]], *, logs: frozenset[str] = frozenset()
     ) -> None:
-        """What status and metrics tell."""
+        """Update the figures for status and metrics."""
         for source, newest in newest_by:
             self.newest = max(self.newest, newest)
             if self._spoke is not None:
@@ -283,7 +288,7 @@ class ReportSink:
         self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
 
     def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
-        """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
+        """Handled as malformed: its claims stay, and a listing that contains it sweeps nothing that it could be."""
         self._malformed(Malformed("unreadable", f"{type(error).__name__}: {error}"), raw)
 
     def finish(self) -> None:
@@ -298,7 +303,7 @@ class ReportSink:
         self._ledger.refusals.finish(self.source_api)
         self._ledger.sources.set_unreadable(self.source_api, self._sweep.unreadable)
         self._ledger.sources.set_listing(self.source_api, listing=False)
-        self.grade |= self._grading and bool(waiting)  # what passes in reports that wait was not read
+        self.grade |= self._grading and bool(waiting)  # pass results of deferred reports were not read
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
@@ -318,7 +323,7 @@ class ReportSink:
         self.grade, self._grading = self.grade or self._grading, False
 
     def close(self) -> None:
-        """Nothing is seen of the API any more. What was put aside is not read, and holds up no other API."""
+        """The API is no longer watched. Deferred objects are not read, and no longer delay other APIs."""
         self.abort()
         self.live(live=False)
         self._ledger.sources.set_waiting(self.source_api, frozenset())
@@ -327,24 +332,24 @@ class ReportSink:
         self.live(live=state.live and self.last_listed > NEVER)
 
     def live(self, *, live: bool) -> None:
-        """Whether the API is seen whole: listed completely, and watched."""
+        """Set whether the API was listed completely and is watched."""
         self.liveness.take(live=live, listed=self.last_listed, now=self._now())
 
     def forget(self, key: SourceKey) -> bool:
-        """A source object no longer exists; says whether it called for anything."""
+        """A source object no longer exists; returns whether it claimed anything."""
         self._throttle.forget(key)
         self._rewrites.forget(key)
         return forget(key, ledger=self._ledger, rollup=self._rollup, now=self._now())
 
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
-        """Count what an event has cost; pages are asked for by us."""
+        """Charge the namespace for an event. Pages are free, because we request them."""
         if self._paged:
             return
         parts = bytes(raw).count(b"{") // PARTS_EACH if len(raw) > COUNTED_BYTES else 0
         self._throttle.charge(key.namespace, size=len(raw), violations=violations + parts, now=self._now())
 
     def _leave_out(self, key: SourceKey, refusal: Refusal, raw: bytes | msgspec.Raw) -> None:
-        """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
+        """An object exceeds a limit: its claims stay, and its silence is no evidence."""
         self._sweep.seen(key)
         self._throttle.forget(key)
         self._charge(key, raw)
@@ -364,7 +369,7 @@ class ReportSink:
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
             is_news = self._ledger.refusals.put(self.source_api, key.namespace, key.name, (Refusal(error.reason),))
         self._sweep.mark_unreadable(where)
-        if is_news:  # once, however often it is written again
+        if is_news:  # once, even if it is rewritten
             log.warning(
                 "source_object_malformed",
                 cluster=self._cluster,

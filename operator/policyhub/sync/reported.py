@@ -1,17 +1,17 @@
-"""What each policy has reported on in each namespace: learned from results that there were, and from nothing else.
+"""What each policy reports on in each namespace, learned from its results only.
 
-| learned of a policy, in a namespace             | by                              | until                       |
+| learned about a policy, in a namespace          | from                            | until                       |
 |-------------------------------------------------|---------------------------------|-----------------------------|
-| it reports on Pods (ReplicaSets, Jobs)          | any result of it on one         | the process ends, or too    |
-| it writes results that are no violation         | `pass` or `skip` on any object  | many are known              |
+| it reports on Pods (ReplicaSets, Jobs)          | any of its results on one       | the process ends, or a      |
+| it writes results that are no violation         | `pass` or `skip` on any object  | limit is reached            |
 
-An engine can be told to write failures only, a policy may match controllers and no Pods, or look at them in its next
-scan and not when they are made: none of this is known of an engine as a whole, so none is said of it.
+This differs between policies, so nothing is assumed about an engine: an engine may be configured to write failures
+only, and a policy may match controllers but no Pods, or may see a new Pod only in its next scan.
 
-Nobody who writes in one namespace teaches anything about another. Most objects have been reported on by the same
-policies, so sets of them are kept once for all (`PolicySet`), and comparing two is comparing what they are. Bounds:
-`MAX_LEARNED` policies are remembered of each kind of a namespace, `MAX_HELD` in all different sets that its objects
-hold; beyond these, what is new is not learned, and its objects count as not reported on.
+Reports of one namespace teach nothing about another. Most objects are reported on by the same policies, so equal sets
+of policies are one object (`PolicySet`), which is compared by identity. Limits: `MAX_LEARNED` policies for each kind in
+a namespace, and `MAX_HELD` in the different sets of its objects. Beyond them nothing new is learned, and further
+objects count as not reported on.
 
 Pure: no I/O, no clock.
 """
@@ -25,15 +25,17 @@ import msgspec
 from policyhub.sources.violation import PolicyRef
 
 MAX_LEARNED: Final = 2_000
-"""Policies; a namespace with more begins to learn anew. A report shows `policy_set.POLICIES` at most."""
+"""Policies of one kind in a namespace; beyond that, what was learned is replaced by the newest set. A report shows
+`policy_set.POLICIES` at most.
+"""
 MAX_HELD: Final = 200_000
-"""Policies, in the different sets that the objects of one namespace hold; some 30 MB."""
+"""Policies in all different sets of the objects of one namespace; some 30 MB."""
 MAX_NAMESPACES: Final = 20_000
-"""Of which anything is remembered; the first are forgotten."""
+"""Namespaces that are remembered; the oldest are forgotten."""
 
 
 class PolicySet:
-    """A set of policies; equal ones are one object. With (source, "") for each source: any policy of it."""
+    """A set of policies; equal sets are one object. It contains (source, "") for each source: any of its policies."""
 
     __slots__ = ("__weakref__", "by")
 
@@ -46,17 +48,17 @@ NO_POLICIES: Final = PolicySet(frozenset())
 
 class _Namespace(msgspec.Struct):
     kinds: dict[str, PolicySet]
-    """Kind → who has reported on one."""
+    """Kind → the policies that have reported on an object of this kind."""
     passing: PolicySet
     held: dict[PolicySet, int]
-    """How many objects of reports have each set."""
+    """Set → objects of reports that have it."""
     version: int
     total: int = 0
-    """Policies in these."""
+    """Policies in the sets of `held`."""
 
 
 class Reported:
-    """Of one cluster."""
+    """The policies of one cluster."""
 
     def __init__(self) -> None:
         self._sets: WeakValueDictionary[frozenset[PolicyRef], PolicySet] = WeakValueDictionary()
@@ -64,8 +66,8 @@ class Reported:
         self._version = 0
 
     def version(self, namespace: str) -> int:
-        """Another one whenever what reports of the namespace have taught may have been forgotten; of the empty one,
-        which may teach of any, whenever it was of any.
+        """A number that changes whenever anything that reports of the namespace have taught may have been forgotten.
+        Cluster-scoped reports (the empty namespace) may teach about any namespace: their number changes with each.
         """
         if not namespace:
             return self._version
@@ -79,7 +81,7 @@ class Reported:
     # -- sets -----------------------------------------------------------------------------------------------------
 
     def policy_set(self, namespace: str, by: frozenset[PolicyRef]) -> PolicySet:
-        """The set, of an object of the namespace; NOBODY where its sets have no room for one more."""
+        """The set, for an object of the namespace; NO_POLICIES if it would exceed `MAX_HELD`."""
         found = self._shared(by)
         there = self._namespaces.get(namespace)
         if there is not None and found not in there.held and there.total + len(found.by) > MAX_HELD:
@@ -97,7 +99,7 @@ class Reported:
         return found
 
     def add_set(self, namespace: str, policies: PolicySet) -> None:
-        """One more object of a report has the set."""
+        """Another object of a report has the set."""
         there = self._namespace(namespace)
         number = there.held.get(policies, 0)
         there.held[policies] = number + 1
@@ -105,10 +107,10 @@ class Reported:
             there.total += len(policies.by)
 
     def remove_set(self, namespace: str, policies: PolicySet) -> None:
-        """One less."""
+        """One object less has the set."""
         there = self._namespaces.get(namespace)
         number = 0 if there is None else there.held.get(policies, 0)
-        if there is None or not number:  # it was forgotten meanwhile
+        if there is None or not number:  # the namespace was forgotten meanwhile
             return
         if number > 1:
             there.held[policies] = number - 1
@@ -116,15 +118,15 @@ class Reported:
             del there.held[policies]
             there.total -= len(policies.by)
 
-    # -- what is learned ------------------------------------------------------------------------------------------
+    # -- learning -------------------------------------------------------------------------------------------------
 
     def learn(self, namespace: str, kind: str, policies: PolicySet) -> None:
-        """They have reported on an object of this kind."""
+        """The policies have reported on an object of this kind."""
         there = self._namespace(namespace)
         there.kinds[kind] = self._more(there.kinds.get(kind, NO_POLICIES), policies)
 
     def learn_passing(self, namespace: str, by: frozenset[PolicyRef]) -> bool:
-        """They have written results that are no violation; says whether that is news."""
+        """The policies have written results that are no violation. Returns whether this is new."""
         there = self._namespace(namespace)
         before = there.passing
         if not by <= before.by:
@@ -147,10 +149,10 @@ class Reported:
                 del self._namespaces[next(iter(self._namespaces))]
         return there
 
-    # -- what it answers ------------------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------------------------
 
     def kinds(self, namespace: str, by: PolicyRef) -> frozenset[str]:
-        """What kinds of objects the policy reports on."""
+        """The kinds of objects that the policy reports on."""
         there = self._namespaces.get(namespace)
         if there is None:
             return frozenset()

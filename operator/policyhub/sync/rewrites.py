@@ -1,16 +1,16 @@
-"""Which reports say what they said when they were last read, so that none of it has to be read again.
+"""Recognises reports that were rewritten without a change, so that they need not be read again.
 
-Engines write each report again at each scan, with new times. Of such a rewrite only its times teach anything, and they
-are learned as by any reading. Known is a report by its fingerprint (`sources.fingerprint`), which also holds what else
-a reading depends on: what is known of the policies, and what the namespace has taught.
+Engines rewrite each report at each scan, with new times. From such a rewrite only the times are learned. A report is
+recognised by its fingerprint (`sources.fingerprint`). The fingerprint includes the other inputs of a reading: the
+versions of the policies' texts (`PolicyMetadata`) and of what the namespace has taught (`Reported`).
 
-| a report                                                         | then                                              |
+| a report                                                         | then it is                                        |
 |------------------------------------------------------------------|---------------------------------------------------|
-| could not be taken as a whole: problems, limits, a cut list      | is not remembered                                 |
-| holds a log of events                                            | is not remembered                                 |
-| has become incomplete since, or may close a notice               | is read (`Sources.stands`)                        |
-| is of a namespace in which a lost finding waits for a report     | is read                                           |
-| has results that count for others by now                         | is read (`Rollup.stands`)                         |
+| could not be read completely: problems, limits, a truncated list | not remembered                                    |
+| contains a log of events                                         | not remembered                                    |
+| has become incomplete since, or may end a notice                 | read again (`Sources.stands`)                     |
+| is in a namespace where a lost finding waits for a report        | read again                                        |
+| has results that roll up to other objects now                    | read again (`Rollup.stands`)                      |
 
 Pure: no I/O, no clock.
 """
@@ -25,16 +25,16 @@ from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.rollup import Rollup
 
 MOST: Final = 200_000
-"""Reports that are remembered, at some 90 bytes each; all others are read each time."""
+"""Reports that are remembered at most, at some 90 bytes each; all others are read each time."""
 MOST_PASSING: Final = 20_000
-"""With how many of them one is remembered that claims nothing: it takes 250 bytes, since nothing else is kept of it,
-and is read in half the time."""
+"""A report without claims is remembered only below this number of reports: it takes 250 bytes, since nothing else is
+kept of it, and it is read in half the time."""
 
 Newest = tuple[tuple[str, int], ...]
 
 
 class Rewrites:
-    """Of one source API."""
+    """The fingerprints of one source API."""
 
     def __init__(self, *, ledger: Ledger, rollup: Rollup | None, policies: PolicyMetadata | None) -> None:
         self._ledger = ledger
@@ -43,9 +43,7 @@ class Rewrites:
         self._read: dict[SourceKey, int] = {}
 
     def newest(self, decoded: Decoded, fingerprint: int | None, *, latest: int) -> Newest | None:
-        """The newest times that a rewrite without a change tells; None where the report has to be read. As long as that
-        has not been done, it is not known.
-        """
+        """The newest times of a rewrite without a change. None: the report must be read, and is forgotten till then."""
         key = decoded.key
         known = self._read.get(key)
         if known is None:
@@ -61,7 +59,7 @@ class Rewrites:
         return None
 
     def remember(self, reading: ParsedReport, fingerprint: int | None) -> None:
-        """The report was read and taken."""
+        """The report was read into the ledger."""
         key = reading.key
         whole = reading.complete and not (reading.problems or reading.over or reading.notice)
         if fingerprint is None or not whole or logs_in(reading):
@@ -71,7 +69,7 @@ class Rewrites:
             self._read[key] = self._with_known(fingerprint, key)
 
     def forget(self, key: SourceKey) -> None:
-        """The report is gone."""
+        """The report no longer exists."""
         self._read.pop(key, None)
 
     def _with_known(self, fingerprint: int, key: SourceKey) -> int:

@@ -1,17 +1,17 @@
-"""What each source object says, once its results count for the controllers of their objects.
+"""Rolls results on Pods, ReplicaSets and Jobs up to their controllers, between the report sinks and the ledger.
 
-Between the views and the ledger: a result on a Pod, ReplicaSet or Job is kept as it was said and handed on as a call
-for what it counts for (`owners`); where that changes, the call moves, without the source object having changed.
-It also knows which of them each policy has reported on, so that a rollout under an engine that scans once an hour ends
-no finding (`reported`, `rollup_members`).
+It keeps the results of each source object, and claims them for their rollup targets (`owners`). If a target changes,
+the claims move, although the source object has not changed. It also knows on which objects each policy has reported, so
+that a rollout does not end findings while an engine that scans once an hour has not seen the new Pods (`reported`,
+`rollup_members`).
 
 | a truncated constraint lacks a Pod that it listed  | then                                                   |
 |----------------------------------------------------|--------------------------------------------------------|
-| the Pod is gone, or below the boundary             | the call ends                                          |
-| else                                               | it stands: it may be there, unlisted                   |
+| the Pod is gone, or below the boundary             | its claim ends                                         |
+| else                                               | its claim stays: the violation may exist, unlisted     |
 
-An object that moves costs what its own results cost: of a source object with many of them only those are looked at
-again (`statement`), in slices where they are many (`moves`). What decisions ask is counted as it changes
+The cost of a move depends on the results on the object: in a source object with many results only these are rolled up
+again (`statement`), in slices if there are many (`moves`). The figures that decisions need are updated with each change
 (`rollup_members`).
 
 Pure: no I/O, no clock; times are Unix milliseconds.
@@ -31,25 +31,24 @@ from policyhub.sync.reported import NO_POLICIES, PolicySet
 from policyhub.sync.statement import Claim, Covered, Statement, claims_of
 
 MOST_KEPT = 10_000
-"""Calls of one source object, with those that it may still make although it no longer lists them: twice what one report
-may have."""
+"""Claims of one source object, with those that stay although it no longer lists them: twice the limit of one report."""
 OWNERS = "owners"
-"""What namespaces wait for whose results have yet to move; beside the source APIs that they wait for."""
+"""The key in `Sources.set_waiting` of namespaces whose results have yet to move; other keys are source APIs."""
 
 
 class Rollup:
-    """Of one monitored cluster."""
+    """The roll-up of one monitored cluster."""
 
     def __init__(self, *, ledger: Ledger, owners: Owners) -> None:
         self.owners = owners
         self._ledger = ledger
         self._statements: dict[SourceKey, Statement] = {}
         self._about: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
-        """The source objects that say something of a Pod, ReplicaSet or Job; as a dict where they are many."""
+        """Pod, ReplicaSet or Job → the source objects that report on it; a dict if there are many."""
         self._listed: dict[SourceKey, set[str]] = {}
-        """Of which kinds of objects each constraint has listed some."""
+        """Constraint → the kinds of objects that it has listed."""
         self._news: set[str] | None = set()
-        """Of which namespaces something came; None: of all."""
+        """Namespaces with new evidence; None: all."""
         owners.on_stream_started(ledger.sources.stream_started_at.__setitem__)
         self._moves = Moves(
             statements=self._statements,
@@ -61,23 +60,23 @@ class Rollup:
 
     @property
     def news(self) -> bool:
-        """Whether something came that may decide what was held; whoever acts on it calls `take_news`."""
+        """Whether new evidence may decide held findings. To act on it, call `take_news`."""
         return self._news is None or bool(self._news)
 
     def take_news(self) -> tuple[Collection[str], Collection[str]] | None:
-        """Of which namespaces, and of which sources everywhere (none), something came since the last call; None: of
-        all.
+        """The namespaces with new evidence since the last call, and the sources with new evidence in all namespaces
+        (always none); None: everything.
         """
         news, self._news = self._news, set()
         return None if news is None else (news, ())
 
-    # -- from the views to the ledger -----------------------------------------------------------------------------
+    # -- from the sinks to the ledger -----------------------------------------------------------------------------
 
     def take(
         self, reading: ParsedReport, results: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
     ) -> tuple[list[Claim], frozenset[str]]:
-        """What a source object now calls for, and the ids whose calls by it have ended although it is incomplete.
-        `passed` tells what it reads as passing.
+        """The claims of a source object after roll-up, and the ids of its claims that have ended although it is
+        incomplete. `passed` returns its pass and skip results.
         """
         key = reading.key
         before = self._statements.get(key)
@@ -85,7 +84,7 @@ class Rollup:
         covered = self._learn(reading)
         if key.group == CONSTRAINTS:
             self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in results)
-        if before is not None and self._moves:  # what moves is lost in silence, whatever the source object says
+        if before is not None and self._moves:  # ends claims as SILENT
             self._moves.recount(key, before)
         if before is not None and not reading.complete:
             results, ended = self._kept(before, results, reading.boundary, passed())
@@ -109,7 +108,7 @@ class Rollup:
         return tuple((of, reported.policy_set(of.namespace, by)) for of, by in reading.covered)
 
     def stands(self, key: SourceKey) -> bool:
-        """Whether what a report said when it was last read, said again, comes to the same."""
+        """Whether the last results of a report, reported again, would give the same claims."""
         before = self._statements.get(key)
         return before is None or (
             all(policies is not NO_POLICIES for _, policies in before.covered)
@@ -127,12 +126,12 @@ class Rollup:
             self._index(key, before, None)
 
     def keys(self) -> Iterable[SourceKey]:
-        """The source objects that are known here, also those that call for nothing."""
+        """The source objects that are known here, including those without claims."""
         return self._statements.keys()
 
     def passed(self, identities: Iterable[Identity]) -> frozenset[Identity]:
-        """Of what a source object reads as passing: what its objects say of themselves. That one Pod passes is no
-        evidence of the others.
+        """The pass results of a source object, without those on objects that roll up to another: a pass of one Pod is
+        no evidence about the other Pods.
         """
         own = []
         for identity in identities:
@@ -142,8 +141,8 @@ class Rollup:
         return frozenset(own)
 
     def shift(self, objects: set[Subject] | None, *, now: SteadyMs) -> None:
-        """These objects may count for others now (None: any of them): what there is room for is done at once, the rest
-        by `catch_up`.
+        """These objects may have new rollup targets (None: any object). As many as the budget allows move at once, the
+        rest in `catch_up`.
         """
         if objects is None:
             self._moves.add_all()
@@ -155,8 +154,8 @@ class Rollup:
         self._publish(())
 
     def catch_up(self, *, now: SteadyMs) -> Iterator[None]:
-        """Do what is late, slice by slice, as far as there is room. To be called every second or so, and to be left
-        from time to time.
+        """Move waiting objects, slice by slice, as far as the budget allows. Call it about every second; it yields
+        between two slices.
         """
         units, done = 0, True
         self.owners.budget.tidy(now=now)
@@ -174,12 +173,12 @@ class Rollup:
                 yield
 
     def finish(self) -> None:
-        """Move all that is late, at once: where nobody waits."""
+        """Move all waiting objects at once, without slices."""
         self._moves.finish()
         self._publish(())
 
     def _publish(self, before: Collection[str]) -> None:
-        """Whose results have yet to move; `before`: whose had."""
+        """Publish the namespaces whose results have yet to move; `before`: these namespaces before the last slice."""
         waiting = self._moves.waiting.namespaces
         if self._news is not None:
             self._news.update(namespace for namespace in before if namespace not in waiting)
@@ -192,7 +191,9 @@ class Rollup:
     def _kept(
         self, before: Statement, results: Sequence[Claim], boundary: ObjectRef | None, passed: frozenset[Identity]
     ) -> tuple[list[Claim], list[int]]:
-        """With what an incomplete source object may still call for; and the places in `before` of what has ended."""
+        """The results, with earlier ones that an incomplete source object may still have; and the indices in `before`
+        of results that have ended.
+        """
         kept, ended = list(results), []
         there = {v.identity for v, _ in results}
         for index, claim in enumerate(before.results):
@@ -202,7 +203,7 @@ class Rollup:
             gone = self.owners.resolve(violation.subject) is Unresolved.GONE
             if gone or violation.identity in passed or (boundary is not None and below(violation.object_ref, boundary)):
                 ended.append(index)
-            elif len(kept) < MOST_KEPT:  # of more the ledger knows that they may stand
+            elif len(kept) < MOST_KEPT:  # for more, the ledger keeps the claims
                 kept.append(claim)
         return kept, ended
 
@@ -261,7 +262,7 @@ class Rollup:
 
     @property
     def since(self) -> SteadyMs:
-        """Since when it is known of everything what it counts for; NEVER: it is not."""
+        """Since when the rollup targets of all objects are known; NEVER: they are not."""
         if self._moves.is_full_pass:
             return NEVER
         return SteadyMs(1) if self.owners.forbidden else self.owners.since
@@ -270,9 +271,10 @@ class Rollup:
         return self.owners.has_unknown(namespace) or namespace in self._moves.waiting
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
-        """Whether something lives that counts for the object, of a kind that the policy (empty: any of the source) has
-        reported on in that namespace, and that it has not reported on yet; or something of which it is not known yet
-        what it counts for. Of an engine that writes violations only in the namespace, silence says that there is none.
+        """Whether the policy (empty: any policy of the source) has yet to report on an existing object that rolls up to
+        `of`. Only kinds that it has reported on in that namespace matter. Also True while rollup targets in the
+        namespace are unknown. If an engine writes only violations in the namespace, its silence means that there is
+        none: False.
         """
         owners = self.owners
         if owners.forbidden:
@@ -287,16 +289,17 @@ class Rollup:
         return (itself and not members.is_reported(of, by)) or members.unreported(of, by, kinds)
 
     def creation_times(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
-        """When the oldest and the newest was made of what counts for the object and is of a kind that the policy has
-        reported on; None: there is nothing.
+        """The creation times of the oldest and the newest object that rolls up to `of`, of the kinds that the policy
+        has reported on; None: there is no such object.
         """
         kinds = self.owners.members.reported.kinds(of.namespace, (source, policy))
         oldest, newest = self.owners.members.oldest(of, kinds), self.owners.members.newest(of, kinds)
         return None if oldest is None or newest is None else (from_seconds(oldest), from_seconds(newest))
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
-        """Whether the policy (empty: any of the source) has written a result in the namespace that is no violation. An
-        engine that is told to write failures only never does, and says nothing of an object that is clean.
+        """Whether the policy (empty: any policy of the source) has written a result in the namespace that is no
+        violation. An engine that is configured to write only failures never does, and never reports an object without
+        violations.
         """
         return self.owners.members.reported.passes(namespace, (source, policy))
 
@@ -305,12 +308,12 @@ class Rollup:
         return bool(self.owners.members.reported.kinds(namespace, (source, policy)))
 
     def has_descendants(self, of: Subject) -> bool:
-        """Whether anything lives that rolls up to the object."""
+        """Whether any existing object rolls up to it."""
         return of in self.owners.members
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
-        """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
-        which began then (Unix seconds) may not have seen; or something of which it is not known what it counts for.
+        """Whether an audit that began at `audited` (Unix seconds) may have missed `of` or an existing object that rolls
+        up to it, of the kinds that the constraint lists. Also True while rollup targets in the namespace are unknown.
         """
         owners = self.owners
         if owners.forbidden:
@@ -321,11 +324,11 @@ class Rollup:
         return newest is not None and newest >= audited
 
     def deleted(self, of: Subject) -> bool:
-        """Whether the object is known to be gone: a Pod, ReplicaSet or Job that is not there any more."""
+        """Whether the object is a Pod, ReplicaSet or Job that is known to be deleted."""
         return self.owners.is_deleted(of)
 
     def object_refs(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
-        """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: the first of each
-        kind that the constraint lists the like of, of all kinds where it has listed nothing yet.
+        """The objects that roll up to `of`, without itself: the first of each kind in Gatekeeper's order. Only kinds
+        that the constraint lists; all kinds if it has listed nothing yet.
         """
         return [object_ref(thing) for thing in self.owners.members.first(of, self._listed.get(constraint))]

@@ -16,7 +16,7 @@ from policyhub.sync.owners import Unresolved
 from policyhub.sync.reported import PolicySet
 
 Claim = tuple[Violation, WallMs | None]
-"""With the time when it was observed (Unix ms)."""
+"""A violation, and the time when it was observed (Unix ms)."""
 Covered = tuple[tuple[Subject, PolicySet], ...]
 
 

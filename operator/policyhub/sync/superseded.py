@@ -1,19 +1,19 @@
-"""Which reports an engine left behind in one API when it switched to another: superseded ones say nothing any more.
+"""Superseded reports: those that an engine left in one report API when it switched to another. They are ignored.
 
-The one rule of the operator, render and the doctor, for all report APIs of the table (sources/source_apis.py).
+The operator, render and the doctor share this rule, for all report APIs of the table (sources/source_apis.py).
 
-Judged for each engine and namespace (cluster-scoped reports apart), since whoever may write reports in one namespace
-must not speak for an engine in another:
+It applies to each engine and namespace separately (and to cluster-scoped reports), so that reports in one namespace
+never supersede those in another:
 
-| its newest results in the APIs, in one namespace       | then                                                        |
+| newest results of the engine in the APIs               | its reports                                                 |
 |--------------------------------------------------------|-------------------------------------------------------------|
 | far apart                                              | the older ones are *superseded*: ignored, can be deleted    |
-| close to one another                                   | *dual*: it writes into each, and must be heard in each      |
+| close to each other                                    | *dual*: it writes into several APIs, and each is read       |
 | in one API only                                        | neither                                                     |
 
-Times only count up, so deleted reports, a slow listing and a reconnect change nothing: only results do, and only once
-every report API that is served has been listed (`settle`). What two rounds of listings have not brought is forgotten:
-its namespace or its engine is gone. Pure: no I/O, no clock.
+Recorded times never decrease, so deleted reports, a slow listing and a reconnect change nothing. Only new results do,
+and only after every served report API was listed (`settle`). An engine that two rounds of listings do not name is
+forgotten: its namespace or the engine is gone. Pure: no I/O, no clock.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.source_apis import REPORT_GROUPS
 
 SUPERSEDED_AFTER_SECONDS = 3 * 3600
-"""An engine's newest result of one API that is this much older than its newest of another is updated no more."""
+"""If an engine's newest result in one API is this much older than in another, the older reports are superseded."""
 KEPT = 2
-"""Rounds of listings for which an engine that no report names is remembered."""
+"""For so many rounds of listings, an engine that no report names is remembered."""
 
 Place = tuple[str, str]
 """An engine and a namespace."""
@@ -40,11 +40,11 @@ class _Times(msgspec.Struct):
     newest: dict[str, int]
     """API group → Unix s."""
     round: int
-    """In which it was named last."""
+    """The last round in which a report named the engine."""
 
 
 class Superseded:
-    """Of one cluster, over connection after connection."""
+    """The superseded reports of one cluster, across reconnects."""
 
     def __init__(
         self,
@@ -53,25 +53,25 @@ class Superseded:
         known: Collection[str] = KNOWN_ENGINES,
         each: int = ENGINES_EACH,
     ) -> None:
-        """`groups` are the APIs that can supersede each other. In one namespace at most `each` engines are told apart,
-        beside the `known` ones. Whoever judges for the operator takes the defaults.
+        """`groups` are the APIs that can supersede each other. In one namespace at most `each` engines are considered,
+        in addition to the `known` ones. The operator uses the defaults.
         """
         self.reports: frozenset[Reports] = frozenset()
-        """Those that are superseded."""
+        """The superseded reports."""
         self.dual: frozenset[Place] = frozenset()
-        """Who writes into several APIs, and where."""
+        """The engines that write into several APIs, by namespace."""
         self._groups = groups
         self._known = known
         self._each = each
         self._times: dict[Place, _Times] = {}
         self._named: Counter[str] = Counter()
-        """Engines of each namespace that are not known."""
+        """Namespace → engines that are not in `known`."""
         self._news: set[Place] = set()
         self._round = 0
         self._round_from = NEVER
 
     def note(self, group: str, engine: str, namespace: str, at: int) -> None:
-        """An object of this API names this as the engine's newest time in it (Unix s). Constraints replace nothing."""
+        """Results of the engine in an object of this API: the newest is of `at` (Unix s). Constraints are ignored."""
         if group not in self._groups:
             return
         place = engine, namespace
@@ -89,7 +89,7 @@ class Superseded:
                 self._news.add(place)
 
     def settle(self, *, all_listed: bool, listed_at: SteadyMs = NEVER) -> bool:
-        """Judge what has been noted, as far as every report API has been listed; whether anything has changed.
+        """If all report APIs have been listed, apply the rule to the noted times. Returns whether anything has changed.
         `listed_at` is when the oldest of their last listings ended.
         """
         if not all_listed:
@@ -109,7 +109,7 @@ class Superseded:
         return before != (self.reports, self.dual)
 
     def replaced(self) -> list[tuple[str, str, str]]:
-        """Each engine with an API group in which it left reports and the one that it writes now, sorted."""
+        """(engine, API group of superseded reports, API group that it writes now), sorted."""
         found = set()
         for engine, group, namespace in self.reports:
             newest = self._times[engine, namespace].newest

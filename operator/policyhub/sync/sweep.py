@@ -1,7 +1,7 @@
-"""What a listing shows to be gone: of the objects known before it, those that it did not bring (mark and sweep).
+"""Finds deleted objects by a listing: those that were known before it and that it lacks (mark and sweep).
 
-An object that could not be read is there all the same, so it is marked. Where not even its name could be read it may be
-any that was known, and nothing is swept. Pure: no I/O, no clock.
+An object that could not be read exists, so it is marked. If not even its name could be read, it may be any known
+object, and nothing is swept. Pure: no I/O, no clock.
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,16 +13,16 @@ from policyhub.sync.rollup import Rollup
 
 
 class Sweep:
-    """Of one source API."""
+    """The sweep of one source API."""
 
     def __init__(self) -> None:
         self._unseen: set[SourceKey] = set()
-        """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
-        swept, not all that were seen: objects without a violation are not remembered.
+        """Objects that were known before the current listing, and that it has not contained yet. Only these are kept,
+        not all seen objects, most of which have no violation.
         """
         self._unreadable: set[str] = set()
         self._unnamed = False
-        """Whether one that could not be read was not even named."""
+        """Whether the name of an object could not be read."""
 
     @property
     def unreadable(self) -> frozenset[str]:
@@ -37,12 +37,12 @@ class Sweep:
         self._unseen.discard(key)
 
     def mark_unreadable(self, namespace: str | None) -> None:
-        """An object of this namespace could not be read; None: nobody knows of which."""
+        """An object of this namespace could not be read; None: its namespace is unknown."""
         self._unreadable.add(namespace or "")
         self._unnamed |= namespace is None
 
     def finish(self, observed: AbstractSet[SourceKey]) -> set[SourceKey]:
-        """What of the `observed` no longer exists."""
+        """The objects of `observed` that no longer exist."""
         unseen, self._unseen = self._unseen, set()
         return set() if self._unnamed else unseen & observed
 
@@ -51,7 +51,7 @@ class Sweep:
 
 
 def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
-    """A source object no longer exists; says whether it called for anything."""
+    """A source object no longer exists; returns whether it claimed anything."""
     ledger.usage.drop(key)
     ledger.refusals.drop(key.source_api, key.namespace, key.name)
     if rollup is not None:
