@@ -1,5 +1,5 @@
 """One monitored cluster: its connection, its sources, its inventory, its conditions.
 
-`runner` starts what runs side by side, and `capture` takes the snapshot that conditions and status are made of. Imports
-`sync` and below; `pyproject.toml` holds the layers within.
+`runner` starts the concurrent parts. `capture` takes the snapshot from which conditions and status are built. The
+package imports `sync` and lower layers; `pyproject.toml` defines its own layers.
 """

@@ -1,20 +1,20 @@
-"""For how long EKS has said, without a word to the contrary, that a cluster is gone.
+"""For how long EKS has reported without interruption that a cluster no longer exists.
 
-`ClusterGone` is DescribeCluster's ResourceNotFoundException in the cluster's own account, by GetCallerIdentity. EKS is
-asked about once a minute.
+The answer `ClusterGone` is DescribeCluster's ResourceNotFoundException, if GetCallerIdentity shows that the caller is
+in the cluster's own account. EKS is asked about once a minute.
 
-| heard                                                  | then                                                    |
+| answer                                                 | then                                                    |
 |--------------------------------------------------------|---------------------------------------------------------|
 | ClusterGone, once                                      | nothing: EKS may be wrong for a moment, and a cluster   |
 |                                                        | that is replaced under its name is away for some minutes|
-| ClusterGone again and again, for `STANDS_MS`           | it stands                                               |
-| anything else: found, AccessDenied, throttled, no      | the hour begins again with the next ClusterGone         |
-| answer, another account                                |                                                         |
-| the operator starts                                    | the same: nothing of this is written down               |
+| ClusterGone in every answer for `STANDS_MS`            | the absence is accepted (`stands`)                      |
+| any other: found, AccessDenied, throttled, no answer,  | the hour starts again with the next ClusterGone         |
+| another account                                        |                                                         |
+| the operator starts                                    | the same, because the absence is not stored             |
 
-To wait costs nothing: the findings are as they were when the cluster went. To archive too early costs what analysts
-set, since Security Hub makes a finding NEW again when it becomes active again. Creating a cluster takes about a quarter
-of an hour, so an hour also lasts over one that is destroyed and created again. Pure: no I/O, no clock.
+Waiting costs nothing: the findings stay as they were when the cluster was deleted. Archiving too early loses what
+analysts set, because Security Hub resets a finding to NEW when it becomes active again. Creating a cluster takes about
+15 minutes, so an hour is long enough for a cluster that is deleted and created again. Pure: no I/O, no clock.
 """
 
 from policyhub.clock import NEVER, SteadyMs
@@ -23,22 +23,22 @@ STANDS_MS = 3_600_000
 
 
 class Absence:
-    """Of one cluster."""
+    """The absence of one cluster."""
 
     def __init__(self) -> None:
         self.since = NEVER
-        """The first of the answers in a row; NEVER: the last one was another."""
+        """When the current series of ClusterGone began; NEVER: the last answer was a different one."""
         self._last = NEVER
 
     def confirm(self, now: SteadyMs) -> None:
-        """EKS has said so once more."""
+        """EKS answered ClusterGone."""
         self.since, self._last = self.since or now, now
 
     def end(self) -> None:
-        """Anything else was heard."""
+        """There was any other answer, or none."""
         self.since = self._last = NEVER
 
     @property
     def stands(self) -> bool:
-        """Two answers at least, so far apart, and none but ClusterGone between them."""
+        """Whether the absence is accepted: at least two answers, `STANDS_MS` apart, and only ClusterGone between."""
         return bool(self.since) and self._last - self.since >= STANDS_MS

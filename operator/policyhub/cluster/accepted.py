@@ -1,6 +1,7 @@
-"""Whether all that the cluster's objects say was taken: the condition InputAccepted, and whose they are where not.
+"""The condition InputAccepted: whether all content of the cluster's reports and constraints was accepted; if not, which
+namespaces have the rejected objects.
 
-No part of Ready, since whoever may write in one namespace must not make the cluster unready. Pure: no I/O, no clock.
+It never makes Ready False, because a writer in one namespace must not make the cluster unready. Pure: no I/O, no clock.
 """
 
 from policyhub.api.reason import Cause, Reason
@@ -18,7 +19,7 @@ TOLD_NAMESPACES = 10
 
 
 def accepted(found: Findings | None) -> Cause:
-    """Why the condition has the status of the reason."""
+    """The cause of the condition; its reason determines the status. None: nothing was read yet."""
     if found is None:
         return Cause(Reason.NOT_READ, "nothing was read yet")
     exhausted, late = found.exhausted, found.late
@@ -40,7 +41,7 @@ def accepted(found: Findings | None) -> Cause:
 
 
 def _refused_line(refused: NamespaceRefusals) -> str:
-    """One namespace: what was refused, with an example."""
+    """One line for a namespace: what was rejected, with an example."""
     one = refused.refusal
     what = line(f"{refused.origin}/{refused.name}", NAME)
     more = f" (and {counted(refused.objects - 1, 'more object')})" if refused.objects > 1 else ""

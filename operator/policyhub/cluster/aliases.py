@@ -1,8 +1,8 @@
-"""Active findings of one cluster that Security Hub has under another identity: another operator sends them, or they are
-left from before the identity was changed. They are reported and stop nothing (docs/decisions/0020).
+"""Active findings of one cluster that Security Hub holds under another identity: another operator sends them, or they
+were sent before the identity was changed. They are reported and stop nothing (docs/decisions/0020).
 
-The same cluster is one whose namespace kube-system has the same uid. It takes one call, of which the first page that
-is not empty counts. `policyhub.cluster.inventory` says when it is made.
+Two clusters are the same if their kube-system namespaces have the same uid. Only the first page with such findings is
+used, so one call is usually enough. `policyhub.cluster.inventory` decides when to call.
 """
 
 import re
@@ -18,11 +18,11 @@ from policyhub.findings.identity import ROOT, prefix
 from policyhub.securityhub.client import HubClient
 
 _ID = re.compile(rf"{ROOT}([A-Za-z0-9.:/_-]{{1,253}})/[0-9a-f]{{32}}")
-"""What an id of ours looks like; with the identity."""
+"""The id of one of our findings; the group is the identity."""
 
 
 async def aliases(hub: HubClient, *, identity: str, uid: str) -> Aliases | None:
-    """Active findings of this uid under other identities: one page of them, or None. Raises HubError."""
+    """Active findings of this uid under other identities, from one page; None: there are none. Raises HubError."""
     if not UID.fullmatch(uid):
         return None
     filters = {
@@ -31,7 +31,7 @@ async def aliases(hub: HubClient, *, identity: str, uid: str) -> Aliases | None:
         "RecordState": [{"Value": "ACTIVE", "Comparison": "EQUALS"}],
     }
     async with aclosing(hub.find(filters)) as pages:
-        async for page in pages:  # the first that is not empty
+        async for page in pages:  # the first page that has any
             found = Counter(
                 name for finding in page.findings if (name := _alias(finding, uid=uid)) not in {"", identity}
             )
@@ -41,7 +41,7 @@ async def aliases(hub: HubClient, *, identity: str, uid: str) -> Aliases | None:
 
 
 def _alias(finding: Mapping[str, Any], *, uid: str) -> str:
-    """Its identity, where it is an active finding of this uid: what the filter asked for is checked again."""
+    """The finding's identity, if it is an active finding of this uid: the filter is checked again. Otherwise empty."""
     named = _ID.fullmatch(str(finding.get("Id")))
     fields = finding.get("ProductFields")
     active = finding.get("RecordState") == "ACTIVE"

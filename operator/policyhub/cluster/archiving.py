@@ -1,8 +1,8 @@
-"""Archiving all active findings of one cluster, round by round, until Security Hub shows none: what a deletion asks for
-(`policyhub.deletion`), and the end of a cluster (`clearance`).
+"""Archives all active findings of one cluster, round by round, until Security Hub shows none: when a deletion requests
+it (`policyhub.deletion`), or when the cluster no longer exists (`clearance`).
 
-A round reads, archives what it finds, and says what came of it. GetFindings lags, so a round that finds nothing proves
-nothing while calls are under way, or while what was confirmed before is not shown yet.
+A round reads findings, archives them and returns the result. GetFindings lags, so a round that finds nothing proves
+nothing while calls are in flight, or while GetFindings does not show earlier acknowledged imports yet.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -24,49 +24,49 @@ from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import Change
 
 LAG_MS = 60_000
-"""So long after this process began, GetFindings shows what another one sent before: it may have overlooked what ends
-the cluster, and sent until it ended.
+"""This long after archiving began, GetFindings shows what another process sent before. That process may not have
+known of the deletion, and may have sent findings until it ended.
 """
 REASONS = 3
-"""How many reasons of refusals a message names."""
+"""How many reasons for rejections a message names."""
 
 
 class IncompleteError(Exception):
-    """A round has left some findings active: Security Hub refused them."""
+    """Some findings are still active after a round because Security Hub rejected them."""
 
 
 class Round(Enum):
-    """What came of one."""
+    """The result of a round."""
 
     OVERTAKEN = auto()
-    """Somebody else writes these findings by now."""
+    """Another MonitoredCluster writes these findings now."""
     LAGS = auto()
-    """Security Hub may not show yet what was sent last."""
+    """Security Hub may not show the last imports yet."""
     DONE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What this process has sent of the cluster."""
+    """What this process has sent for the cluster."""
 
     ledger: Ledger | None
-    """None where it never worked on it."""
+    """None: this process never handled the cluster."""
     sure: bool
-    """Whether no other process can have sent anything lately."""
+    """Whether no other process can have sent anything recently."""
 
     def certain(self, begun: WallMs) -> WallMs:
-        """From when on a reading shows all that was sent before, by whomever."""
+        """A read that starts at this time or later shows everything that other processes sent."""
         return UNDATED if self.ledger is not None and self.sure else begun + LAG_MS
 
     @property
     def flying(self) -> bool:
-        """Whether an import of it has not been answered yet."""
+        """Whether an import is in flight."""
         return self.ledger is not None and bool(self.ledger.agenda.in_flight)
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who has archived, as `Acknowledged` knows it."""
+    """Identifies the archiving to `Acknowledged`, and ignores the imports of ledgers."""
 
     cluster_uid: str
 
@@ -75,7 +75,7 @@ class Writer:
 
 
 class Archiving:
-    """Of one identity and these uids, at one hub."""
+    """Archives the findings of one identity and these uids, at one hub."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Archiving:
         now: Callable[[], SteadyMs],
         wall: Callable[[], WallMs],
     ) -> None:
-        """`uid` is the cluster's own, one of `uids`; `rival` as of `Retirement`."""
+        """`uid` is the current uid of the cluster, one of `uids`; `rival` as for `Retirement`."""
         self.where = f"of {identity} in account {hub.account}, {hub.region}"
         self._hub = hub
         self._acknowledged = acknowledged
@@ -108,21 +108,21 @@ class Archiving:
 
     @property
     def archived(self) -> int:
-        """Findings, so far."""
+        """Findings archived so far."""
         return self._retirement.archived
 
     @property
     def others(self) -> int:
-        """Active findings of the identity with a uid that was not named, as the last round found them."""
+        """Active findings of the identity whose uid is not in `uids`, as of the last round."""
         return len(self._retirement.others)
 
     async def round(self) -> Round:
-        """Raises HubError, IncompleteError; then another one goes on."""
+        """Raises HubError, IncompleteError; another round can then continue."""
         async with self._hub.archiving:
             return await self._alone()
 
     async def _alone(self) -> Round:
-        if self._sent.flying:  # it would land after the archive, and make the finding active again
+        if self._sent.flying:  # it could arrive after the archive and make the finding active again
             return Round.LAGS
         done, started = self._retirement, self._wall()
         expected = self._acknowledged.recent_updates(self._writer.cluster_uid, prefix(self._identity), now=self._now())
@@ -144,7 +144,7 @@ class Archiving:
             self._acknowledged.note_unanswered(self._writer, id_, self._now())
 
     def _archived(self, bodies: Sequence[Mapping[str, Any]]) -> None:
-        """Whoever watches the cluster next knows them as archived, before GetFindings shows it."""
+        """The next ledger of the cluster knows that they are archived before GetFindings shows it."""
         for body in bodies:
             self._acknowledged.note(self._writer, body["Id"], observation_of(found_as(body)).observed, self._now())
         self._metrics.findings_sent.labels(f"{self._hub.account}/{self._hub.region}", Change.ARCHIVED).inc(len(bodies))

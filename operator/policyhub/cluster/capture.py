@@ -1,4 +1,4 @@
-"""Takes the snapshot of a monitored cluster that its status is made of."""
+"""Takes the snapshot of a monitored cluster from which its status is built."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,7 +27,7 @@ from policyhub.sync.ledger import Ledger
 
 
 def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs) -> Snapshot:
-    """Of what is known now. `planes` are those of all MonitoredClusters."""
+    """`planes` are the data planes of all MonitoredClusters."""
     site, state, work = plane.site, plane.state, plane.work
     snapshot = Snapshot(
         name=plane.name,
@@ -76,7 +76,7 @@ def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: Stea
 
 
 def twins(plane: DataPlane, planes: Iterable[DataPlane]) -> tuple[Twin, ...]:
-    """The others that send findings of the same cluster to the same hub, under another identity."""
+    """Other MonitoredClusters that send findings of the same cluster to the same hub, under another identity."""
     site, uid = plane.site, plane.state.cluster_uid
     if not UID.fullmatch(uid):
         return ()
@@ -104,7 +104,7 @@ def _source(source: Source) -> SourceSeen:
 
 
 def engines_seen(sources: Iterable[Source], ledger: Ledger, *, exclude: Iterable[str]) -> EnginesSeen:
-    """Without the engines that are excluded: nobody misses what they have not said."""
+    """Without excluded engines: their silence is no problem."""
     excluded = frozenset(name.strip().casefold() for name in exclude)
     newest: dict[str, int] = {}
     unaudited: dict[str, int] = {}
