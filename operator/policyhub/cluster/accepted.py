@@ -19,7 +19,7 @@ TOLD_NAMESPACES = 10
 
 
 def accepted(found: Findings | None) -> Cause:
-    """The cause of the condition; its reason determines the status. None: nothing was read yet."""
+    """The cause of the condition; its reason determines the status."""
     if found is None:
         return Cause(Reason.NOT_READ, "nothing was read yet")
     exhausted, late = found.exhausted, found.late

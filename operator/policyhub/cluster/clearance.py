@@ -1,20 +1,20 @@
-"""`spec.onClusterGone: Archive`: the findings of a cluster that EKS no longer has.
+"""`spec.onClusterGone: Archive`: archives the findings of a cluster that no longer exists in EKS.
 
-| what is known                                              | then                                               |
+| situation                                                  | then                                               |
 |------------------------------------------------------------|----------------------------------------------------|
-| the spec says Hold                                         | nothing: a person decides                          |
-| `absence` does not stand                                   | nothing yet                                        |
-| the mode is not Sync; another MonitoredCluster has the     | nothing, and Connected says why                    |
+| spec.onClusterGone is Hold                                 | nothing: an admin decides                          |
+| the absence is not accepted (`absence`)                    | nothing yet                                        |
+| the mode is not Sync; another MonitoredCluster has the     | nothing; the condition Connected has the reason    |
 | same identity and hub                                      |                                                    |
-| no uid that was told by an API server that EKS named for   | nothing: which cluster's findings they are is not  |
-| this very ARN                                              | known                                              |
-| all else                                                   | active findings of the identity and that uid are   |
+| no uid is known from an API server whose address EKS gave  | nothing: the findings may be another cluster's     |
+| for this ARN                                               |                                                    |
+| otherwise                                                  | active findings of the identity and that uid are   |
 |                                                            | archived (`archiving`), a round after each answer  |
 
-The last but one is what keeps a living cluster's findings: one whose ARN was wrong all along, or was changed, or that a
-kubeconfig led to, is found by its kubeconfig and not by EKS. So uid and ARN are written into the status together.
+The row about the uid protects the findings of a running cluster. If the ARN was always wrong or was changed, or if a
+kubeconfig gives the address, EKS does not know the cluster that sends. So the status stores uid and ARN together.
 
-The cluster's data plane has ended before the first round, so that nothing new is sent.
+The data plane of the cluster has ended before the first round, so nothing new is sent.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -37,26 +37,26 @@ from policyhub.sync.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-"""Between two rounds while Security Hub does not show all that was sent."""
+"""Seconds between two rounds while Security Hub does not show everything that was sent."""
 MESSAGE = 1_000
-"""Characters of a failure."""
+"""Maximum length of the message of a failure."""
 
 Rival = Callable[[Collection[str]], Awaitable[str]]
 """The name of another MonitoredCluster, not deleted, that writes findings of these uids at the same hub under the same
-identity; empty where there is none. Raises Refused, Unreachable."""
+identity; empty: there is none. Raises Refused, Unreachable."""
 
 
 async def nobody(_: Collection[str]) -> str:
-    """Where there are no others."""
+    """A `Rival` that finds none."""
     return ""
 
 
 class ClusterGone(Exception):  # noqa: N818  (it says what happened)
-    """The cluster's absence stands, and its findings are to be archived."""
+    """The absence of the cluster is accepted, and its findings have to be archived."""
 
 
 class Clearance:
-    """Of one MonitoredCluster."""
+    """Archives the findings of one MonitoredCluster after its cluster was deleted."""
 
     def __init__(
         self,
@@ -68,11 +68,12 @@ class Clearance:
         claimed: Callable[[], str],
         rival: Rival,
     ) -> None:
-        """`eks_arn`: under which EKS names the API server that is connected to; empty where it names none. `uid`: what
-        that has told this process. `claimed`: why another MonitoredCluster's claim keeps this one from sending.
+        """`eks_arn`: the ARN for which EKS gave the address of the API server; empty: the address comes from elsewhere.
+        `uid`: the uid that this API server has reported to this process. `claimed`: why another MonitoredCluster's
+        claim keeps this one from sending.
         """
         self.ledger: Ledger | None = None
-        """What this process has sent of the cluster by."""
+        """The ledger with which this process has sent findings of the cluster."""
         self._site = site
         self._eks_arn = eks_arn
         self._reached = uid
@@ -81,18 +82,18 @@ class Clearance:
         self._rival = rival
         self._absence = Absence()
         self._due_at = ""
-        """By the wall clock."""
+        """When the findings will be archived, as text (hours and minutes, UTC)."""
         self._archiving: Archiving | None = None
-        """Begun."""
+        """None: archiving has not begun, or is complete."""
         self._trouble = ""
-        """Why it could not be ended."""
+        """Why the last round failed."""
         self._others = 0
         """Active findings of the identity with another uid."""
         self._done: int | None = None
-        """Findings that were archived, when all were."""
+        """Number of archived findings; None: not all are archived yet."""
 
     def explain(self, fault: Cause) -> Cause:
-        """Take why the cluster cannot be connected to. With what becomes of its findings."""
+        """Take the reason why the cluster cannot be reached. Returns it with what happens to the findings."""
         if fault.reason is not Reason.CLUSTER_GONE:
             self.found()
             return fault
@@ -103,13 +104,13 @@ class Clearance:
         return self._explained(fault)
 
     def found(self) -> None:
-        """The cluster is there, or nothing is known of it."""
+        """The cluster exists, or its state is not known."""
         self._absence.end()
         self._archiving, self._trouble, self._done = None, "", None
 
     @property
     def due(self) -> bool:
-        """Whether a round is to be made now."""
+        """Whether a round has to run now."""
         return self._asked and self._absence.stands and self._done is None and not self._barred()
 
     @property
@@ -118,7 +119,7 @@ class Clearance:
 
     @property
     def _uid(self) -> str:
-        """Of the cluster that is gone; empty where that is not known."""
+        """The uid of the deleted cluster; empty: not known."""
         if not self._eks_arn:
             return ""
         before = self._site.monitored.status
@@ -126,7 +127,7 @@ class Clearance:
         return self._reached() or kept or ""
 
     def _barred(self) -> str:
-        """Why nothing is archived, however long the cluster is gone."""
+        """Why nothing is archived, however long the cluster has been gone; empty: nothing prevents it."""
         if self._site.spec.mode != "Sync":
             return "spec.mode is not Sync"
         if not self._uid:
@@ -159,7 +160,7 @@ class Clearance:
         return replace(fault, message=told, remedy=give_up)
 
     async def round(self) -> float:
-        """Right after EKS has said once more that the cluster is gone. Seconds until the next one."""
+        """To be called right after EKS has answered ClusterGone again. Returns the seconds until the next attempt."""
         site, uid = self._site, self._uid
         uids = frozenset({uid}) | adopted(self._annotations())
 

@@ -1,22 +1,24 @@
-"""The conditions of a MonitoredCluster, made of a snapshot of it.
+"""The conditions of a MonitoredCluster, built from its snapshot.
 
-| condition        | True                                           | not True: the first of …                         |
-|------------------|------------------------------------------------|--------------------------------------------------|
-| Connected        | the API server answers and is the same cluster | why it does not                                  |
-| HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
-| SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
-| InSync           | Security Hub matches the cluster               | what is still to be read, sent or was refused    |
-| InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
-| EnginesReporting | an engine is served, each reports as often as  | which is silent, stale or cuts its lists         |
-|                  | it should, and no list is cut                  |                                                  |
-| ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
-| IdentityConflict | (bad) identity and cluster are not one to one  | False                                            |
-| OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
-| Ready            | findings are sent and archived as they should  | the reason of the first that is not              |
+| condition        | True                                            | otherwise the message has the first of …        |
+|------------------|-------------------------------------------------|-------------------------------------------------|
+| Connected        | the API server answers and is the same cluster  | why it does not                                 |
+| HubReachable     | Security Hub accepts findings of this account   | the missing permission or setting, and where    |
+| SourcesComplete  | every served source is listed and watched       | which sources are not, and why                  |
+| InSync           | Security Hub matches the cluster                | what is not read or sent yet, or was rejected   |
+| InputAccepted    | all reports and constraints were fully accepted | what was rejected, truncated or not understood, |
+|                  |                                                 | by namespace                                    |
+| EnginesReporting | an engine is served, each reports as often as   | which engine is silent, stale or truncates its  |
+|                  | it should, and no list is truncated             | lists                                           |
+| ArchiveHeld      | (bad) an engine lost too many findings at once  | nothing is held                                 |
+| IdentityConflict | (bad) identity and cluster are not one to one   | there is no conflict                            |
+| OwnersKnown      | Pods' owners are listed, watched and verified   | what prevents that                              |
+| PoliciesKnown    | policies are listed and watched                 | what prevents that                              |
+| Ready            | findings are sent and archived as they should   | the first condition that prevents it            |
 
-Ready stays True while sending works, and its reason then is the first of what is not well all the same (`_besides`);
-AllWell means that nothing is. In mode DryRun it is True with the reason DryRun: to send nothing is what was asked for.
-Each message ends with what to do (`policyhub.cluster.remedies`).
+Ready is True while findings are sent. Its reason is then the first problem that remains (`_besides`), or AllWell if
+there is none. In mode DryRun it is True with the reason DryRun, because that mode is configured to send nothing. Each
+message ends with what to do (`policyhub.cluster.remedies`).
 
 Pure: no I/O, no clock.
 """
@@ -40,7 +42,7 @@ from policyhub.sources.text import line
 
 NAME = 253
 MESSAGE_PART = 512
-"""Characters of one source's message, of several in a condition."""
+"""Maximum length of the message of one source, where a condition names several."""
 
 _FINE = "the findings of this cluster are up to date"
 
@@ -49,7 +51,7 @@ ConditionState = tuple[ConditionType, ConditionStatus, Cause]
 
 
 def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[ConditionState]:
-    """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told."""
+    """All conditions, Ready first. `was_in_sync`: whether InSync was True in the last status."""
     barring, shared = conflict.barring(seen), conflict.shared(seen)
     good: list[ConditionState] = [
         _either("Connected", seen.connection, Reason.CONNECTED, _connected(seen)),
@@ -102,9 +104,9 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Cond
 
 
 def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Cause:
-    """What is not well although findings are sent: the first of them in full, the conditions of the others by name."""
+    """The cause of a True Ready: the first problem that remains in full, the conditions of the others by name."""
     found: list[tuple[str, Cause]] = []
-    if seen.mode == "DryRun":  # whatever else is not well comes second: nothing is sent
+    if seen.mode == "DryRun":  # before any problem, because nothing is sent
         found.append(("", Cause(Reason.DRY_RUN, told["InSync"][2].message)))
     if seen.guarded:
         found.append(("ArchiveHeld", Cause(Reason.ARCHIVE_HELD, f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
@@ -115,7 +117,7 @@ def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Ca
         found.append(("", Cause(Reason.CLOCK_MOVED, f"{_FINE}; {_clock(seen)}")))
     if Trait.BESIDE in (shared := told["IdentityConflict"][2]).reason.traits:
         found.append(("IdentityConflict", replace(shared, message=f"{_FINE}; {shared.message}")))
-    if told["InputAccepted"][1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
+    if told["InputAccepted"][1] == "False":  # what a tenant writes never makes the cluster unready, but it is shown
         refused = told["InputAccepted"][2]
         found.append(("InputAccepted", Cause(Reason.INPUT_REFUSED, f"{_FINE}, but: {refused.message}")))
     if told["OwnersKnown"][2].reason in {Reason.FORBIDDEN, Reason.EXISTENCE_FORBIDDEN}:
@@ -148,7 +150,7 @@ def _connected(seen: Snapshot) -> str:
 
 
 def uid(seen: Snapshot) -> str | None:
-    """The cluster's, where it looks like one."""
+    """The uid of the cluster, if it is a valid one."""
     return seen.cluster_uid if UID.fullmatch(seen.cluster_uid) else None
 
 
@@ -193,7 +195,7 @@ def _sources_good(seen: Snapshot) -> tuple[Reason, str]:
 
 
 def _owners(seen: Snapshot) -> ConditionState:
-    """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
+    """OwnersKnown: which objects roll up to which. For Ready a missing permission is no failure, all else is."""
     type_: ConditionType = "OwnersKnown"
     if not seen.roll_up:
         off = f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}"
@@ -213,7 +215,7 @@ def _owners(seen: Snapshot) -> ConditionState:
 
 
 def _unasked(seen: Snapshot) -> str:
-    """What may not be asked of the API server: findings are archived on weaker evidence."""
+    """Kinds whose existence the operator may not look up: their findings are archived on weaker evidence."""
     if not seen.owners.unasked:
         return ""
     return (
@@ -224,7 +226,7 @@ def _unasked(seen: Snapshot) -> str:
 
 
 def _unverified_owners(seen: Snapshot) -> str:
-    """What tenants name as controllers and is none: no fault of the cluster, and to be seen."""
+    """Controllers that tenants name and that cannot be verified: shown, but no failure of the cluster."""
     unverified_owners = seen.owners.unverified_owners
     if unverified_owners is None:
         return ""
@@ -237,7 +239,7 @@ def _unverified_owners(seen: Snapshot) -> str:
 
 
 def _policies(seen: Snapshot) -> ConditionState:
-    """Whether it is known what policies say of themselves: no part of Ready, since findings stand without it."""
+    """PoliciesKnown: the texts of policies. Ready does not depend on it: findings are sent without them, too."""
     type_: ConditionType = "PoliciesKnown"
     if not seen.enrichment:
         off = "spec.enrichment is false: findings say what the reports say"
@@ -256,7 +258,7 @@ def _policies(seen: Snapshot) -> ConditionState:
 
 
 def _clock(seen: Snapshot) -> str:
-    """What a wall clock that jumps does to findings, and what to do about it."""
+    """What the change of the wall clock means for findings, and what to do."""
     minutes = abs(seen.clock_moved) // 60_000
     way = "forward" if seen.clock_moved > 0 else "back"
     return (
@@ -267,7 +269,7 @@ def _clock(seen: Snapshot) -> str:
 
 
 def guarded(seen: Snapshot) -> Cause:
-    """Of ArchiveHeld."""
+    """The cause of ArchiveHeld."""
     if not seen.guarded:
         return Cause(Reason.NOTHING_HELD, "no engine has lost unusually many findings at once")
     told = some(
@@ -286,7 +288,7 @@ def guarded(seen: Snapshot) -> Cause:
 
 
 def _approve(seen: Snapshot) -> str:
-    """The commands that approve of one engine's losses: as a shell reads them, whatever the engine is called."""
+    """The commands that approve the losses of one engine, quoted for a shell whatever the engine's name is."""
     first = min(seen.guarded, key=lambda source: (len(source) > _NAME, source))
     if len(first) > _NAME:
         return (
@@ -301,10 +303,10 @@ def _approve(seen: Snapshot) -> str:
 
 
 _NAME = 128
-"""Characters of a foreign name that a command repeats; it must be whole there."""
+"""Maximum length of an engine's name in a command, which must contain it in full."""
 _SHOWN = 64
 _MOST = 5
-"""Things that a message names of many."""
+"""How many of several items a message names."""
 
 
 def _cut(text: str) -> str:

@@ -1,16 +1,16 @@
-"""Whether identity and cluster belong to each other alone: what IdentityConflict says.
+"""The condition IdentityConflict: whether the identity belongs to this cluster only, and the cluster has no other.
 
-| reason          | this cluster                                                                                   |
+| reason          | this MonitoredCluster                                                                          |
 |-----------------|------------------------------------------------------------------------------------------------|
 | ClaimedTwice    | sends nothing: an older MonitoredCluster has the same identity and hub                         |
-| OtherCluster    | sends nothing: many findings of the identity are another cluster's in Security Hub             |
-| ForeignFindings | goes on: a few findings are another cluster's, and are left alone                              |
-| TwoIdentities   | goes on: another MonitoredCluster sends the same cluster's findings under another identity     |
-| OtherIdentity   | goes on: Security Hub has active findings of the same cluster under another identity           |
-| AlsoClaimed     | goes on: younger MonitoredClusters have the same identity and hub                              |
+| OtherCluster    | sends nothing: in Security Hub many findings of the identity are another cluster's             |
+| ForeignFindings | continues: a few findings are another cluster's, and are left alone                            |
+| TwoIdentities   | continues: another MonitoredCluster sends the same cluster's findings under another identity   |
+| OtherIdentity   | continues: Security Hub has active findings of the same cluster under another identity         |
+| AlsoClaimed     | continues: younger MonitoredClusters have the same identity and hub                            |
 
-The same cluster is one whose namespace kube-system has the same uid. Any API server can claim any uid, so a second
-identity stops neither cluster: both are told (docs/decisions/0020).
+Two clusters are the same if their kube-system namespaces have the same uid. Any API server can claim any uid, so a
+second identity stops neither MonitoredCluster: both report it (docs/decisions/0020).
 
 Pure: no I/O, no clock.
 """
@@ -25,23 +25,23 @@ from policyhub.cluster.snapshot import Aliases, Snapshot
 from policyhub.sources.text import line
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
-"""Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
+"""Takes over findings after the cluster was rebuilt: its value is the uid that they carry, or several with commas."""
 ADOPT_NONE = "none"
-"""Stands in it for findings that carry no uid."""
+"""Its value for findings that carry no uid."""
 NAMES = 10
-"""How many things of one kind a message names."""
+"""How many items of one kind a message names."""
 UID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""What a Kubernetes uid looks like, and a shell reads as it is."""
+"""A valid Kubernetes uid. A shell needs no quotes for it."""
 
 
 def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
-    """The uids whose findings are taken over; empty for findings that carry none."""
+    """The uids whose findings are taken over; the empty uid stands for findings that carry none."""
     words = (word.strip() for word in annotations.get(ADOPT_ANNOTATION, "").split(","))
     return frozenset("" if word == ADOPT_NONE else word for word in words if word)
 
 
 def barring(seen: Snapshot) -> Cause | None:
-    """Why nothing of this cluster may be sent."""
+    """The conflict that stops this cluster from sending; None: there is none."""
     if seen.claimed_twice:
         return Cause(
             Reason.CLAIMED_TWICE,
@@ -61,7 +61,7 @@ def barring(seen: Snapshot) -> Cause | None:
 
 
 def shared(seen: Snapshot) -> Cause | None:
-    """What another cluster has to do with this one's identity, while this one goes on all the same."""
+    """The conflict that does not stop this cluster from sending; None: there is none."""
     found = seen.findings
     if found is not None and found.foreign is not None:
         other = found.foreign
@@ -118,7 +118,7 @@ def _other_identity(seen: Snapshot, aliases: Aliases) -> Cause:
 
 
 def _retire(seen: Snapshot, identity: str) -> str:
-    """The command that counts, and with --yes archives, what another identity of this cluster has left."""
+    """The command that counts the findings of another identity of this cluster, and archives them with --yes."""
     return f"policyhub retire {shlex.quote(seen.name)} --identity {shlex.quote(identity)}"
 
 
@@ -131,7 +131,7 @@ def _writer(uid: str) -> str:
 
 
 def _adopt(seen: Snapshot, uid: str) -> str:
-    """The command that takes findings over, for a shell; whatever is taken over already stays so."""
+    """The shell command that takes findings over. Uids that are adopted already stay adopted."""
     before = [word.strip() for word in seen.adopts.split(",")]
     words = [*filter(UID.fullmatch, before), uid or ADOPT_NONE]
     if uid and not UID.fullmatch(uid):

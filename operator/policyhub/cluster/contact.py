@@ -1,13 +1,13 @@
-"""Whether the API server of a monitored cluster answers, and whether it is still the same cluster that does.
+"""Whether the API server of a monitored cluster answers, and whether it is still the same cluster.
 
-| what happens                                     | then                                                              |
+| event                                            | then                                                              |
 |--------------------------------------------------|-------------------------------------------------------------------|
-| it cannot be reached, at the first attempt       | tried again, at growing intervals, by a fresh connection          |
-| the credentials are refused (401), or it stays   | *stale*: a fresh connection is made, since the kubeconfig may     |
-| away for a minute                                | have changed                                                      |
-| another cluster answers (uid of kube-system)     | *replaced*: all that was read is forgotten                        |
-| EKS has said for an hour that it is gone, and    | *gone*: the caller has a round of `clearance` made, and comes     |
-| its findings are to be archived                  | back                                                              |
+| the first connection fails                       | retried with increasing back-off, each time over a new connection |
+| the credentials are refused (401), or there is   | *stale*: a new connection is made, because the kubeconfig may     |
+| no answer for a minute                           | have changed                                                      |
+| another cluster answers (uid of kube-system)     | *replaced*: everything that was read is forgotten                 |
+| EKS has answered ClusterGone for an hour, and    | *gone*: the caller runs a round of `clearance`, and calls         |
+| the findings have to be archived                 | `reach` again                                                     |
 """
 
 import asyncio
@@ -26,25 +26,25 @@ from policyhub.kube.kubeconfig import KubeconfigError
 log = structlog.get_logger(__name__)
 
 STALE_AFTER = 6
-"""Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
+"""Failed checks in a row after which a new connection is made: a minute at the default interval."""
 
 Connect = Callable[[], Awaitable[Connection]]
 Explain = Callable[[Exception], Awaitable[Cause]]
 
 
 class Stale(Exception):  # noqa: N818  (it says what happened)
-    """A fresh connection is needed: the credentials ended, or the server has not answered for long."""
+    """A new connection is needed: the credentials are refused, or the API server has not answered for a minute."""
 
 
 class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
-    """Another cluster answers where the monitored one was."""
+    """Another cluster answers in place of the monitored one."""
 
 
 class Contact:
-    """With one monitored cluster."""
+    """The contact with one monitored cluster."""
 
     def __init__(self, site: Site, state: State, clearance: Clearance, *, connect: Connect, explain: Explain) -> None:
-        """`connect` makes a fresh connection; `explain` says why it failed or was lost."""
+        """`connect` makes a new connection; `explain` finds out why it failed or was lost."""
         self._site = site
         self._state = state
         self._clearance = clearance
@@ -53,7 +53,7 @@ class Contact:
         self._unreachable = 0
 
     async def reach(self) -> Connection:
-        """A connection to an API server that has told which cluster it is. Raises ClusterGone."""
+        """Try until there is a connection and the uid of the cluster is known. Raises ClusterGone."""
         failures = 0
         while True:
             try:
@@ -71,7 +71,7 @@ class Contact:
                 failures += 1
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
-            except Exception:  # whatever it is, EKS has not said again that the cluster is gone
+            except Exception:  # unknown, but not another ClusterGone of EKS
                 self._clearance.found()
                 raise
             self._state.connection = None
@@ -79,7 +79,7 @@ class Contact:
             return connection
 
     async def confirm(self, connection: Connection) -> bool:
-        """Whether it answers, and is the same. Raises Stale, ClusterReplaced."""
+        """Whether the API server answers and is the same cluster. Raises Stale, ClusterReplaced."""
         try:
             uid = await connection.cluster_uid()
         except (Refused, Unreachable) as error:
@@ -102,12 +102,12 @@ class Contact:
 
 
 async def plainly(error: Exception) -> Cause:
-    """Where no more is known of it than the error itself says."""
+    """An `Explain` that has only the error itself."""
     return connection_fault(error)
 
 
 def connection_fault(error: BaseException) -> Cause:
-    """Why a cluster cannot be worked with, for the condition Connected."""
+    """The cause of the condition Connected for this error."""
     match error:
         case Refused(status=401):
             return Cause(Reason.UNAUTHORIZED, f"the API server refuses the credentials: {error}")

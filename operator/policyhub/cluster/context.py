@@ -1,10 +1,15 @@
-"""What is watched of a cluster beside its reports: its namespaces, its policies, and what owns what.
+"""What is watched in a cluster besides its reports: namespaces, policies, and the owners of objects. The API server is
+also asked whether objects and policies still exist (`sync.existence`).
 
-Beside them the API server is asked whether objects and policies still exist (`sync.existence`).
+Findings are sent even if the operator may not watch some of these:
 
-Each may be refused, and findings go out with less: without namespaces, those of deleted ones are archived on lesser
-evidence; without owners, every object counts for itself; without policies, findings say what the reports say. An object
-that cannot be read is told until two listings have not brought it again.
+| not watched | effect                                                         |
+|-------------|----------------------------------------------------------------|
+| namespaces  | findings of deleted namespaces are archived on weaker evidence |
+| owners      | findings are not rolled up                                     |
+| policies    | findings have the texts of the reports only                    |
+
+An object that cannot be read is reported until two listings have not returned it.
 """
 
 import asyncio
@@ -36,29 +41,29 @@ from policyhub.sync.rollup import Rollup
 log = structlog.get_logger(__name__)
 
 KIND_SECONDS = 0.25
-"""Between two questions about kinds that tenants name."""
+"""Seconds between two lookups of kinds that tenants name as controllers."""
 IDLE_SECONDS = 1.0
-"""Between two looks whether there is a question."""
+"""Seconds between two checks whether a lookup is due."""
 MALFORMED = "malformed-object"
-"""The reason of an object that cannot be read at all."""
+"""The reason for an object that cannot be read at all."""
 
 
 class Context:
-    """Of one cluster, over connection after connection."""
+    """The context of one cluster, over one connection after another."""
 
     def __init__(self, site: Site, ledger: Ledger) -> None:
         self.owners: tuple[Reflector, ...] = ()
-        """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
+        """Reflectors of Pods, ReplicaSets, Jobs, and the controllers that verify them; empty: nothing is watched."""
         self.rollup: Rollup | None = None
         self.policy_metadata: PolicyMetadata | None = None
         self.policy_watcher: PolicyWatcher | None = None
-        """Of the policy objects, where they are asked for."""
+        """None: `spec.enrichment` is false."""
         self._site = site
         self._ledger = ledger
         self._refused: dict[tuple[str, str], SteadyMs] = {}
-        """Objects that could not be read, by origin and reason, and when that was last so."""
+        """Objects that could not be read: (group resource, reason) → when that last happened."""
         self.existence = Existence(now=site.now, on_answer=ledger.requeue_answered)
-        """Whom to ask whether objects and policies still exist."""
+        """Looks up whether objects and policies still exist."""
         ledger.sources.existence = self.existence
         if site.spec.roll_up:
             self.rollup = self._roll_up()
@@ -94,7 +99,7 @@ class Context:
     # -- watching -------------------------------------------------------------------------------------------------
 
     def watch(self, connection: Connection, tasks: TaskGroup) -> None:
-        """By this connection, until the tasks are cancelled."""
+        """Watch over this connection until the tasks are cancelled."""
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
         tasks.create_task(ExistenceClient(self.existence, cluster=self._site.name, now=self._site.now).run(connection))
@@ -142,20 +147,20 @@ class Context:
                 sink.end()
 
     def reflectors(self) -> Iterator[Reflector]:
-        """Of owners and policies."""
+        """The reflectors of owners and policies."""
         yield from self.owners
         if self.policy_watcher is not None:
             yield from self.policy_watcher.reflectors.values()
 
     @property
     def settled(self) -> bool:
-        """Whether what policies say of themselves is known, or not asked for: only then are reports read."""
+        """Whether the policy texts are known or not wanted. Reports are read only then."""
         return self.policy_watcher is None or self.policy_watcher.is_ready
 
-    # -- what it comes to -----------------------------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Once a second: what has become known by time alone, and what is told no longer."""
+        """Called once a second: end grace periods, apply changes of ownership, forget old unreadable objects."""
         self._forget_refused()
         if self.rollup is not None:
             self.rollup.owners.expire()
@@ -164,7 +169,7 @@ class Context:
 
     @property
     def unverified_owners(self) -> Mapping[str, UnverifiedObjects]:
-        """By namespace, the objects whose controller cannot be verified: each counts for itself."""
+        """Namespace → objects whose controller cannot be verified: their findings are not rolled up to it."""
         return self.rollup.owners.unverified_owners if self.rollup is not None else {}
 
     def _policy_malformed(self, origin: str, why: str) -> None:
@@ -176,7 +181,7 @@ class Context:
             log.warning("owner_malformed", cluster=self._site.name, resource=origin, message=why)
 
     def _refuse(self, origin: str, why: str) -> bool:
-        """Whether that is news."""
+        """Note an object that could not be read. Returns whether that is new."""
         self._site.metrics.source_objects_malformed.labels(self._site.name, origin, MALFORMED).inc()
         self._refused[origin, line(why)] = self._site.now()
         return self._ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
@@ -189,8 +194,8 @@ class Context:
 
 
 def _known_before(site: Site, type_: str) -> bool:
-    """Whether they were known when the status was written last, by a former process or before a change, or only could
-    not be read at that moment: then the right to read them is not missing.
+    """Whether the last status, written by a former process or before the spec changed, shows that the operator may read
+    them: they were known, or another failure than a missing permission prevented it.
     """
     status = site.monitored.status
     conditions = status.conditions if status is not None else ()
@@ -201,7 +206,7 @@ _MISSING = frozenset({Reason.FORBIDDEN, Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OF
 
 
 async def _verify_kinds(connection: Connection, owners: Owners) -> None:
-    """Ask for the kinds of custom resources that objects name as their controllers, one by one."""
+    """Look up the kinds of custom resources that objects name as their controllers, one at a time."""
     while True:
         question = owners.next_group_version()
         if question is not None:
@@ -209,11 +214,11 @@ async def _verify_kinds(connection: Connection, owners: Owners) -> None:
         await asyncio.sleep(KIND_SECONDS if question is not None else IDLE_SECONDS)
 
 
-# -- what stands in the way -------------------------------------------------------------------------------------------
+# -- failures ---------------------------------------------------------------------------------------------------------
 
 
 def owner_faults(reflectors: Iterable[Reflector]) -> list[Cause]:
-    """What keeps it from being known what counts for what, and from being verified."""
+    """Why it is not known, or not verified, which objects roll up to which."""
     faults: list[Cause] = []
     forbidden: list[str] = []
     for reflector in reflectors:
@@ -226,7 +231,7 @@ def owner_faults(reflectors: Iterable[Reflector]) -> list[Cause]:
             else:
                 forbidden.append(what)
         elif verifies and state.reason is Reason.VANISHED:
-            continue  # not served here: nothing can be one
+            continue  # not served here: the cluster has no such controllers
         elif state.cause is not None:
             faults.append(replace(state.cause, message=f"{what}: {state.message}"))
         elif not state.live:
@@ -247,7 +252,7 @@ _ALLOW = (
 
 
 def policy_faults(library: PolicyWatcher) -> dict[str, Cause]:
-    """What keeps which policies from being known, by origin or API group."""
+    """Why policies are not known, by group resource or API group."""
     faults = {group: Cause(Reason.DISCOVERY_FAILED, f"{group}: {reason}") for group, reason in library.unknown.items()}
     for origin, reflector in library.reflectors.items():
         state = reflector.state

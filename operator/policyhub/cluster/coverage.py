@@ -1,4 +1,4 @@
-"""Whether every report API has been heard: before, silence about a finding is no evidence. Pure: no I/O, no clock."""
+"""Whether every report API has been listed. Before that, a missing finding is no evidence. Pure: no I/O, no clock."""
 
 from collections.abc import Collection, Iterable
 
@@ -11,29 +11,29 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     source_api: str
     group: str
     listed: bool
-    """Completely, since it is watched."""
+    """Whether there was a complete listing since its watch began."""
     live: bool = False
-    """Listed, and watched."""
+    """Whether it is listed completely and watched now."""
     vanished: bool = False
-    """Not served any more."""
+    """Whether it is no longer served."""
     gone: bool = False
-    """Vanished for sure: two discoveries have proven it."""
+    """Whether two discoveries have confirmed that it is no longer served."""
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
-    """Of all report APIs of a cluster."""
+    """The coverage of all report APIs of a cluster."""
 
     all_listed: bool
-    """Every one that is served; one that vanished is waited for until that is sure."""
+    """Whether every served one is listed. One that vanished is waited for until that is confirmed (`Api.gone`)."""
     groups: int
-    """How many API groups they are of."""
+    """The number of their API groups."""
     live: frozenset[str]
-    """Origins of those through which an engine can be heard now."""
+    """Those that are live: the reports of an engine arrive only through these."""
 
 
 def coverage(apis: Iterable[Api], *, discovered: bool, unknown: Collection[str]) -> Coverage:
-    """`discovered`: whether the API server has told what it serves; `unknown` are report groups of which it did not
-    tell.
+    """`discovered`: whether a discovery has succeeded; `unknown`: report groups for which it could not find out what is
+    served.
     """
     apis = tuple(apis)
     heard = {api.group for api in apis if api.listed}
