@@ -1,19 +1,19 @@
-"""Whether the policy engines of a cluster report: the one judgement of the condition EnginesReporting and the doctor.
+"""Whether the policy engines of a cluster report: one rule for the condition EnginesReporting and the doctor.
 
-| engine                        | writes                                                 | called silent after        |
+| engine                        | writes                                                 | silent after               |
 |-------------------------------|--------------------------------------------------------|----------------------------|
-| kyverno…,                     | every report anew at each background scan (1 h)        | 3 h                        |
+| kyverno…,                     | every report again at each background scan (1 h)       | 3 h                        |
 | validatingadmissionpolicy…    |                                                        |                            |
-| kubewarden…                   | every report anew at each run of its scanner (1 h)     | 3 h                        |
-| gatekeeper                    | every constraint's status at each audit (1 min)        | 30 min (`stale_audit`)     |
-| Trivy's ConfigAudit, Rbac-    | reports whose times are those at which they were first | never: times that stand    |
-| and InfraAssessment,          | made, however often Trivy scans                        | still tell of no silence   |
+| kubewarden…                   | every report again at each run of its scanner (1 h)    | 3 h                        |
+| gatekeeper                    | the status of every constraint at each audit (1 min)   | 30 min (`stale_audit`)     |
+| Trivy's ConfigAudit, Rbac-    | reports with the time of their creation, however often | never: the times do not    |
+| and InfraAssessment,          | Trivy scans                                            | change                     |
 | Compliance                    |                                                        |                            |
-| event logs (Falco, Tracee …,  | when something happens                                 | never: quiet is no silence |
-| and by what they write)       |                                                        |                            |
-| others                        | at least once a day; where not, --silent-after         | 26 h                       |
+| event logs (Falco, Tracee …,  | when an event occurs                                   | never: there may be no     |
+| and by what they write)       |                                                        | events                     |
+| others                        | at least once a day; otherwise use --silent-after      | 26 h                       |
 
-The alerts of charts/policyhub/alerts have the same times; a test compares them. Pure: no I/O, no clock.
+The alerts in charts/policyhub/alerts have the same times; a test compares them. Pure: no I/O, no clock.
 """
 
 import math
@@ -44,9 +44,9 @@ NEVER_SILENT = (
     "cilium",
     "hubble",
 )
-"""Engines whose newest time says nothing of whether they work. The Trivy adapter gives every result the
-creationTimestamp of Trivy's report (fjogeleit/trivy-operator-polr-adapter v0.11.5), and Trivy rewrites these reports in
-place; those of vulnerabilities and secrets it deletes and makes again once a day. The others write events."""
+"""Engines whose newest time does not show whether they run. The Trivy adapter gives every result the creationTimestamp
+of Trivy's report (fjogeleit/trivy-operator-polr-adapter v0.11.5). Trivy updates these reports in place, whereas it
+deletes and creates its reports on vulnerabilities and secrets once a day. The other engines write events."""
 SILENT_AFTER: Mapping[str, float] = {
     "kyverno": 3 * HOUR,
     "kubewarden": 3 * HOUR,
@@ -54,16 +54,18 @@ SILENT_AFTER: Mapping[str, float] = {
     GATEKEEPER: HOUR / 2,
     **dict.fromkeys(NEVER_SILENT, math.inf),
 }
-"""What an engine's name begins with → seconds after which its newest result means that it has stopped."""
+"""Prefix of an engine's name → age of its newest result, in seconds, beyond which the engine counts as silent."""
 OTHERS_SILENT_AFTER = 26 * HOUR
 NAME = 64
-"""Characters of an engine's name."""
+"""Maximum length of an engine's name in a message."""
 MOST_LISTED = 500
-"""Violations of a constraint: the most that Gatekeeper recommends for its limit."""
+"""The highest limit for the violations of a constraint that Gatekeeper recommends."""
 
 
 def most_of(silent_after: Mapping[str, float], engine: str) -> float:
-    """By the longest beginning of its name that is there, in upper or lower case; of two equal ones the later one."""
+    """Seconds after which the engine counts as silent: those of the longest prefix of its name, regardless of case; of
+    two equal prefixes, the later one.
+    """
     fitting = [name for name in reversed([*silent_after]) if engine.casefold().startswith(name.casefold())]
     if fitting:
         return silent_after[max(fitting, key=len)]
@@ -71,8 +73,9 @@ def most_of(silent_after: Mapping[str, float], engine: str) -> float:
 
 
 def ordered(seen: EnginesSeen, silent_after: Mapping[str, float] = SILENT_AFTER) -> list[tuple[str, int]]:
-    """Engines that write reports and their newest times: known ones first, by their own names before such as begin
-    alike, whatever others are called.
+    """Engines that write reports, with their newest times. First those that `silent_after` names exactly, then other
+    known engines, then names with a prefix in `silent_after`, then the rest: no name that somebody invents comes before
+    a known engine.
     """
     known = tuple(name.casefold() for name in silent_after)
 
@@ -84,7 +87,9 @@ def ordered(seen: EnginesSeen, silent_after: Mapping[str, float] = SILENT_AFTER)
 
 
 def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = True) -> Cause | None:
-    """`newest` and `now` in Unix seconds. `exact` false: the age is cut so that it changes seldom."""
+    """`newest` and `now` are Unix seconds, `most` is seconds. Without `exact` the age is rounded down: the message
+    rarely changes.
+    """
     age = now - newest
     if age <= most:
         return None
@@ -96,8 +101,8 @@ def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = T
 
 
 def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = True) -> Cause | None:
-    """Whether Gatekeeper's audit has stopped. `exact` false: a constraint counts as not audited only after that long,
-    since each new one waits for the next audit.
+    """Whether Gatekeeper's audit has stopped. Without `exact` a constraint counts as not audited only after `most`
+    seconds, because each new one waits for the next audit.
     """
     late = sorted(name for name, made in seen.unaudited.items() if exact or now - made > most)
     if not seen.audits and late:
@@ -115,7 +120,7 @@ def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = Tru
 
 
 def cut_lists(seen: EnginesSeen) -> Cause | None:
-    """Whether constraints count more violations than they list."""
+    """Whether constraints have more violations than they list."""
     if not seen.unlisted:
         return None
     longest = max(listed for listed, _ in seen.unlisted.values())
@@ -130,8 +135,8 @@ def cut_lists(seen: EnginesSeen) -> Cause | None:
 
 
 def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
-    """All of them, for the condition, which has room for a few: what constraints say comes first, since whoever may
-    write a report anywhere may name engines that have been silent for years.
+    """All problems. The condition shows the first few, so those of constraints come first: whoever may write reports can
+    make up engines that have been silent for years.
     """
     found = [stale_audit(seen, now=now, most=SILENT_AFTER[GATEKEEPER], exact=False), cut_lists(seen)]
     found += [
@@ -141,7 +146,7 @@ def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
 
 
 def reporting(seen: EnginesSeen) -> str:
-    """Of engines that are well."""
+    """The message if all engines report."""
     named = [line(engine, NAME) for engine, _ in ordered(seen)]
     if seen.audits:
         named.insert(0, f"gatekeeper ({counted(seen.audits, 'constraint')})")
@@ -158,7 +163,7 @@ NO_SOURCE = Cause(
 
 
 def condition(seen: Snapshot) -> tuple[ConditionStatus, Cause]:
-    """EnginesReporting. Judged only while all that engines write can be seen: else their silence is ours."""
+    """The condition EnginesReporting. Unknown unless all reports can be read: otherwise the silence may be our own."""
     if seen.connection is not None or seen.findings is None:
         return "Unknown", Cause(Reason.NOT_CONNECTED, "the cluster cannot be read now")
     if seen.discovery is not None:

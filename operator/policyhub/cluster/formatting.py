@@ -1,32 +1,32 @@
-"""How conditions and the doctor put numbers, names and times into words. Pure: no I/O, no clock."""
+"""Numbers, names and times as text, for conditions and the doctor. Pure: no I/O, no clock."""
 
 from collections.abc import Iterable
 
 from policyhub.sources.text import line
 
 MOST = 5
-"""Things that a message names of many."""
+"""How many of several items a message names."""
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """`1 finding`, `2 findings`; `many` where it is not made by an s."""
+    """`1 finding`, `2 findings`; `many` is an irregular plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def some(names: Iterable[str], *, between: str = ", ", most: int = MOST) -> str:
-    """The first of them on one line, and how many more there are."""
+    """The first `most` names on one line, and how many more there are."""
     told = list(names)
     more = f"{between.rstrip(', ')} and {len(told) - most} more" if len(told) > most else ""
     return between.join(line(one) for one in told[:most]) + more
 
 
 def sentence(text: str) -> str:
-    """With a capital letter, after what was said before."""
+    """With a capital first letter, to follow another sentence."""
     return text[:1].upper() + text[1:]
 
 
 def span(seconds: float) -> str:
-    """As people say it, by its greatest unit and the next one: `2 d 3 h`."""
+    """A duration in its largest unit and the next smaller one: `2 d 3 h`."""
     left = max(0, round(seconds))
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     first = next((n for n, (_, size) in enumerate(units) if left >= size), len(units) - 1)
@@ -39,6 +39,6 @@ def span(seconds: float) -> str:
 
 
 def coarse(seconds: float) -> float:
-    """Cut to days, hours or ten minutes: a status that says how old something is must not change every second."""
+    """Rounded down to days, hours, ten minutes or a minute: an age in a status must not change every second."""
     size = 86_400 if seconds >= 2 * 86_400 else 3600 if seconds >= 2 * 3600 else 600 if seconds >= 600 else 60
     return seconds // size * size

@@ -1,11 +1,11 @@
-"""The condition InSync of a MonitoredCluster: whether Security Hub has what the cluster reports, and if not, why.
+"""The condition InSync of a MonitoredCluster: whether Security Hub matches the cluster, and if not, why.
 
-It stays True through the seconds in which a fresh change is on its way: it reports backlog, not single changes.
+It stays True during the seconds that a new change needs to be sent: it shows backlog, not single changes.
 
-In mode DryRun it is False with the reason DryRun and counts what mode Sync would send: whatever Security Hub holds,
-nothing keeps it in step with the cluster. Nothing else takes that for trouble: Ready is True (`conditions`), and the
-alert PolicyhubNotInSync leaves the reason out. What keeps the numbers from being known (an inventory that is refused, a
-listing that fails) is a fault in this mode too.
+In mode DryRun it is False with the reason DryRun, and its message counts what mode Sync would send: nothing keeps
+Security Hub up to date. Only InSync treats that as a problem: Ready is True (`conditions`), and the alert
+PolicyhubNotInSync excludes the reason. A failure that keeps the numbers from being known (a refused inventory, a failed
+listing) is a problem in this mode, too.
 
 Pure: no I/O, no clock.
 """
@@ -31,7 +31,7 @@ _WOULD: Mapping[str, tuple[Change, ...]] = {
 
 
 def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
-    """Why it is not True."""
+    """Why InSync is not True; None: it is."""
     found = seen.findings
     if found is None:
         unconnected = seen.connection
@@ -40,7 +40,7 @@ def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
         return Cause(Reason.NOT_CONNECTED, "the cluster has not been read yet")
     if (barred := _barred(seen)) is not None:
         return barred
-    # sent without an inventory: what that means is said, and not only that Security Hub is unreachable
+    # findings are sent without an inventory: its message explains that better than HubUnreachable
     given_up = seen.inventory is not None and seen.inventory.reason is Reason.INVENTORY_UNAVAILABLE
     if seen.account_fault is not None or (seen.reading is not None and not given_up):
         return Cause(Reason.HUB_UNREACHABLE, "Security Hub does not take findings, or does not say what it holds")
@@ -58,20 +58,20 @@ def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
 
 
 def would_send(preview: Mapping[Change, int] | None) -> dict[str, int] | None:
-    """What mode Sync would send, in the words of the status; None: not counted yet."""
+    """What mode Sync would send, by the verbs of the status; None: not counted yet."""
     if preview is None:
         return None
     return {name: sum(preview.get(change, 0) for change in changes) for name, changes in _WOULD.items()}
 
 
 def would_archive(seen: Snapshot) -> str:
-    """What mode NoArchive keeps."""
+    """How many findings mode NoArchive does not archive, for a message; empty: none."""
     kept = seen.findings.mode_holds if seen.findings is not None else 0
     return f"; {counted(kept, 'finding')} would be archived in mode Sync" if kept else ""
 
 
 def _barred(seen: Snapshot) -> Cause | None:
-    """Why nothing of this cluster is sent, whatever it is."""
+    """Why nothing of this cluster is sent, whatever its findings are; None: it may be sent."""
     if conflict.barring(seen) is not None:
         return Cause(Reason.IDENTITY_CONFLICT, "nothing is sent while another cluster uses this identity")
     if seen.unlisted:
@@ -80,7 +80,7 @@ def _barred(seen: Snapshot) -> Cause | None:
 
 
 def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
-    """Why some findings are not in Security Hub as the cluster has them."""
+    """Why some findings in Security Hub do not match the cluster; None: all match."""
     if found.rejected:
         refused = counted(found.rejected, "finding")
         return Cause(Reason.FINDINGS_REJECTED, f"Security Hub refuses {refused} for good; the log names each")

@@ -1,17 +1,19 @@
-"""What Security Hub holds under a cluster's prefix: whether the account is ours, the inventory, and its second looks.
+"""Reads what Security Hub holds under a cluster's prefix: verifies the account, reads the inventory and rereads parts.
 
 | what                                | when                                                                      |
 |-------------------------------------|---------------------------------------------------------------------------|
-| the account is asked for            | before each inventory; while it is not known to be ours, nothing is sent  |
-| the inventory                       | at the start, then once a day; after a failure at growing intervals       |
-| what was updated around the start   | a minute after the first inventory, and once more 14 minutes later:       |
-|                                     | GetFindings lags, and somebody else may have been writing                 |
-| no page of it for 15 minutes        | what is new is sent without it, and all else where the cluster was never  |
-|                                     | worked on before; only what is sent since is archived                     |
-| Security Hub was not enabled, or    | the inventory begins again at once: enabled again it is empty. What       |
-| lacks what it confirmed long ago    | should be there is looked for every ten minutes                           |
-| findings of the same cluster under  | after each inventory: one call; while there are some, also with each of   |
-| another identity                    | the looks above                                                           |
+| the account is verified             | before each inventory; nothing is sent until it is verified to be ours    |
+| the inventory is read               | at the start, then once a day; after a failure with increasing back-off   |
+| findings that were updated around   | a minute after the inventory, and again 14 minutes later: GetFindings     |
+| the start are read again            | lags, and another process may have sent findings                          |
+| the inventory is skipped            | after 15 minutes without a page of it: new violations are sent, the       |
+|                                     | backlog only if no process ever handled the cluster, and only findings    |
+|                                     | that were sent since are archived                                         |
+| old findings are probed             | every ten minutes: if Security Hub lacks what it acknowledged long ago,   |
+|                                     | or was disabled, a new inventory starts at once, because a hub that is    |
+|                                     | enabled again is empty                                                    |
+| findings of the same cluster under  | after each inventory, with one call; while there are some, also after     |
+| another identity are looked for     | each reread and each probe                                                |
 """
 
 import asyncio
@@ -39,68 +41,68 @@ from policyhub.sync.lookups import observation_of
 log = structlog.get_logger(__name__)
 
 SECOND_LOOKS = (60.0, 840.0)
-"""Seconds between the inventory, the second look and the third."""
+"""Seconds from the inventory to the second read, and from that to the third."""
 LOOK_ATTEMPTS = 5
 SHORTLY_MS = 300_000
-"""How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
+"""How long before the start the range of the second read begins: the lag of GetFindings, and clock differences."""
 OWN_LOOK_MS = 5_000
-"""How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
-sync writes 800 a second."""
+"""How long after the start, by our clock, a former leader may have sent findings, by its clock. Later ones are ours,
+and too many to be read again: a first sync sends 800 a second."""
 PROBE_SECONDS = 600.0
-"""Between two looks for findings that should be there: one call."""
+"""Seconds between two probes for findings that should exist: one call each."""
 PROBE_SECONDS_EACH = 10.0
-"""The same, for each cluster of the hub: all of them together take a tenth of a call a second."""
+"""The same, times the clusters of the hub: all of them together make at most a tenth of a call a second."""
 PROBED = 20
-"""Findings that are looked for in one call."""
+"""Findings per probe, which one call can read."""
 OLD_MS = 3_600_000
-"""GetFindings tells what was confirmed longer ago than this, if it is there."""
+"""GetFindings shows what was acknowledged longer ago than this, if it exists."""
 _BACKLOG = "; what was there before waits, since Security Hub may have it"
 UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
 
 
 class InventoryReader:
-    """Reads it into one ledger."""
+    """Reads the inventory into one ledger."""
 
     def __init__(self, site: Site, state: State, ledger: Ledger, *, on_change: Callable[[], None]) -> None:
-        """`on_change` is called when findings may be sent from now on, or no longer: the account is known to be ours,
-        or what was found may have shown that another cluster is at work.
+        """`on_change` is called when it has to be decided again whether findings may be sent: the account was verified,
+        or findings were read that may show a conflict with another cluster.
         """
         self.began_at = UNDATED
         """When the last complete inventory began; UNDATED: none is complete."""
         self.ungraded = False
-        """Whether the reports have not been listed again since, for evidence about what nobody calls for."""
+        """Whether the reports have to be listed again after it, for evidence about findings that nobody reports."""
         self.aliases: Aliases | None = None
-        """Active findings of the same cluster under other identities, as Security Hub last said."""
+        """Active findings of the same cluster under other identities, as last read."""
         self._site = site
         self._state = state
         self._ledger = ledger
         self._on_change = on_change
         self._started = site.wall()
         self._progress_at = site.now()
-        """When it last brought a page, or began."""
+        """When its last page arrived; before the first one, when this reader was created."""
         self._inventory: Inventory | None = None
         self._disabled = False
-        """Whether Security Hub was not enabled when it was last asked."""
+        """Whether Security Hub was not enabled at the last check."""
         self._missed: list[tuple[str, WallMs]] = []
-        """Findings that were missing at the last probe, with their UpdatedAt: an inventory was read for them. One
-        that was sent again since has a later UpdatedAt, and is looked for as before.
+        """The findings of the last failed probe, with their UpdatedAt: they do not cause a second inventory. A finding
+        that was sent again has a later UpdatedAt, and is probed as before.
         """
         self._again = asyncio.Event()
-        """The next inventory must not wait."""
+        """Set: the next inventory must not wait."""
 
     async def run(self) -> None:
         """Until cancelled."""
         failures = 0
         while True:
             if await self._verify():
-                try:  # at once: operators of one account that start together are kept apart by being throttled
+                try:  # at once: throttling spreads operators of one account that start together
                     await self._read()
                 except HubError as error:
                     self._state.reading = self._fault(error, before=self._state.reading)
                 else:
                     self._state.reading = None
-                    self._disabled = self._is_disabled()  # this inventory was the one that its end calls for
+                    self._disabled = self._is_disabled()  # enabled again: this inventory is enough
                     failures = 0
                     await self._ask_aliases()
                     await self._read_recent()
@@ -110,8 +112,8 @@ class InventoryReader:
             await asyncio.sleep(self._site.backoff(failures))
 
     def refresh(self) -> None:
-        """Once a second: whether Security Hub was enabled again; why what it holds is not known yet; after long enough,
-        findings go out all the same.
+        """Called once a second: check whether Security Hub was disabled or enabled again, update the cause of a missing
+        inventory, and skip the inventory after `UNAVAILABLE_MS`.
         """
         disabled = self._is_disabled()
         if disabled:
@@ -145,12 +147,12 @@ class InventoryReader:
         )
 
     async def _verify(self) -> bool:
-        """Whether the account has just been told to be ours."""
+        """Verify that the account is ours. Returns whether that succeeded."""
         try:
             await self._site.hub.verify_account()
         except HubError as error:
             fault = self._fault(error, before=self._state.account)
-            if isinstance(error, AccessLost) or self._state.account is not None:  # else: known to be ours, go on
+            if isinstance(error, AccessLost) or self._state.account is not None:  # else: verified before
                 self._state.account = fault
             return False
         self._state.account = None
@@ -187,7 +189,7 @@ class InventoryReader:
         log.info("inventory_read", cluster=self._site.name, findings=number)
 
     def _compare(self, found: Found) -> None:
-        """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
+        """Called for each finding when its page arrives: a conflict stops sending before any part is complete."""
         ledger, now = self._ledger, self._site.now()
         self._progress_at = now
         if found.cluster_uid not in ledger.observed.uids and not ledger.observed.quarantine.conflict:
@@ -196,8 +198,8 @@ class InventoryReader:
             self._on_change()
 
     async def _read_recent(self) -> None:
-        """Read what was updated around the start once more: GetFindings lags, a former holder may have been writing,
-        and another operator of this identity may have started at the same moment. What was updated later is our own.
+        """Read again what was updated around the start: GetFindings lags, a former leader may have sent findings, and
+        another operator with this identity may have started at the same moment. Later updates are our own.
         """
         for seconds in SECOND_LOOKS:
             if await self._needed_within(seconds):
@@ -227,7 +229,7 @@ class InventoryReader:
                 self._on_change()
 
     async def _rest(self, seconds: float) -> None:
-        """Until the next inventory is due, or is needed at once."""
+        """Wait until the next inventory is due, or is needed at once."""
         due = self._site.now() + int(seconds * 1000)
         while (left := (due - self._site.now()) / 1000) > 0:
             probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.queues))
@@ -248,7 +250,7 @@ class InventoryReader:
         self.aliases = found
 
     async def _needed_within(self, seconds: float) -> bool:
-        """Whether an inventory is needed before so long."""
+        """Wait this long, or until an inventory is needed at once. Returns whether it is."""
         try:
             async with asyncio.timeout(seconds):
                 await self._again.wait()
@@ -257,8 +259,8 @@ class InventoryReader:
         return True
 
     async def _holds(self) -> bool:
-        """Whether Security Hub still has, and as active, what it confirmed long ago, as far as it says. Somebody else
-        may have archived it: `policyhub retire`, an operator of another cluster.
+        """Whether Security Hub still holds findings that it acknowledged long ago, and as active; True if it does not
+        answer. Somebody else may have archived them: `policyhub retire`, or the operator of another cluster.
         """
         before = self._site.wall() - OLD_MS
         known = ((e.id, e.observed) for e in self._ledger.entries.values() if e.desired and e.observed)
