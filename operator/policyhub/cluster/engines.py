@@ -135,8 +135,8 @@ def cut_lists(seen: EnginesSeen) -> Cause | None:
 
 
 def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
-    """All problems. The condition shows the first few, so those of constraints come first: whoever may write reports can
-    make up engines that have been silent for years.
+    """All problems, those of constraints first, because the condition shows only a few: anyone who may write a report
+    can make up engines that have been silent for years.
     """
     found = [stale_audit(seen, now=now, most=SILENT_AFTER[GATEKEEPER], exact=False), cut_lists(seen)]
     found += [

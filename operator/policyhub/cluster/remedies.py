@@ -1,7 +1,8 @@
-"""What to do about it: one remedy for each reason, for conditions and the doctor.
+"""What to do about a problem: one remedy for each reason, for conditions and the doctor.
 
-A reason whose message holds its remedy already, with the commands for the very case, is `Trait.TOLD`. Pure: no I/O, no
-clock.
+Reasons with `Trait.TOLD` have none here: their message already contains the remedy, with the commands for the case.
+
+Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -76,7 +77,7 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.IMPORTS_USED_UP: "find out what changes there so often, or raise POLICYHUB_LIMIT_NAMESPACE_IMPORTS",
     Reason.READ_LATER: "find out what writes there so fast; nothing else is concerned",
     Reason.SUPERSEDED_REPORTS: "delete these reports",
-    # ArchiveHeld: its message adds the command for the very engine
+    # ArchiveHeld: its message has the command with the name of the engine
     Reason.TOO_MANY_LOST: "check that the engine runs and that nobody removed its policies by mistake. To archive what"
     " it lost, for one hour: policyhub archive NAME --approve=ENGINE",
     # The spec
@@ -85,7 +86,7 @@ REMEDIES: Mapping[Reason, str] = {
 }
 
 WHAT_IS_HELD = "None of them is archived until what was missing comes back or somebody approves."
-"""In the message of ArchiveHeld: what was found stands before it, what to do behind it."""
+"""The middle of the message of ArchiveHeld, between what was found and what to do."""
 _RUNS = "check whether the operator runs: kubectl get pods -n policyhub"
 _POLICY = "policyhub iam-policy prints the whole policy"
 DOCTOR: Mapping[str, str] = {
@@ -142,7 +143,7 @@ DOCTOR: Mapping[str, str] = {
     "other-tools": "{stop}, then archive what it left: {command}",
     "other-tools/more": "archive what these tools left; then the next ones are shown",
 }
-"""The doctor's own, by check; what conditions have too it takes from REMEDIES and ENGINES."""
+"""Check of the doctor → remedy. For problems that conditions also show, the doctor uses REMEDIES and ENGINES."""
 
 ENGINES: Mapping[str, str] = {
     "kyverno": "look at kyverno-reports-controller: its log, restarts and memory. Errors that it logs only at v=4 stop"
@@ -150,7 +151,7 @@ ENGINES: Mapping[str, str] = {
     " with --validatingAdmissionPolicyReports=false); a restart cures watches that have died",
     "kubewarden": "look at the jobs of kubewarden's audit scanner and at its policy servers",
 }
-"""What an engine's name begins with → what to look at when it is silent."""
+"""Prefix of an engine's name → what to check when the engine is silent."""
 OTHERS = "check whether {engine} runs, and its log"
 
 
@@ -161,24 +162,24 @@ MEANING: Mapping[str, str] = {
     " at least once a minute",
     "Ready": "Until this is fixed, nothing of this cluster is read or sent, and its findings stay as they are",
 }
-"""What it means for the reader that such a condition is not True. Ready: while there is no other condition."""
+"""Condition → what it means for the reader that it is not True. Ready: while it is the only condition."""
 _MEANS_NOTHING = frozenset(
     {
         *(Reason.CONNECTING, Reason.NOT_VERIFIED, Reason.STARTING),  # over in seconds
         *(Reason.RETIRING, Reason.RETIRE_FAILED),  # findings are being archived, and the message says how far
     }
 )
-"""Reasons that do not mean it."""
+"""Reasons to which MEANING does not apply."""
 
 
 def remedy(type_: str, reason: Reason) -> str:
-    """Empty where the message says it, or nothing is to be done."""
+    """Empty if the message contains the remedy, or there is nothing to do."""
     return "" if reason.told_in(type_) else REMEDIES.get(reason, "")
 
 
 def with_remedy(type_: str, cause: Cause) -> str:
-    """What was found, what it means, and what to do about it: the cause's own remedy, else that of its reason. What to
-    do comes last and without a full stop, since it may end with a command.
+    """The message: what was found, what that means, and what to do (the remedy of the cause, otherwise of its reason).
+    What to do comes last and without a full stop, because it may end with a command.
     """
     reason, message = cause.reason, cause.message
     meaning = "" if reason.nature is Nature.WELL or reason in _MEANS_NOTHING else MEANING.get(type_, "")

@@ -1,9 +1,9 @@
-"""The data plane of one monitored cluster: it connects, puts the parts together, and begins anew where another answers.
+"""The data plane of one monitored cluster: connects, creates the parts, and starts again if another cluster answers.
 
-It runs as one task per MonitoredCluster, for ever; what goes wrong is kept as a `Cause` for the status and tried again.
-Once the cluster has told who it is, these run side by side: the sources with what is watched beside them, by one
-connection after the other; the inventory of what Security Hub holds; the tick, and beside it the count of what grows
-old. All of that, and its ledger, end when another cluster answers in its place.
+There is one task per MonitoredCluster, which runs until it is cancelled. A failure is kept as a `Cause` for the status
+and retried. Once the uid of the cluster is known, these run concurrently: the sources and the context, over one
+connection after another; the inventory of Security Hub; the tick; and the count of ages and deadlines. All of them, and
+the ledger, end when another cluster answers in place of this one.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ from policyhub.sync.usage import Limits
 log = structlog.get_logger(__name__)
 
 REPLACED_AFTER_MS = 600_000
-"""How long a cluster must have been at work for its replacement to be an event of its own: others come at growing
-intervals, as where a server answers as another cluster each time."""
+"""A cluster that is replaced after at least this time is connected again with the shortest back-off. Until then each
+replacement increases the back-off: an API server may answer with another uid each time."""
 FORMER = 1_000
-"""Former uids that are remembered: the first ones, as those are the ones with findings."""
+"""Maximum number of former uids that are remembered: the first ones, because those have findings."""
 SETTLE_MS = 2_000
-"""The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
+"""Minimum archive delay: losses with one cause arrive within seconds, and the guard has to evaluate them together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What there is of the cluster that answers now."""
+    """The parts for the cluster that answers now."""
 
     queue: ClusterQueue
     context: Context
@@ -56,30 +56,30 @@ class Work:
 
 
 class DataPlane:
-    """One monitored cluster at work."""
+    """The data plane of one MonitoredCluster."""
 
     def __init__(
         self, site: Site, *, connect: Connect, explain: Explain = plainly, eks_arn: str = "", rival: Rival | None = None
     ) -> None:
-        """`connect` makes a fresh connection to the monitored cluster; `explain` as of `Contact`; `eks_arn` and `rival`
-        as of `Clearance`, which archives nothing without them.
+        """`connect` makes a new connection to the monitored cluster; `explain` as for `Contact`; `eks_arn` and `rival`
+        as for `Clearance`, which archives nothing without them.
         """
         self.site = site
         self.eks_arn = eks_arn
         self.state = State()
         self.work: Work | None = None
-        """None before the cluster has told who it is."""
+        """None: the uid of the cluster is not known yet."""
         self.claimed_twice = ""
-        """An older MonitoredCluster that claims the same identity at the same hub: this one sends nothing."""
+        """An older MonitoredCluster with the same identity and hub: this one sends nothing. Empty: there is none."""
         self.rivals: tuple[str, ...] = ()
-        """Younger MonitoredClusters that claim the same and send nothing."""
+        """Younger MonitoredClusters with the same identity and hub: they send nothing."""
         self.unlisted = False
-        """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
+        """Whether some MonitoredClusters have not been listed yet: an older one may exist, so nothing is sent."""
         self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
         status = site.monitored.status
         before = status.cluster_uid if status is not None else None
         self._former = {before} if before else set()
-        """Uids that the cluster of this MonitoredCluster has had."""
+        """All uids that the cluster of this MonitoredCluster has had."""
         self._clearance = Clearance(
             site,
             eks_arn=eks_arn if rival is not None else "",
@@ -100,15 +100,15 @@ class DataPlane:
 
     @property
     def guarded(self) -> dict[str, GuardHold]:
-        """The engines whose losses are held until somebody approves, with the numbers."""
+        """Engines whose losses are held until an admin approves them, with the numbers."""
         return self.ledger.guard.held if self.ledger is not None else {}
 
     def annotate(self, annotations: Mapping[str, str]) -> None:
-        """Take what may change while at work."""
+        """Set the annotations of the MonitoredCluster, which may change while it runs."""
         self._annotations = annotations
 
     def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
-        """Take who else claims the same identity at the same hub: only the oldest sends."""
+        """Set which other MonitoredClusters have the same identity and hub: only the oldest sends."""
         self.claimed_twice, self.rivals, self.unlisted = older, younger, unlisted
         self._gate()
 
@@ -133,8 +133,8 @@ class DataPlane:
             await asyncio.sleep(wait)
 
     async def _work(self, connection: Connection) -> None:
-        """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced), or
-        its findings are to be archived (ClusterGone).
+        """Run all parts for the cluster that answers now. Raises ClusterReplaced if another one answers, ClusterGone if
+        the findings have to be archived.
         """
         work = self.begin()
         self._clearance.ledger = work.queue.ledger
@@ -152,7 +152,7 @@ class DataPlane:
             work.tick.gauges.forget()
 
     def begin(self) -> Work:
-        """All parts, for the cluster that has told who it is."""
+        """Create all parts, for the cluster with the uid that is known now."""
         feed = self._feed()
         context = Context(self.site, feed.ledger)
         sources = Sources(self.site, self.state, feed, context)
@@ -215,7 +215,7 @@ class DataPlane:
         )
 
     async def _serve(self, work: Work, connection: Connection) -> None:
-        """Watch the cluster; by a fresh connection when the API server refuses the credentials or stays away: the
+        """Watch the cluster, over a new connection if the API server refuses the credentials or does not answer: the
         kubeconfig may have changed.
         """
         while True:
@@ -234,7 +234,7 @@ class DataPlane:
                 raise ClusterReplaced(f"kube-system has uid {self.state.cluster_uid}, it was {uid}")
 
     def _claimed(self) -> str:
-        """Why a claim to the same identity at the same hub keeps this one from sending; empty where none does."""
+        """Why another claim to the same identity and hub keeps this one from sending; empty: none does."""
         if self.unlisted:
             return "not all MonitoredClusters have been listed yet"
         if self.claimed_twice:
@@ -242,7 +242,7 @@ class DataPlane:
         return ""
 
     def _gate(self) -> None:
-        """Whether findings of this cluster may be sent at all."""
+        """Decide again whether findings of this cluster may be sent."""
         if self.work is None:
             return
         feed = self.work.queue
@@ -264,7 +264,7 @@ class DataPlane:
 
     @property
     def in_sync(self) -> bool:
-        """Whether Security Hub has exactly what the cluster calls for, as far as can be seen."""
+        """Whether Security Hub exactly matches the cluster, as far as is known."""
         return (
             self.work is not None
             and self.sends

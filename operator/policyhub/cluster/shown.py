@@ -1,7 +1,7 @@
-"""Which sources a status shows: those that are not well first, and at most `SOURCES` of them.
+"""Which sources a status shows: at most `SOURCES`, those with a problem first.
 
-A cluster with a library of Gatekeeper has hundreds; whoever reads `kubectl describe` looks for the ones that are wrong.
-What is left out is counted in the message of SourcesComplete. The metrics have every source. Pure: no I/O, no clock.
+A cluster with a Gatekeeper policy library has hundreds; readers of `kubectl describe` look for those with a problem.
+The message of SourcesComplete counts the others. The metrics include every source. Pure: no I/O, no clock.
 """
 
 import re
@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from policyhub.cluster.snapshot import SourceSeen
 
 SOURCES = 50
-"""The CRD takes 1,024: what an older operator wrote stays valid."""
+"""The CRD accepts 1,024, so that what an older operator wrote stays valid."""
 
 _RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,315}[a-z0-9])?")
 
 
 def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:
-    """Those that the API server would take, one of a name: Gatekeeper's kinds are named as the cluster pleases."""
+    """Only sources whose name the API server accepts in a status, and each name once: the cluster chooses the names of
+    Gatekeeper's kinds.
+    """
     found: dict[str, SourceSeen] = {}
     for source in sorted(sources, key=_rank):
         if len(found) < SOURCES and _RESOURCE.fullmatch(source.name):
@@ -25,7 +27,7 @@ def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:
 
 
 def left_out(sources: Sequence[SourceSeen]) -> str:
-    """How many are shown of how many, and why; empty where all are."""
+    """How many sources are shown and why, for a message; empty: all are."""
     number = len(shown(sources))
     if number == len(sources):
         return ""

@@ -1,4 +1,4 @@
-"""What the parts of one monitored cluster share: which it is, its hub, the settings, and what tells the time."""
+"""What the parts of one monitored cluster share: its MonitoredCluster, its hub, the settings, the clocks."""
 
 import random
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from policyhub.sync.engine import Engine
 from policyhub.sync.predecessor import Predecessor
 
 RETRY_SECONDS = (1.0, 60.0)
-"""Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
+"""Base and maximum of the back-off between attempts to reach a cluster or the hub's account: random between half the
+base and a limit that doubles with each failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Of one MonitoredCluster."""
+    """For one MonitoredCluster."""
 
     monitored: MonitoredCluster
     account: str
@@ -31,7 +32,7 @@ class Site:
     wall: Callable[[], WallMs]
     rng: random.Random
     predecessor: Predecessor | None = None
-    """Who was at work before this process; None: nobody."""
+    """The process that handled this MonitoredCluster before; None: there was none."""
 
     @property
     def name(self) -> str:
@@ -43,13 +44,13 @@ class Site:
 
     @property
     def worked_on(self) -> bool:
-        """Whether this MonitoredCluster was ever worked on before: then Security Hub may have its findings."""
+        """Whether a process has ever handled this MonitoredCluster: Security Hub may hold its findings."""
         status = self.monitored.status
         return status is not None and bool(status.conditions)
 
     @property
     def sent_shortly_before(self) -> bool:
-        """Whether another process may have sent findings of this cluster so lately that GetFindings lacks them."""
+        """Whether another process may have sent findings of this cluster that GetFindings does not show yet."""
         if self.predecessor is None:
             return False
         status = self.monitored.status
@@ -66,5 +67,5 @@ class Site:
         return self.rng.uniform(RETRY_SECONDS[0] / 2, ceiling)
 
     def around(self, seconds: float) -> float:
-        """A little more or less, so that not all clusters ask at once."""
+        """`seconds` ± 10 %, so that not all clusters call at the same time."""
         return seconds * self.rng.uniform(0.9, 1.1)

@@ -1,7 +1,7 @@
-"""All that the status of one monitored cluster is made of, as it was at one moment.
+"""Everything from which the status of one monitored cluster is built, at one moment.
 
-It is taken by `policyhub.cluster.capture` and read by `policyhub.cluster.conditions`, which needs no cluster to be
-tested. Pure: no I/O, no clock.
+`policyhub.cluster.capture` takes it, and `policyhub.cluster.conditions` reads it, so tests of the conditions need no
+cluster. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -21,29 +21,29 @@ class SourceSeen:
     name: str
     """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
     state: Reason | None = None
-    """Why it is not whole and live; None: it is."""
+    """Why it is not listed completely and watched; None: it is."""
     objects: int | None = None
     last_listed: WallMs = UNDATED
     """UNDATED: never."""
     newest: int = 0
-    """The newest time (Unix s) that any object named; 0 none."""
+    """The newest time (Unix s) in any object; 0: none."""
     vanished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginesSeen:
-    """What the engines have written, but for those that are excluded; all times in Unix seconds."""
+    """What the engines have written, without excluded ones; all times are Unix seconds."""
 
     newest: Mapping[str, int] = field(default_factory=dict)
-    """Engine → the newest time that it gave any result in a report."""
+    """Engine → the newest time of a result in its reports."""
     audited: int = 0
     """When Gatekeeper's last audit began; 0: none yet."""
     audits: int = 0
-    """Constraints that have been audited."""
+    """Number of constraints that have been audited."""
     unaudited: Mapping[str, int] = field(default_factory=dict)
-    """Constraints without an audit → when they were made; 0: not known."""
+    """Constraint without an audit → when it was created; 0: not known."""
     unlisted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Constraint → violations that its list has, and that it leaves out."""
+    """Constraint → number of violations in its list, and of those that it omits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +57,14 @@ class UnverifiedSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnersSeen:
-    """What is known of Pods' owners and controllers."""
+    """What is known of the owners and controllers of Pods."""
 
     watched: bool = True
-    """False: not begun yet."""
+    """False: watching has not begun."""
     faults: tuple[Cause, ...] = ()
     unverified_owners: UnverifiedSummary | None = None
     unasked: tuple[str, ...] = ()
-    """Kinds of objects and policies of which the API server may not be asked whether one exists."""
+    """Kinds of objects and policies whose existence the operator may not look up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +72,11 @@ class PoliciesSeen:
     """What is known of policies."""
 
     kinds: int = 0
-    """That are listed and watched."""
+    """Number of kinds that are listed and watched."""
     settled: bool = True
-    """Whether all that there is to know was known once, or was given up."""
+    """Whether every kind was listed once, or was given up."""
     faults: Mapping[str, Cause] = field(default_factory=dict)
-    """By origin or API group."""
+    """By group resource or API group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,14 @@ class Foreign:
 
     number: int
     uid: str
-    """Of the cluster that wrote the example, or most of them; empty: none was named."""
+    """Of the cluster that wrote the example, or most of the findings; empty: they carry no uid."""
     example: str = ""
-    """An id."""
+    """The id of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Another MonitoredCluster of the same cluster."""
+    """Another MonitoredCluster for the same cluster."""
 
     name: str
     identity: str
@@ -100,17 +100,17 @@ class Twin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aliases:
-    """Active findings of the same cluster under other identities: the first page of them."""
+    """Active findings of the same cluster under other identities, from the first page that has any."""
 
     numbers: Mapping[str, int]
-    """By identity."""
+    """Identity → number of findings."""
     more: bool = False
     """Whether more pages follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What the ledger says."""
+    """The state of the ledger."""
 
     cluster_uid: str = ""
     active: Mapping[str, int] = field(default_factory=dict)
@@ -119,32 +119,32 @@ class Findings:
     """By workflow status and severity."""
     pending: int = 0
     oldest_pending: SteadyMs | None = None
-    """Since when it waits."""
+    """Since when the oldest pending finding has waited; None: none is pending."""
     rejected: int = 0
     held: int = 0
     mode_holds: int = 0
-    """Those that mode NoArchive holds."""
+    """How many of `held` wait because of mode NoArchive."""
     reports_listed: bool = True
     """Whether every report API has been listed."""
     superseded: tuple[tuple[str, str], ...] = ()
-    """(Source, API group) of reports that an engine left behind."""
+    """(Source, API group) of superseded reports: their engine no longer updates them."""
     refused: tuple[NamespaceRefusals, ...] = ()
-    """What of the reports could not be taken, by namespace."""
+    """Content of reports and constraints that was not accepted, by namespace."""
     late: tuple[str, ...] = ()
     """Namespaces whose reports are written faster than they are read."""
     exhausted: tuple[str, ...] = ()
-    """Namespaces whose imports of the day are used up."""
+    """Namespaces that have used up their imports of the day."""
     quarantined: int = 0
-    """Findings that are not sent, since their ids are another cluster's."""
+    """Number of findings that are not sent, because their ids are another cluster's."""
     conflict: Foreign | None = None
-    """Many of them: another cluster is at work, and nothing is sent."""
+    """Many of another cluster's findings: nothing is sent."""
     foreign: Foreign | None = None
-    """A few of them: all else goes on."""
+    """A few of another cluster's findings: all others are sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One MonitoredCluster. None stands for what is well, or not known."""
+    """One MonitoredCluster. A cause that is None means that there is no problem, or that it is not known."""
 
     name: str
     identity: str
@@ -152,17 +152,17 @@ class Snapshot:
     region: str
     cluster_uid: str = ""
     eks_arn: str = ""
-    """Under which EKS named the API server that told it; empty: it was reached in another way."""
+    """The ARN for which EKS gave the address of the API server that has this uid; empty: EKS did not."""
     wall: WallMs = UNDATED
-    """When it was taken."""
+    """When the snapshot was taken."""
     adopts: str = ""
-    """The annotation that takes over another cluster's findings."""
+    """The value of the annotation that takes over another cluster's findings."""
     mode: str = "Sync"
     roll_up: bool = True
     enrichment: bool = True
     connection: Cause | None = None
     hub: Cause | None = None
-    """Why the hub takes or tells nothing now; shared by all clusters that write there."""
+    """Why the hub accepts or returns nothing now; shared by all clusters that write there."""
     account_fault: Cause | None = None
     reading: Cause | None = None
     discovery: Cause | None = None
@@ -171,25 +171,25 @@ class Snapshot:
     """When the last complete inventory began; UNDATED: none is complete."""
     past_sla: int | None = None
     clock_moved: int = 0
-    """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""
+    """By how much (ms) the wall clock was changed within the last hour; 0: it was not."""
     claimed_twice: str = ""
     rivals: tuple[str, ...] = ()
     twins: tuple[Twin, ...] = ()
     """Other MonitoredClusters that send findings of the same cluster to the same hub, under another identity."""
     aliases: Aliases | None = None
-    """Findings of the same cluster that Security Hub has active under another identity; None: none were found."""
+    """Active findings of the same cluster under another identity in Security Hub; None: none were found."""
     unlisted: bool = False
     sources: tuple[SourceSeen, ...] = ()
     source_faults: Mapping[str, Cause] = field(default_factory=dict)
-    """By origin or API group."""
+    """By source API or API group."""
     engines: EnginesSeen = field(default_factory=EnginesSeen)
     kept: int = 0
-    """Findings of constraint kinds that are no longer served."""
+    """Number of findings of constraint kinds that are no longer served."""
     owners: OwnersSeen = field(default_factory=OwnersSeen)
     policies: PoliciesSeen | None = field(default_factory=PoliciesSeen)
     guarded: Mapping[str, GuardHold] = field(default_factory=dict)
-    """The engines whose losses are held until somebody approves, with the numbers."""
+    """Engines whose losses are held until an admin approves them, with the numbers."""
     preview: Mapping[Change, int] | None = None
     """In mode DryRun: what would be sent. None: not counted yet, or another mode."""
     findings: Findings | None = field(default_factory=Findings)
-    """None before the cluster has told who it is."""
+    """None: the uid of the cluster is not known yet."""

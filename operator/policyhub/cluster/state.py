@@ -1,4 +1,4 @@
-"""What goes wrong or is not known yet, kept by the parts of a cluster for its status. Pure: no I/O, no clock."""
+"""What fails or is not known yet: the parts of a cluster keep it here for the status. Pure: no I/O, no clock."""
 
 from dataclasses import dataclass, field
 
@@ -12,16 +12,16 @@ INCOMPLETE = Cause(Reason.INVENTORY_INCOMPLETE, "what Security Hub holds is stil
 
 @dataclass(slots=True)
 class State:
-    """What the status is made of; None where all is well."""
+    """The causes for the status; None: no problem."""
 
     connection: Cause | None = field(default=CONNECTING)
     account: Cause | None = field(default=NOT_VERIFIED)
     discovery: Cause | None = field(default=DISCOVERING)
     inventory: Cause | None = field(default=INCOMPLETE)
     reading: Cause | None = None
-    """Why the inventory is refused, as the last attempt found; sending goes on where ids have been read."""
+    """Why the last attempt to read the inventory failed; findings whose ids have been read are sent."""
     cluster_uid: str = ""
 
     def restart(self) -> None:
-        """The cluster is given up, or another answers in its place: what was read of it is not known any more."""
+        """The parts of the cluster have ended, or another cluster answers: what was read is no longer known."""
         self.discovery, self.inventory = DISCOVERING, INCOMPLETE
