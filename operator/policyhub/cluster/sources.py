@@ -1,15 +1,15 @@
 """The report and constraint APIs of one cluster: which are served, and a reflector and a sink for each.
 
-| discovery says                              | then                                                                   |
+| discovery finds that                        | then                                                                   |
 |---------------------------------------------|------------------------------------------------------------------------|
-| an API is served, in a version              | it is listed and watched in that version                               |
-| one that was served is absent               | *vanished*: it is watched no longer, its findings are kept             |
+| an API is served in a version               | it is listed and watched in that version                               |
+| an API that was served is absent            | *vanished*: it is no longer watched, its findings are kept             |
 | a constraint kind is absent for an archive  | *forgotten*: its template was deleted, and its constraints with it,    |
-| delay                                       | also where that was while the API server was away                      |
-| what a group serves cannot be told          | what was served is watched on                                          |
+| delay                                       | even if that happened while the API server was unreachable             |
+| it cannot find out what a group serves      | what was served stays watched                                          |
 
-Each discovery confirms first that it is still the same cluster that answers. Nothing is archived on missing evidence: a
-source that fails or vanishes only ever loses its coverage.
+Each discovery first confirms that the same cluster still answers. Missing evidence archives nothing: a source that
+fails or vanishes only loses its coverage.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ from policyhub.sync.sweep import forget
 log = structlog.get_logger(__name__)
 
 POLICIES_FIRST = Cause(Reason.DISCOVERING, "the policies are read first")
-"""What they say is known before anything is rendered."""
+"""The texts of policies are known before any finding is rendered."""
 SETTLE_SECONDS = 5.0
-"""So long what a discovery has told waits for the policies; later it is asked for anew."""
+"""How long the result of a discovery waits for the policies; after that discovery runs again."""
 DROPPED_MS = 10 * 60_000
-"""Between two listings that bring what a namespace has written too fast to be kept."""
+"""Minimum time between two listings of a source that replace dropped events of namespaces that write too fast."""
 SURE = 2
-"""Discoveries that have to prove that an API is not served any more, before it is not waited for."""
+"""Discoveries that must confirm that an API is no longer served, before nothing waits for it."""
 SOURCES = 3_000
-"""Source APIs of one cluster that are or were served: three times as many kinds of constraints as are read at once. A
-server that names others at each discovery must not fill the memory."""
+"""Maximum number of source APIs of one cluster that are or were served: three times as many constraint kinds as are
+read at once. An API server that lists other kinds at each discovery must not exhaust the memory."""
 
 
 @dataclass(slots=True)
@@ -65,11 +65,11 @@ class Source:
     task: asyncio.Task[None]
     vanished: bool = False
     vanished_at: SteadyMs = NEVER
-    """When a discovery first lacked it."""
+    """When the first discovery began that lacked it."""
     absences: int = 0
-    """How many discoveries have proven that it is not served."""
+    """Number of discoveries that confirmed that it is not served."""
     asked_at: SteadyMs = NEVER
-    """When a listing was last asked for because of events that were dropped."""
+    """When a listing was last requested because events were dropped."""
 
     @property
     def constraints(self) -> bool:
@@ -77,28 +77,28 @@ class Source:
 
     @property
     def forgettable(self) -> bool:
-        """A constraint kind whose template was deleted: an ordinary act."""
+        """Whether it is a constraint kind whose template was deleted, which is nothing unusual."""
         return self.vanished and self.constraints
 
     @property
     def gone(self) -> bool:
-        """Vanished for sure."""
+        """Whether it is confirmed that it is no longer served."""
         return self.absences >= SURE
 
     def miss(self, at: SteadyMs) -> None:
-        """A discovery at this time has proven that it is not served."""
+        """A discovery that began at this time has confirmed that it is not served."""
         self.absences += 1
         if not self.vanished:
             self.vanished, self.vanished_at = True, at
             self.stop()
 
     def stop(self) -> None:
-        """No longer watched: what it called for stands, and its silence is no evidence."""
+        """Stop watching: its findings stay, and its silence is no evidence."""
         self.task.cancel()
         self.view.close()
 
     def fault(self) -> Cause | None:
-        """What keeps it from being whole."""
+        """Why it is not completely listed and watched; None: it is."""
         if self.vanished:
             return Cause(Reason.VANISHED, "it was served and is no longer; its findings are kept, nothing is archived")
         if (cause := self.reflector.state.cause) is not None:
@@ -109,23 +109,27 @@ class Source:
 
 
 class Sources:
-    """Of one cluster, over connection after connection."""
+    """The sources of one cluster, over one connection after another."""
 
     def __init__(self, site: Site, state: State, feed: ClusterQueue, context: Context) -> None:
         self.watched: dict[str, Source] = {}
-        """By origin; those that are no longer served too."""
+        """By source API, including those that are no longer served."""
         self.unknown: dict[str, str] = {}
-        """API groups of which it is not known what they serve, and why."""
+        """API group → why it is not known what it serves."""
         self.superseded = Superseded()
-        """Reports that engines left behind; it outlives each connection."""
+        """Reports that their engine no longer updates; kept across connections."""
         self.ungraded = False
-        """Whether superseded reports have left findings to nobody: another report may have passed them before."""
+        """Whether findings lost their last report because it is superseded, so that reports have to be listed again:
+        another report may have passed them earlier.
+        """
         self.coverage = coverage((), discovered=False, unknown=())
-        """Of the report APIs, as the ledger was told last."""
+        """Of the report APIs, as last passed to the ledger."""
         self._absent: dict[str, SteadyMs] = {}
-        """Constraint kinds that the ledger knows constraints of and that are not served, and since which discovery."""
+        """Constraint kind that is not served but has constraints in the ledger → when the first discovery without it
+        began.
+        """
         self._missing: Counter[str] = Counter()
-        """Findings held because their API is not served, by origin: it was before this process began."""
+        """Source API that this connection has not seen served → number of findings that are held because of that."""
         self._site = site
         self._state = state
         self._queue = feed
@@ -135,7 +139,7 @@ class Sources:
     # -- discovery ------------------------------------------------------------------------------------------------
 
     async def run(self, connection: Connection, tasks: TaskGroup, *, contact: Contact) -> None:
-        """Watch what is served, in these tasks. Raises what `Contact.confirm` raises; else ends by cancellation."""
+        """Discover and watch what is served, in these tasks, until cancelled. Raises what `Contact.confirm` raises."""
         wanted = enabled(self._site.spec.sources)
         lost = False
         while True:
@@ -155,12 +159,12 @@ class Sources:
             seconds = self._site.around(self._site.settings.discovery_interval)
             if self._context.policy_watcher is None or self._context.settled:
                 await asyncio.sleep(seconds)
-            else:  # what they say is known before anything is rendered
+            else:  # their texts are known before any finding is rendered
                 self._state.discovery = POLICIES_FIRST
                 await self._context.policy_watcher.wait_until_ready(seconds=seconds)
 
     def disconnect(self) -> None:
-        """The connection has ended: nothing is seen of any source before the next one has found it."""
+        """The connection has ended: no source is watched until the next connection has discovered it."""
         for source in self.watched.values():
             source.view.close()
         self.watched.clear()
@@ -168,7 +172,7 @@ class Sources:
         self._state.discovery = DISCOVERING
 
     def _retry_failed(self) -> None:
-        """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
+        """The API server answers again: reflectors retry now instead of waiting up to a minute."""
         for reflector in (*(source.reflector for source in self.watched.values()), *self._context.reflectors()):
             if reflector.state.phase == "failed":
                 reflector.request_relist()
@@ -198,7 +202,7 @@ class Sources:
         self.cover()
 
     def _start_served(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
-        """Watch what is served and not watched yet, in its version."""
+        """Watch what is served and is not watched yet in that version."""
         for resource in found.served:
             source = self.watched.get(resource.group_resource)
             if source is None and len(self.watched) >= SOURCES:
@@ -213,8 +217,8 @@ class Sources:
                 )
 
     def _forget_kinds(self, served: set[str], started: SteadyMs) -> None:
-        """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although no
-        watch did tell.
+        """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, even if no
+        watch reported that.
         """
         ledger, now, delay = self._ledger, self._site.now(), self._queue.rules.archive_delay_ms
         keys = [
@@ -249,10 +253,10 @@ class Sources:
         reflector = Reflector(connection, resource, view, relist_interval=relist)
         return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
 
-    # -- what it comes to -----------------------------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------------------------------------
 
     def cover(self) -> None:
-        """Tell the ledger which reports are superseded, and whether every report API has been heard."""
+        """Update the ledger: which reports are superseded, and whether every report API has been listed."""
         reports = [source for source in self.watched.values() if not source.constraints]
         discovered = self._state.discovery is None
         if discovered:
@@ -290,7 +294,9 @@ class Sources:
             self.ungraded = True
 
     async def catch_up(self) -> None:
-        """Read the events that were put aside, since their namespace had written too much; move what is to be moved."""
+        """Read events that were deferred because their namespace writes too much, and move claims whose roll-up target
+        has changed.
+        """
         now = self._site.now()
         rollup = self._context.rollup
         for _ in rollup.catch_up(now=now) if rollup is not None else ():
@@ -303,14 +309,14 @@ class Sources:
                 source.reflector.request_relist()
 
     def grade(self) -> None:
-        """One more listing for the positive evidence about what nobody calls for."""
+        """Request one more listing of all reports, for evidence that findings that nobody reports have passed."""
         for source in self.watched.values():
             if not source.constraints and not source.vanished:
                 source.view.grade = True
                 source.reflector.request_relist()
 
     def reread(self) -> None:
-        """Policies that are violated say something else: whatever names them is rendered anew."""
+        """If texts of violated policies have changed, request a listing of the sources that may name these policies."""
         policies = self._context.policy_metadata
         if policies is None:
             return
@@ -320,7 +326,7 @@ class Sources:
                 source.reflector.request_relist()
 
     def faults(self) -> dict[str, Cause]:
-        """What keeps each source from being whole, by origin or group; empty when all is well."""
+        """Why sources are not completely listed and watched, by source API or API group; empty: all are."""
         faults = {group: Cause(Reason.DISCOVERY_FAILED, reason) for group, reason in self.unknown.items()}
         for origin, number in self._missing.items():
             if is_constraint(origin):
@@ -333,7 +339,9 @@ class Sources:
         return faults
 
     def kept_findings(self) -> int:
-        """Findings of constraint kinds that are no longer served: kept, and no fault, since templates come and go."""
+        """Number of findings of constraint kinds that are no longer served: no failure, because deleting a template is
+        normal.
+        """
         origins = [origin for origin, source in self.watched.items() if source.forgettable]
         origins += [origin for origin in self._missing if is_constraint(origin)]
         if not origins:

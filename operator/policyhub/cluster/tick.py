@@ -1,6 +1,6 @@
-"""What is done for a cluster once a second, whatever comes: what is covered and due, what the guard holds, gauges.
+"""The work that is done for a cluster once a second: deferred events, coverage, the guard, refreshes, gauges.
 
-Beside it runs the count of what grows old. Both are cut into pieces, so that a large cluster does not stop the others.
+Ages and deadlines are counted in parallel. Both yield to the event loop, so a large cluster does not block the others.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
 REFRESH_SECONDS = 3600.0
-"""How often findings are looked through for those to be refreshed."""
+"""Seconds between two searches for findings that have to be refreshed."""
 CLOCK_SLACK_MS = 5 * 60_000
-"""A wall clock that is put right by less does no harm."""
+"""A correction of the wall clock by at most this much does no harm."""
 CLOCK_TOLD_MS = 60 * 60_000
 GRADE_MS = 10 * 60_000
-"""Between two more listings for reports that were superseded: whoever writes reports can bring that about."""
+"""Minimum time between two extra listings because of superseded reports: anyone who writes reports can cause them."""
 COUNT_SECONDS = 15.0
-"""Between two counts of what changes by time alone."""
+"""Seconds between two counts of what changes with time alone."""
 COUNT_AT_ONCE = 5_000
-"""Entries between two looks at the event loop (about 5 ms)."""
+"""Entries that are counted before the event loop continues (about 5 ms)."""
 
 
 class Tick:
-    """Of one cluster, from the moment at which it is known."""
+    """The periodic work for one cluster, from the time when its uid is known."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Tick:
         gate: Callable[[], None],
         in_sync: Callable[[], bool],
     ) -> None:
-        """`annotations` gives those of the MonitoredCluster as they are now; `gate` decides whether anything may be
-        sent; `in_sync` says whether Security Hub has what it should.
+        """`annotations` returns the current ones of the MonitoredCluster; `gate` decides again whether anything may be
+        sent; `in_sync` returns whether Security Hub matches the cluster.
         """
         self.preview: Counter[Change] | None = None
-        """In mode DryRun: what would be sent, once all that decides it has been read; None before."""
+        """In mode DryRun: what would be sent; None before everything that decides it has been read."""
         self.past_sla: int | None = None
-        """Violations that are older than their deadline; None before they were counted."""
+        """Number of violations that are older than their deadline; None: not counted yet."""
         self.gauges = Gauges(
             site.metrics,
             cluster=site.name,
@@ -68,7 +68,7 @@ class Tick:
             clock=site.now,
         )
         self._sla_days = site.spec.sla_days.over(site.settings.sla_days)
-        """By severity; those that have a deadline only."""
+        """Severity → days until the deadline; without severities that have none."""
         self._site = site
         self._feed = feed
         self._ledger = feed.ledger
@@ -103,7 +103,7 @@ class Tick:
             await asyncio.sleep(TICK_SECONDS)
 
     async def count(self) -> None:
-        """Count ages and deadlines, for at most one second in a hundred. Until cancelled."""
+        """Count ages and deadlines, in at most 1 % of the time. Until cancelled."""
         site, ledger = self._site, self._ledger
         while True:
             started = site.now()
@@ -126,7 +126,7 @@ class Tick:
 
     @property
     def clock_moved(self) -> int:
-        """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""
+        """By how much (ms) the wall clock was changed within the last hour; 0: it was not."""
         return self._moved if self._site.now() - self._moved_at < CLOCK_TOLD_MS else 0
 
     def _compare_clocks(self) -> None:
@@ -137,8 +137,8 @@ class Tick:
             self._drift = drift
 
     def _grade(self) -> None:
-        """After an inventory, or when reports were superseded, one more listing for the positive evidence about what
-        nobody calls for.
+        """After an inventory, or when reports were superseded, request one more listing of all reports, for evidence that
+        findings that nobody reports have passed.
         """
         now = self._site.now()
         again = self._sources.ungraded and now - self._graded_at >= GRADE_MS
@@ -160,7 +160,7 @@ class Tick:
             log.info("archive_released", cluster=name, source=engine)
 
     def _approvals(self) -> dict[str, SteadyMs]:
-        """Until when a person approves of each engine's losses."""
+        """Engine → until when an admin has approved its losses."""
         said = approval.parse(self._annotations().get(approval.ANNOTATION, ""))
         wall, now = self._site.wall(), self._site.now()
         return {engine: now + min(until - wall, approval.LONGEST_MS) for engine, until in said.items()}
@@ -170,7 +170,7 @@ class Tick:
         read = self._inventory.began_at and self._ledger.sources.reports_listed
         if self._site.spec.mode == "DryRun" and read and now >= self._preview_due:
             self.preview = self._site.engine.preview(self._feed)
-            self._preview_due = now + 20 * (self._site.now() - now)  # at most one second in twenty
+            self._preview_due = now + 20 * (self._site.now() - now)  # at most 5 % of the time
 
     def _refresh(self) -> None:
         now = self._site.now()
@@ -197,7 +197,7 @@ class Tick:
 
 
 def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> SourceGauges:
-    """For the gauges; without the engines that are excluded, and without those whose times tell nothing."""
+    """The gauges of a source, without excluded engines and those whose times do not show whether they run."""
     fault, view = source.fault(), source.view
 
     def counts(name: str) -> bool:
