@@ -309,7 +309,7 @@ class Sources:
                 source.reflector.request_relist()
 
     def grade(self) -> None:
-        """Request one more listing of all reports, for evidence that findings that nobody reports have passed."""
+        """Request one more listing of all reports: they may show that findings that nobody reports have passed."""
         for source in self.watched.values():
             if not source.constraints and not source.vanished:
                 source.view.grade = True

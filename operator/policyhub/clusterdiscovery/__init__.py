@@ -1,1 +1,1 @@
-"""Discovery: MonitoredClusters for the EKS clusters that AWS accounts list."""
+"""ClusterDiscovery: creates MonitoredClusters for the EKS clusters in AWS accounts."""

@@ -1,18 +1,17 @@
-"""Works on ClusterDiscoveries: looks for clusters, makes MonitoredClusters, and says in the status what came of it.
+"""Handles ClusterDiscoveries: searches for EKS clusters, creates MonitoredClusters and writes the status.
 
-Each account in each Region has a task of its own, with its own interval: one that does not answer keeps no other
-waiting. After a look MonitoredClusters are made for what that account and Region lacks, by what it has said in this
-very look, and the status tells anew what is known of all (`plan`). That two ClusterDiscoveries never make one for the
-same cluster is the `register`'s matter.
+Each place (an account in a Region) has its own task and interval, so one that does not answer delays no other. After a
+search, MonitoredClusters are created for clusters of this place that the search has described, and the status is
+written for all places (`plan`). The `register` prevents two ClusterDiscoveries from creating one for the same cluster.
 
-| a look ends with          | the next one follows after                                              |
+| a search                  | the next one follows after                                              |
 |---------------------------|-------------------------------------------------------------------------|
-| a listing                 | the interval                                                            |
-| none                      | a fifth of it, then twice as long each time, at most the interval       |
+| could list the clusters   | the interval                                                            |
+| could not                 | a fifth of it, then twice as long each time, at most the interval       |
 
-An edit ends all tasks of a ClusterDiscovery and begins new ones. Nothing is kept but in its status, and of that only
-the times of its conditions are read, where they can be: a status that is not understood stops nothing. Only the
-replica at work does any of this (`process.work`).
+An edit of a ClusterDiscovery ends its tasks and starts new ones. Its status is the only state that is kept, and only
+the times of its conditions are read from there: a status that cannot be understood stops nothing. Only the active
+replica does all this (`app.work`).
 """
 
 import asyncio
@@ -54,20 +53,20 @@ log = structlog.get_logger(__name__)
 RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 COMPARE_SECONDS = 10.0
 RETRY_SECONDS = 15.0
-"""After the API server has not taken what was to be written."""
+"""Seconds between two attempts to write a status."""
 ATTEMPTS = 4
-"""To write a status after a look. One that is never taken must not end the looks."""
+"""Attempts to write a status after a search. A status that is never accepted must not end the searches."""
 FAILED_POSTS = 3
-"""In a row that the API server did not answer well: the others wait for the next look."""
+"""After this many failed creations in a row the remaining ones wait for the next search."""
 LOOKS = 32
-"""At once: they share their threads with what connects to clusters (`eks.connector.WORKERS`)."""
+"""Maximum number of searches at once: they share threads with the connections to clusters (`eks.connector.WORKERS`)."""
 STATES = ("found", "made", "skipped", "gone")
 
 _FAULTS = (Refused, Unreachable, msgspec.MsgspecError, RecursionError)
 
 
 class Discoveries:
-    """All ClusterDiscoveries that are this operator's."""
+    """All ClusterDiscoveries that this operator handles."""
 
     def __init__(
         self,
@@ -87,14 +86,14 @@ class Discoveries:
         self._sleep = sleep
         self._selector = selector.parse(settings.watch_selector or "")
         self._tasks: dict[str, tuple[tuple[str, int], asyncio.Task[None]]] = {}
-        """By name: uid and generation, and the work on that."""
+        """Name → uid and generation, and the task that handles that state."""
         self._register = Register(home)
         self._looks = asyncio.Semaphore(LOOKS)
         self._unlisted = ""
-        """Why they could not be listed last."""
+        """Why ClusterDiscoveries could not be listed the last time; empty: they could."""
 
     async def run(self) -> None:
-        """Until cancelled; nothing where the settings do not ask for it."""
+        """Until cancelled; does nothing unless the settings enable cluster discovery."""
         if not self._settings.cluster_discovery:
             await asyncio.Event().wait()
         try:
@@ -114,7 +113,7 @@ class Discoveries:
             if self._unlisted != (told := clean(str(error))):
                 self._unlisted = told
                 log.warning("cluster_discoveries_not_listed", message=told)
-        except Exception:  # outermost loop: its end would be the end of the process
+        except Exception:  # outermost loop: if it ended, the process would end
             log.exception("cluster_discovery_compare_failed")
 
     async def _compare(self) -> None:
@@ -181,14 +180,14 @@ class Discoveries:
                     await self._sleep(RETRY_SECONDS)
             except _FAULTS as error:
                 log.warning("cluster_discovery_delayed", discovery=discovery.name, message=clean(str(error)))
-            except Exception:  # outermost loop: a mistake about one place must not stop the others
+            except Exception:  # outermost loop: an unexpected error in one place must not stop the others
                 log.exception("cluster_discovery_failed", discovery=discovery.name, place=place.name)
             failures = 0 if listed else min(failures + 1, 4)
             await self._sleep(interval if listed else min(interval, interval / 5 * 2 ** (failures - 1)))
 
 
 def _failed(name: str, task: asyncio.Task[None]) -> bool:
-    """Whether a mistake of ours ended it: it begins again with the next comparison."""
+    """Whether an unexpected error ended the task: the comparison then starts it again."""
     error = task.exception() if task.done() and not task.cancelled() else None
     if error is not None:
         log.error("cluster_discovery_failed", discovery=name, exc_info=error)
@@ -196,7 +195,7 @@ def _failed(name: str, task: asyncio.Task[None]) -> bool:
 
 
 class Discovery:
-    """The work on one ClusterDiscovery as it was read."""
+    """Handles one state of a ClusterDiscovery."""
 
     def __init__(
         self,
@@ -209,7 +208,7 @@ class Discovery:
         metrics: Metrics,
         sleep: Sleep,
     ) -> None:
-        """`watched`: whether this operator works on the MonitoredClusters that the template gives."""
+        """`watched`: whether this operator handles MonitoredClusters that are created from the template."""
         self.name = read.metadata.name
         self._spec = read.spec
         self._told = told
@@ -228,7 +227,7 @@ class Discovery:
         return lambda: self._eks.identity(region, role_arn or "", external_id or "")
 
     async def look(self, place: Place) -> bool:
-        """Raises _FAULTS of our own API server."""
+        """Search one place. Returns whether EKS listed its clusters. Raises _FAULTS of the home API server."""
         await self._register.read()
         monitored = self._register.now()
         return await place.look(
@@ -237,7 +236,9 @@ class Discovery:
         )
 
     async def make(self, place: Place) -> None:
-        """What the look that has just ended is the evidence for. Raises _FAULTS of the listing."""
+        """Create MonitoredClusters for clusters that the last search has described. Raises _FAULTS if the existing ones
+        cannot be listed.
+        """
         if place.fault is not None or not self._to_make(place):
             return
         await self._register.read()
@@ -248,7 +249,9 @@ class Discovery:
             place.unmade[_name(decision)] = why
 
     def _to_make(self, place: Place) -> list[Decision]:
-        """Also notes what is selected and has none: it is described again at each look."""
+        """What to create in this place. Also notes the selected clusters without a MonitoredCluster: each search
+        describes them again.
+        """
         answers = [one.answer if one is place else _old(one.answer) for one in self.places if one.listed]
         decided = plan(self.name, self._spec, answers, self._register.now())
         here = [one for one in decided if place.has(one.arn)]
@@ -260,7 +263,7 @@ class Discovery:
         return [one for one in here if one.state == "Make"]
 
     async def tell(self) -> bool:
-        """Say what came of all; whether that was written."""
+        """Write the status of all places. Returns whether that succeeded."""
         async with self._writing:
             answers = [_old(place.answer) for place in self.places if place.listed]
             decisions = plan(self.name, self._spec, answers, self._register.now())
@@ -271,7 +274,9 @@ class Discovery:
             return written
 
     async def _carry_out(self, decision: Decision) -> Cause:
-        """Why there is none; NOT_ASKED where one was made: should it be deleted, EKS is asked first."""
+        """Create the MonitoredCluster. Returns why there is none; NOT_ASKED if there is one: should it be deleted, EKS is
+        asked before another one is created.
+        """
         if not self._watched:
             return _NOT_SELECTED
         account = self._accounts[decision.arn.split(":")[4]]
@@ -307,12 +312,12 @@ def _name(decision: Decision) -> str:
 
 
 def _old(answer: Answer) -> Answer:
-    """The same, as what makes nothing."""
+    """The same answer, as one for which no MonitoredCluster is created."""
     return replace(answer, fresh=frozenset())
 
 
 def _refused(error: Refused | Unreachable, decision: Decision) -> Cause:
-    """Why the API server did not take a MonitoredCluster."""
+    """Why the API server did not accept a MonitoredCluster."""
     if isinstance(error, Unreachable):
         return Cause(Reason.NOT_CREATED, f"the API server did not answer for {decision.monitored}: {error}", _WAIT)
     told = f"the API server refuses the MonitoredCluster {decision.monitored}: {error}"
@@ -331,7 +336,7 @@ def _refused(error: Refused | Unreachable, decision: Decision) -> Cause:
 
 
 class Told:
-    """What a ClusterDiscovery says of itself: its status, and an Event where that changes."""
+    """Writes the status of a ClusterDiscovery, and an Event when its condition Ready changes."""
 
     def __init__(self, body: Mapping[str, Any], *, home: Connection, clock: Callable[[], float]) -> None:
         metadata = body["metadata"]
@@ -344,7 +349,7 @@ class Told:
         self._written: object = None
         self._written_at = 0.0
         self.numbers = (0, 0, 0, 0)
-        """As STATES, as it was told last."""
+        """The numbers of the last status that was built, in the order of STATES."""
 
     def invalid(self, why: Cause, now: datetime) -> DiscoveryStatus:
         return report.invalid(why, previous=self._conditions, generation=self._generation, now=now)
@@ -353,7 +358,7 @@ class Told:
         return report.build(decisions, seen, previous=self._conditions, generation=self._generation, now=now)
 
     async def write(self, build: Callable[[datetime], DiscoveryStatus]) -> bool:
-        """Where it has changed, or is old; whether the API server has it now."""
+        """Write the status if it has changed or is old (`TIMES_SECONDS`). Returns whether no other attempt is needed."""
         fresh = build(datetime.now(UTC))
         self.numbers = (fresh.found or 0, fresh.made or 0, fresh.skipped or 0, fresh.gone or 0)
         patch = status_patch(fresh)
@@ -380,7 +385,7 @@ class Told:
         type_: EventType = "Warning" if ready.status == "False" else "Normal"
         message = f"Ready={ready.status}: {ready.message}"
         body = event(about, type_, reason=ready.reason, message=message, moment=moment)
-        with suppress(Refused, Unreachable):  # best effort: the status says it
+        with suppress(Refused, Unreachable):  # best effort: the status has the same message
             await self._home.post("/api/v1/namespaces/default/events", body)
 
 

@@ -1,21 +1,22 @@
-"""One AWS account in one Region: which EKS clusters it lists, and what EKS says of those that nobody monitors.
+"""One AWS account in one Region: which EKS clusters it lists, and how EKS describes those that are not monitored.
 
-| call             | of which clusters                                                    | how often                  |
+| call             | for which clusters                                                   | how often                  |
 |------------------|----------------------------------------------------------------------|----------------------------|
-| ListClusters     | all                                                                  | at each look               |
-| DescribeCluster  | not monitored, and new, not up, or selected                          | at each look               |
-| DescribeCluster  | not monitored, described before: their tags may have changed         | `AGAIN` of them, the       |
-|                  |                                                                      | oldest, at each look       |
-| DescribeCluster  | made by this discovery, and not listed: whether they are gone        | at each look               |
-| DescribeCluster  | monitored                                                            | never                      |
+| ListClusters     | all                                                                  | at each search             |
+| DescribeCluster  | not monitored, and new, not active, or selected                      | at each search             |
+| DescribeCluster  | not monitored, described before: their tags may have changed         | the `AGAIN` oldest ones,   |
+|                  |                                                                      | at each search             |
+| DescribeCluster  | with a MonitoredCluster of this discovery, and not listed: are they  | at each search             |
+|                  | gone?                                                                |                            |
+| DescribeCluster  | monitored and listed                                                 | never                      |
 
-Calls follow each other, with a pause. EKS throttles DescribeCluster at a rate that it does not publish, and the
-operator needs it to connect: at a throttled call, or one without an answer, the look ends, and the next one goes on
-with what is still missing.
+Calls are sequential, with a pause. EKS throttles DescribeCluster at a rate that it does not publish, and the operator
+also needs this call to connect. So a throttled call, or one without an answer, ends the search, and the next search
+continues with the clusters that are still missing.
 
-What was known stays known while an account cannot be asked, but makes nothing: a MonitoredCluster is made for what EKS
-has described in the very look. Of what is monitored nothing is kept, as nothing is asked. A cluster is gone only where
-DescribeCluster does not find it and STS says that whoever asked is of the cluster's account.
+Descriptions are kept while an account cannot be asked, but a MonitoredCluster is created only for a cluster that EKS
+has described in the last search. No descriptions are kept for monitored clusters. A cluster is gone only if
+DescribeCluster does not find it and STS shows that the caller is in the cluster's account.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -32,12 +33,12 @@ from policyhub.kube.errors import NotTried
 from policyhub.securityhub.errors import CREDENTIALS
 
 PAUSE_SECONDS = 0.2
-"""Between two calls of one account and Region."""
+"""Seconds between two calls of one place."""
 AGAIN = 10
 _UP = frozenset({"ACTIVE", "UPDATING"})
 _ENDS_THE_LOOK = frozenset({Reason.THROTTLED, Reason.UNAVAILABLE, *CREDENTIALS})
 _UNKNOWN_THERE = ("UnrecognizedClientException", "InvalidClientTokenId")
-"""What EKS calls credentials that it does not know. A wrong signature is no matter of the Region."""
+"""Error codes of EKS for unknown credentials. A wrong signature has nothing to do with the Region."""
 _GRANTED = (
     "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (policyhub iam-policy --discover prints"
     " both). If that is granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses"
@@ -48,36 +49,38 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Place:
-    """An account in a Region, as one ClusterDiscovery asks it."""
+    """An account in a Region, for one ClusterDiscovery."""
 
     def __init__(self, open_: Callable[[], Identity], account: Account, region: str, *, sleep: Sleep) -> None:
-        """`open_` gives the identity of the account's role in this Region, or the operator's own. It is held during a
-        look alone: with its clients it takes a megabyte or two, and there may be hundreds.
+        """`open_` returns the identity of the account's role in this Region, or the operator's own. It is kept during a
+        search only: with its clients it takes 1 or 2 MB, and there may be hundreds.
         """
         self.account = account
         self.region = region
         self.name = f"{account.account_id}/{region}"
         self.listed_at: datetime | None = None
-        """When EKS last listed its clusters."""
+        """When EKS last listed the clusters."""
         self.fault: Cause | None = None
-        """Why the last look could not list them."""
+        """Why the last search could not list them; None: it could."""
         self._open = open_
         self._sleep = sleep
         self._place = self._arn("*")
         self._names: frozenset[str] = frozenset()
         self._known: dict[str, Description | Cause] = {}
-        """What EKS said of clusters that are listed; the one that was asked about longest ago comes first."""
+        """Listed cluster → its description, or why there is none; the one described longest ago is first."""
         self._gone: set[str] = set()
         self._missing: list[str] = []
-        """Not listed although one was made; the one that was asked about longest ago comes first."""
+        """Clusters with a MonitoredCluster of this discovery that are not listed; the one asked for longest ago is
+        first.
+        """
         self._fresh: set[str] = set()
-        """What this look has described."""
+        """Clusters that this search has described."""
         self.unmade: dict[str, Cause] = {}
-        """Selected clusters without a MonitoredCluster, as `Answer.unmade`; the controller fills it."""
+        """Selected clusters without a MonitoredCluster, as `Answer.unmade`; the controller sets it."""
 
     @property
     def listed(self) -> bool:
-        """Whether EKS has ever listed its clusters."""
+        """Whether EKS has ever listed the clusters."""
         return self.listed_at is not None
 
     @property
@@ -87,18 +90,18 @@ class Place:
 
     @property
     def answer(self) -> Answer:
-        """What is known now."""
+        """What is known now, for `plan`."""
         found = {name: self._known.get(name, NOT_ASKED) for name in self._names}
         gone, fresh = frozenset(self._gone), frozenset(self._fresh)
         return Answer(self.account.account_id, self.region, found, gone, fresh, self.unmade)
 
     def has(self, arn: str) -> bool:
-        """Whether a cluster is of this account and Region."""
+        """Whether the cluster is in this account and Region."""
         return arn.startswith(self._arn("").text)
 
     async def look(self, *, monitored: Collection[str], made: Collection[str]) -> bool:
-        """`monitored` are the ARNs of all clusters that are, `made` those that this discovery made. Whether EKS listed
-        its clusters.
+        """Search. `monitored` are the ARNs of all monitored clusters; `made` those whose MonitoredCluster this
+        discovery created. Returns whether EKS listed the clusters.
         """
         self._forget(monitored)
         identity = self._open()
@@ -120,7 +123,7 @@ class Place:
         return True
 
     def _forget(self, monitored: Collection[str]) -> None:
-        """What was said of clusters that are monitored by now, and what this look may go by."""
+        """Begin a search, which has described nothing yet. Nothing is kept about clusters that are monitored now."""
         self._fresh.clear()
         for name in [*self._known]:
             if self._arn(name).text in monitored:
@@ -131,7 +134,7 @@ class Place:
         return Arn.parse(arn_of(self.account.account_id, self.region, name))
 
     async def _belongs(self, identity: Identity) -> None:
-        """A role's account stands in its ARN; the operator's own is asked for. Raises NotTried."""
+        """Verify the account of the operator's own identity; that of a role is in its ARN. Raises NotTried."""
         if self.account.role_arn is not None:
             return
         caller = await identity.caller(self._place)
@@ -145,7 +148,7 @@ class Place:
             )
 
     def _lacking(self, made: Collection[str]) -> list[str]:
-        """Clusters that this discovery made a MonitoredCluster for, and that are not listed."""
+        """Clusters with a MonitoredCluster of this discovery that are not listed."""
         prefix = self._arn("").text
         there = {arn.removeprefix(prefix) for arn in made if arn.startswith(prefix)} - self._names
         asked = [name for name in self._missing if name in there]
@@ -153,7 +156,7 @@ class Place:
         return [*self._missing]
 
     def _due(self, monitored: Collection[str]) -> list[str]:
-        """Which clusters to ask about now."""
+        """Which clusters to describe now."""
         open_ = {name for name in self._names if self._arn(name).text not in monitored}
         new = sorted(open_ - self._known.keys())
         known = [name for name in self._known if name in open_]
@@ -161,7 +164,7 @@ class Place:
         return new + has_unknown + [name for name in known if name not in has_unknown][:AGAIN]
 
     async def _is_gone(self, identity: Identity, name: str) -> bool:
-        """Ask whether it is; False where the look ends here."""
+        """Find out whether the cluster is gone. Returns False if the search ends here."""
         await self._sleep(PAUSE_SECONDS)
         self._missing.remove(name)
         self._missing.append(name)
@@ -178,7 +181,7 @@ class Place:
         return True
 
     async def _describe(self, identity: Identity, name: str) -> bool:
-        """False where the look ends here."""
+        """Returns False if the search ends here."""
         await self._sleep(PAUSE_SECONDS)
         try:
             found = await identity.describe(self._arn(name))
@@ -189,7 +192,7 @@ class Place:
         except NotTried as error:
             before = self._known.get(name)
             failed = Cause(Reason.NOT_DESCRIBED, error.found, self._remedy(error))
-            self._put(name, before if isinstance(before, Description) else failed)  # what it said before still counts
+            self._put(name, before if isinstance(before, Description) else failed)  # the last description is still used
             return error.reason not in _ENDS_THE_LOOK
         self._put(name, found)
         self._fresh.add(name)
@@ -200,7 +203,7 @@ class Place:
         self._known[name] = found
 
     async def _why(self, identity: Identity, error: NotTried) -> Cause:
-        """Why a listing failed. A Region that is not enabled refuses credentials that are good elsewhere."""
+        """Why a listing failed. A Region that is not enabled rejects credentials that are valid elsewhere."""
         if error.reason is Reason.NOT_ENABLED or any(code in error.found for code in _UNKNOWN_THERE):
             caller = await identity.caller(self._place)
             if caller.account == self.account.account_id:
@@ -214,7 +217,7 @@ class Place:
         return replace(error.cause, remedy=self._remedy(error))
 
     def _remedy(self, error: NotTried) -> str:
-        """What to do, of the spec of a ClusterDiscovery instead of that of a MonitoredCluster."""
+        """What to do, in terms of the spec of a ClusterDiscovery instead of a MonitoredCluster."""
         if error.reason is not Reason.ACCESS_DENIED:
             return error.remedy
         role = self.account.role_arn

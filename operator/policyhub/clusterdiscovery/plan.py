@@ -1,23 +1,24 @@
-"""What becomes of each EKS cluster that a ClusterDiscovery knows of, and which MonitoredClusters are to be made.
+"""Decides about each EKS cluster that a ClusterDiscovery knows, and which MonitoredClusters to create.
 
-| the cluster                                  | has a MonitoredCluster        | then                              |
+| the cluster                                  | its MonitoredCluster          | decision                          |
 |----------------------------------------------|-------------------------------|-----------------------------------|
-| is listed                                    | that this discovery made      | Made: it stays as it is           |
-| is listed                                    | of another origin             | Skipped: AlreadyMonitored         |
-| is listed, selected and serves, as its place | none                          | one is to be made                 |
-| said a moment ago                            |                               |                                   |
-| is listed, selected and serves, as was said  | none                          | Skipped, as the last time that    |
-| some time ago                                |                               | one was to be made, or Describing |
-| is listed, selected and serves               | none, and its name is taken   | Skipped: NameClash                |
-|                                              | or no name                    | or InvalidName                    |
-| is listed, not selected, connected or not up | none                          | Skipped, with the reason          |
-| is not listed; EKS does not know it, in an   | that this discovery made      | Gone: it stays as it is           |
-| account that was verified                    |                               |                                   |
-| is not listed, or could not be asked for     | that this discovery made      | Made: silence is no evidence      |
+| is listed                                    | this discovery created it     | Made: it stays as it is           |
+| is listed                                    | somebody else created it      | Skipped: AlreadyMonitored         |
+| is listed, selected and usable, as the last  | none                          | Make: one is created              |
+| search found                                 |                               |                                   |
+| is listed, selected and usable, as an        | none                          | Skipped, with the reason of the   |
+| earlier search found                         |                               | last attempt, or Describing       |
+| is listed, selected and usable               | none, and the name for it is  | Skipped: NameClash or InvalidName |
+|                                              | taken or invalid              |                                   |
+| is listed, but not selected, or has no API   | none                          | Skipped, with the reason          |
+| server that EKS can give access to           |                               |                                   |
+| is not listed, and EKS does not find it in   | this discovery created it     | Gone: it stays as it is           |
+| its verified account                         |                               |                                   |
+| is not listed, or could not be looked up     | this discovery created it     | Made: silence is no evidence      |
 
-Nothing is ever changed or deleted: what discovery has made is a person's from then on. Whether a cluster is monitored
-is decided by its ARN, whatever the MonitoredCluster is called. None is made on old evidence: a person may have taken
-the tag off since, and deleted the MonitoredCluster.
+Nothing is ever changed or deleted: a MonitoredCluster that discovery created belongs to the admins from then on.
+Whether a cluster is monitored depends on its ARN, not on the name of the MonitoredCluster. None is created on old
+evidence: since then an admin may have removed the tag and deleted the MonitoredCluster.
 
 Pure: no I/O, no clock.
 """
@@ -42,23 +43,23 @@ State = Literal["Make", "Made", "Skipped", "Gone"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of one account in one Region that was listed at least once."""
+    """What is known of a place (an account in a Region) that was listed at least once."""
 
     account: str
     region: str
     clusters: Mapping[str, Description | Cause] = field(default_factory=dict)
-    """Every name that EKS listed → what it says of the cluster, as far as it was asked; why it did not say."""
+    """Name of every listed cluster → its description, or why there is none."""
     gone: frozenset[str] = frozenset()
-    """Names that EKS does not know, as the account itself said."""
+    """Names that EKS does not find in the verified account."""
     fresh: frozenset[str] = frozenset()
-    """Names that may get a MonitoredCluster now: EKS has described them in the look that has just ended."""
+    """Names that may get a MonitoredCluster now: EKS has described them in the last search."""
     unmade: Mapping[str, Cause] = field(default_factory=dict)
-    """Selected names that have none → why, as was found the last time that one was to be made."""
+    """Name of a selected cluster without a MonitoredCluster → why the last attempt to create one failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A MonitoredCluster as it is now."""
+    """A MonitoredCluster that exists."""
 
     name: str
     arn: str = ""
@@ -67,13 +68,13 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """On one cluster."""
+    """The decision on one cluster."""
 
     arn: str
     state: State
     why: Cause
     monitored: str = ""
-    """Name of its MonitoredCluster, or of the one to be made."""
+    """Name of its MonitoredCluster, or of the one to create."""
 
 
 NOT_ASKED = Cause(Reason.DESCRIBING, "EKS has not been asked about it yet")
@@ -81,12 +82,12 @@ _MONITORED = Cause(Reason.MONITORED)
 
 
 def arn_of(account: str, region: str, name: str) -> str:
-    """Of a cluster."""
+    """The ARN of a cluster."""
     return f"arn:{partition_of(region)}:eks:{region}:{account}:cluster/{name}"
 
 
 def existing(body: Mapping[str, Any]) -> Existing:
-    """Of a MonitoredCluster."""
+    """Reads the body of a MonitoredCluster."""
     metadata, spec = body["metadata"], body.get("spec") or {}
     connected = ((spec.get("connection") or {}).get("eks") or {}).get("arn")
     return Existing(
@@ -99,7 +100,7 @@ def existing(body: Mapping[str, Any]) -> Existing:
 def plan(
     owner: str, spec: DiscoverySpec, answers: Sequence[Answer], monitored: Sequence[Existing]
 ) -> tuple[Decision, ...]:
-    """By ARN; `owner` is the name of the ClusterDiscovery."""
+    """The decisions, sorted by ARN. `owner` is the name of the ClusterDiscovery."""
     by_arn: dict[str, Existing] = {}
     for one in monitored:
         if one.arn and (one.arn not in by_arn or one.discovered_by == owner):
@@ -120,7 +121,7 @@ def plan(
 
 
 def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Cause, Cause | None]]:
-    """ARN, what is known of the cluster, and what is to be told of it where that is too old to go by."""
+    """ARN; description, or why there is none; why there is no MonitoredCluster, or None if one may be created now."""
     for answer in answers:
         for name, found in answer.clusters.items():
             old = None if name in answer.fresh else answer.unmade.get(name, NOT_ASKED)
@@ -190,13 +191,13 @@ def _unlisted(arn: str, answers: Sequence[Answer]) -> Cause:
 
 
 def rendered(pattern: str, cluster: Arn) -> str:
-    """The name that the pattern gives the cluster; maybe none that an object can have."""
+    """The name by the pattern; it may be invalid as the name of an object."""
     name = cluster.name.lower().replace("_", "-")
     return pattern.replace("{region}", cluster.region).replace("{account}", cluster.account).replace("{name}", name)
 
 
 def selects(selector: TagSelector, tags: Mapping[str, str]) -> bool:
-    """Whether a cluster with these tags is selected."""
+    """Whether the selector selects a cluster with these tags."""
     return all(tags.get(key) == value for key, value in selector.match_tags.items()) and all(
         _holds(requirement, tags) for requirement in selector.match_expressions
     )
@@ -210,7 +211,7 @@ def _holds(requirement: TagRequirement, tags: Mapping[str, str]) -> bool:
 
 
 def document(owner: str, spec: DiscoverySpec, account: Account, decision: Decision) -> dict[str, Any]:
-    """The MonitoredCluster to be made."""
+    """The MonitoredCluster to create."""
     eks = {"roleArn": account.role_arn, "externalId": account.external_id}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",

@@ -1,7 +1,7 @@
-"""The MonitoredClusters that there are, for all ClusterDiscoveries at once: no two of them make one for the same ARN.
+"""The MonitoredClusters that exist, for all ClusterDiscoveries: no two of them create one for the same ARN.
 
-They are listed at each look, and again before one is made. What was made since the list was read counts as listed, and
-whoever makes one holds the lock of its ARN alone: a slow answer delays nobody else.
+They are listed at each search, and again before any is created. One that was created after the list was requested
+counts as listed. Creating one holds a lock for its ARN only, so a slow answer delays no other.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from policyhub.reporter import RESOURCE
 
 
 class Register:
-    """What is monitored, and the making of more."""
+    """Lists and creates MonitoredClusters."""
 
     def __init__(self, home: Connection) -> None:
         self._home = home
@@ -26,11 +26,11 @@ class Register:
         self._read_at = 0
         self._listed: list[Existing] = []
         self._made: dict[str, tuple[int, Existing]] = {}
-        """By ARN: those that a list which was asked for before may lack."""
+        """ARN → those that were created after the last list was requested, which may lack them; with their order."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self) -> None:
-        """Raises Refused, Unreachable, MsgspecError, RecursionError."""
+        """List them again. Raises Refused, Unreachable, MsgspecError, RecursionError."""
         asked_at = next(self._order)
         listed = [existing(body) for body in (await self._objects.list_all()).values()]
         if asked_at > self._read_at:
@@ -38,11 +38,11 @@ class Register:
             self._made = {arn: one for arn, one in self._made.items() if one[0] > asked_at}
 
     def now(self) -> list[Existing]:
-        """Those that are there, as far as is known."""
+        """Those that exist, as far as is known."""
         return [*self._listed, *(one for _, one in self._made.values())]
 
     async def make(self, arn: str, document: Mapping[str, Any]) -> Existing | None:
-        """The one that somebody else has made for this ARN meanwhile, which stays the only one. Raises Refused,
+        """Create one; if another task has created one for this ARN meanwhile, return that instead. Raises Refused,
         Unreachable.
         """
         lock = self._locks.setdefault(arn, asyncio.Lock())

@@ -1,14 +1,14 @@
-"""The status of a ClusterDiscovery, made of what was decided and of what could not be asked.
+"""The status of a ClusterDiscovery, built from the decisions and from the places that could not be listed.
 
 | condition      | False                                                         | Unknown                      |
 |----------------|---------------------------------------------------------------|------------------------------|
-| `Listed`       | an account or a Region could not be listed                    | some were not asked yet      |
-| `ClustersMade` | a selected cluster has no MonitoredCluster, and a person must | nothing was listed yet, or   |
-|                | act                                                           | some were not described yet  |
+| `Listed`       | an account in a Region could not be listed                    | some were not asked yet      |
+| `ClustersMade` | a selected cluster has no MonitoredCluster (`Trait.UNMADE`)   | nothing was listed yet, or   |
+|                |                                                               | some were not described yet  |
 | `Ready`        | one of these is False                                         | one of them is Unknown       |
 
-That a cluster is gone makes none of them False: it is in the list, and its MonitoredCluster says it. Pure: no I/O, no
-clock.
+A cluster that is gone makes none of them False: the status lists it, and the conditions of its MonitoredCluster show
+it. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision
 from policyhub.sources.text import capped
 
 _NAMED = 3
-"""Clusters or places that a message names."""
+"""How many clusters or places a message names."""
 _PLACES = 50
 _MESSAGE = 4_096
 _CLUSTER_MESSAGE = 1_000
@@ -35,7 +35,7 @@ Verdict = tuple[ConditionStatus, Reason, str]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One account in one Region."""
+    """The state of a place: an account in a Region."""
 
     name: str
     listed_at: datetime | None = None
@@ -51,7 +51,7 @@ def build(
     generation: int,
     now: datetime,
 ) -> DiscoveryStatus:
-    """`previous` are the conditions last written, by type."""
+    """`previous` are the conditions that were written last, by type."""
     verdicts = {"Listed": _listed(places), "ClustersMade": _made(decisions, places)}
     conditions = {"Ready": _ready(verdicts, decisions), **verdicts}
     return DiscoveryStatus(
@@ -67,7 +67,7 @@ def build(
 
 
 def invalid(why: Cause, *, previous: Mapping[str, Condition], generation: int, now: datetime) -> DiscoveryStatus:
-    """Of a spec that this operator cannot read."""
+    """The status if this operator cannot read the spec."""
     verdict: Verdict = ("False", why.reason, _told(why))
     conditions = _conditions({"Ready": verdict}, previous, generation=generation, now=now)
     return DiscoveryStatus(observed_generation=generation, conditions=conditions)
@@ -116,7 +116,7 @@ def _ready(verdicts: Mapping[str, Verdict], decisions: Sequence[Decision]) -> Ve
 
 
 def _remedies(whys: Iterable[Cause]) -> str:
-    """Each once, of the first few."""
+    """The first few different remedies."""
     found = list(dict.fromkeys(sentence(why.remedy.rstrip(".")) for why in whys if why.remedy))
     return ". ".join(found[:_NAMED])
 
