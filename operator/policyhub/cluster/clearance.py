@@ -9,10 +9,11 @@
 | no uid is known from an API server whose address EKS gave  | nothing: the findings may be another cluster's     |
 | for this ARN                                               |                                                    |
 | otherwise                                                  | active findings of the identity and that uid are   |
-|                                                            | archived (`archiving`), a round after each answer  |
+|                                                            | archived (`archiving`), one round per ClusterGone  |
 
 The row about the uid protects the findings of a running cluster. If the ARN was always wrong or was changed, or if a
-kubeconfig gives the address, EKS does not know the cluster that sends. So the status stores uid and ARN together.
+kubeconfig gives the address, the operator reaches a cluster that EKS does not find under this ARN. So the status stores
+uid and ARN together.
 
 The data plane of the cluster has ended before the first round, so nothing new is sent.
 """

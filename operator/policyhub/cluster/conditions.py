@@ -1,6 +1,6 @@
 """The conditions of a MonitoredCluster, built from its snapshot.
 
-| condition        | True                                            | otherwise the message has the first of …        |
+| condition        | True                                            | not True (the first reason that applies)        |
 |------------------|-------------------------------------------------|-------------------------------------------------|
 | Connected        | the API server answers and is the same cluster  | why it does not                                 |
 | HubReachable     | Security Hub accepts findings of this account   | the missing permission or setting, and where    |
@@ -195,7 +195,7 @@ def _sources_good(seen: Snapshot) -> tuple[Reason, str]:
 
 
 def _owners(seen: Snapshot) -> ConditionState:
-    """OwnersKnown: which objects roll up to which. For Ready a missing permission is no failure, all else is."""
+    """OwnersKnown: which objects roll up to which. Every failure except a missing permission makes Ready not True."""
     type_: ConditionType = "OwnersKnown"
     if not seen.roll_up:
         off = f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}"

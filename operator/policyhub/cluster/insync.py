@@ -40,7 +40,7 @@ def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
         return Cause(Reason.NOT_CONNECTED, "the cluster has not been read yet")
     if (barred := _barred(seen)) is not None:
         return barred
-    # findings are sent without an inventory: its message explains that better than HubUnreachable
+    # findings are sent without an inventory: seen.inventory says what that means, HubUnreachable does not
     given_up = seen.inventory is not None and seen.inventory.reason is Reason.INVENTORY_UNAVAILABLE
     if seen.account_fault is not None or (seen.reading is not None and not given_up):
         return Cause(Reason.HUB_UNREACHABLE, "Security Hub does not take findings, or does not say what it holds")

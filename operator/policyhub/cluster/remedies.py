@@ -1,6 +1,7 @@
 """What to do about a problem: one remedy for each reason, for conditions and the doctor.
 
-Reasons with `Trait.TOLD` have none here: their message already contains the remedy, with the commands for the case.
+If the message of a reason already contains the remedy, with the commands for the case, the reason has `Trait.TOLD`, and
+nothing is added.
 
 Pure: no I/O, no clock.
 """

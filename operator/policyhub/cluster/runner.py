@@ -36,8 +36,8 @@ from policyhub.sync.usage import Limits
 log = structlog.get_logger(__name__)
 
 REPLACED_AFTER_MS = 600_000
-"""A cluster that is replaced after at least this time is connected again with the shortest back-off. Until then each
-replacement increases the back-off: an API server may answer with another uid each time."""
+"""If a cluster ran at least this long before it was replaced, the back-off starts again. Faster replacements increase
+it: an API server may answer with another uid each time."""
 FORMER = 1_000
 """Maximum number of former uids that are remembered: the first ones, because those have findings."""
 SETTLE_MS = 2_000
@@ -79,7 +79,7 @@ class DataPlane:
         status = site.monitored.status
         before = status.cluster_uid if status is not None else None
         self._former = {before} if before else set()
-        """All uids that the cluster of this MonitoredCluster has had."""
+        """Uids that the cluster of this MonitoredCluster has or had; at most `FORMER`."""
         self._clearance = Clearance(
             site,
             eks_arn=eks_arn if rival is not None else "",

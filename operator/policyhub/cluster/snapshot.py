@@ -144,7 +144,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One MonitoredCluster. A cause that is None means that there is no problem, or that it is not known."""
+    """One MonitoredCluster. None, for a cause: there is no problem, or it is not known."""
 
     name: str
     identity: str

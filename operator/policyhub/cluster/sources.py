@@ -217,7 +217,7 @@ class Sources:
                 )
 
     def _forget_kinds(self, served: set[str], started: SteadyMs) -> None:
-        """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, even if no
+        """A constraint kind that was absent for an archive delay was deleted, and its constraints with it, even if no
         watch reported that.
         """
         ledger, now, delay = self._ledger, self._site.now(), self._queue.rules.archive_delay_ms
@@ -309,7 +309,7 @@ class Sources:
                 source.reflector.request_relist()
 
     def grade(self) -> None:
-        """Request one more listing of all reports: they may show that findings that nobody reports have passed."""
+        """Request another listing of all reports: results that pass are evidence about findings that nobody reports."""
         for source in self.watched.values():
             if not source.constraints and not source.vanished:
                 source.view.grade = True

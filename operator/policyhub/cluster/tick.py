@@ -137,8 +137,8 @@ class Tick:
             self._drift = drift
 
     def _grade(self) -> None:
-        """After an inventory, or when reports were superseded, request one more listing of all reports: they may show
-        that findings that nobody reports have passed.
+        """After an inventory, or when reports were superseded, request one more listing of all reports: results that
+        pass are evidence about findings that nobody reports.
         """
         now = self._site.now()
         again = self._sources.ungraded and now - self._graded_at >= GRADE_MS

@@ -274,7 +274,7 @@ class Discovery:
             return written
 
     async def _carry_out(self, decision: Decision) -> Cause:
-        """Create the MonitoredCluster. Returns why there is none; NOT_ASKED if there is one: should it be deleted, EKS is
+        """Create the MonitoredCluster. Returns why there is none; NOT_ASKED if there is one: if that is deleted, EKS is
         asked before another one is created.
         """
         if not self._watched:
@@ -358,7 +358,7 @@ class Told:
         return report.build(decisions, seen, previous=self._conditions, generation=self._generation, now=now)
 
     async def write(self, build: Callable[[datetime], DiscoveryStatus]) -> bool:
-        """Write the status if it has changed or is old (`TIMES_SECONDS`). Returns whether no other attempt is needed."""
+        """Write the status if it has changed or is old (`TIMES_SECONDS`). Returns False if another attempt is due."""
         fresh = build(datetime.now(UTC))
         self.numbers = (fresh.found or 0, fresh.made or 0, fresh.skipped or 0, fresh.gone or 0)
         patch = status_patch(fresh)

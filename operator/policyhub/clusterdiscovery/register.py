@@ -26,7 +26,7 @@ class Register:
         self._read_at = 0
         self._listed: list[Existing] = []
         self._made: dict[str, tuple[int, Existing]] = {}
-        """ARN → those that were created after the last list was requested, which may lack them; with their order."""
+        """ARN → order and MonitoredCluster, of those created after the last list was requested: it may lack them."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self) -> None:
