@@ -1,4 +1,4 @@
-"""What a report or constraint states: Kubernetes JSON becomes `Violation`s.
+"""Reads reports and constraints: Kubernetes JSON becomes `Violation`s.
 
-What an engine writes otherwise than others is a row in `producers`. Pure: no I/O, no clock; imports `api` and below.
+The peculiarities of an engine are a row in `producers`. Pure: no I/O, no clock; imports `api` and below.
 """

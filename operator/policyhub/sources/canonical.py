@@ -1,19 +1,19 @@
-"""One way to write what a producer writes in many: an equal violation reads equal at each scan.
+"""Normalizes what a producer writes differently at each scan, so that an unchanged violation compares equal.
 
-Only what the table in producers.py names is looked at, so the results of others cost nothing, and a text of theirs is
-never changed. What is left of a text is what its reader can act on.
+Only what the table in producers.py names is examined: results of other producers cost nothing and their texts are never
+changed. What remains of a text is what its reader can act on.
 
-| wording      | of a text                                                        | becomes                            |
+| wording      | in a text                                                        | becomes                            |
 |--------------|------------------------------------------------------------------|------------------------------------|
-| pod-security | Kyverno's `(Forbidden reason: …)` one after the other, each with | both in alphabetical order         |
-|              |   its list of fields                                             |                                    |
+| pod-security | a series of Kyverno's `(Forbidden reason: …)`, each with its     | both in alphabetical order         |
+|              |   list of fields                                                 |                                    |
 | go-errors    | `current time 2026-… is after`, `10.0.0.1:41234->10.0.0.2:443`   | without the time, the first port   |
 | sets         | `{"B", "A"}`; `labels are denied: b,a`                           | in alphabetical order              |
 | times        | `2026-11-28T08:00:00.123Z`, `08:00:00.123456`, `7 times`         | `<time>`, `<n> times`              |
-| processes    | a line of `ps -ef` or `ps aux`; `pid=12`; `at 0x7f00`            | left out                           |
+| processes    | a line of `ps -ef` or `ps aux`; `pid=12`; `at 0x7f00`            | removed; `pid` stays               |
 
-JSON in a string is compared as JSON: its members in alphabetical order, without blanks. What cannot be read stays as it
-is. Pure: no I/O, no clock.
+JSON in a string is compared as JSON: its members in alphabetical order, without whitespace. JSON that cannot be read
+stays as it is. Pure: no I/O, no clock.
 """
 
 import re
@@ -25,7 +25,7 @@ import msgspec
 from policyhub.sources.producers import Document, Producer, Wording
 
 _LONGEST = 16_384
-"""Characters of a text that is looked at; a longer one stays as it is."""
+"""Maximum length in characters; a longer text stays as it is."""
 
 _GROUP = re.compile(r"\)\((?=Forbidden reason: |\{Allowed)")
 _FIRST = re.compile(r"\((?=Forbidden reason: |\{Allowed)")
@@ -60,7 +60,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]{4,16}\b")
 
 
 def worded(producer: Producer, text: str) -> str:
-    """A text without what its producer's `wording` says is no part of the violation."""
+    """The text normalized as its producer's `wording` says."""
     if len(text) > _LONGEST:
         return text
     for wording in producer.wording:
@@ -69,7 +69,7 @@ def worded(producer: Producer, text: str) -> str:
 
 
 def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
-    """The properties of a result, as they count; the same ones where nothing is to be done."""
+    """The normalized properties of a result; `written` itself if nothing has to be done."""
     if producer.numbered:
         written = _numbered(written, producer.numbered)
     if producer.touched.isdisjoint(written):
@@ -91,7 +91,7 @@ def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
 
 
 def _numbered(written: dict[str, str], ending: str) -> dict[str, str]:
-    """`0. message`, `1. message` …: the keys as they are, their texts in alphabetical order."""
+    """`0. message`, `1. message` …: keeps the keys and sorts their texts alphabetically."""
     keys = [key for key in written if key.endswith(ending) and key[: -len(ending)].isdecimal()]
     if len(keys) <= 1:
         return written
@@ -153,7 +153,7 @@ _WORDINGS: dict[Wording, Callable[[str], str]] = {
 
 
 def _json(text: str, document: Document) -> str:
-    """Without what is left out; empty where nothing else is in it."""
+    """Without the members in `left_out`; empty if it contains nothing else."""
     if len(text) > _LONGEST:
         return text
     try:

@@ -1,4 +1,4 @@
-"""Which of a result's policy and rule is the number of the check or vulnerability, and which its title.
+"""Whether a result's policy or its rule is the number of the check or vulnerability; the other is its title.
 
 | producer                                | policy                | rule                  |
 |-----------------------------------------|-----------------------|-----------------------|
@@ -6,9 +6,9 @@
 | Trivy InfraAssessment (both kinds)      | `KCV0019`             | title                 |
 | Trivy Compliance                        | `5.2.2 <control>`     | the check's title     |
 | Trivy Vulnerability, Trivy's adapter    | `CVE-2099-0001`       | none                  |
-| Trivy Vulnerability, of devopstales     | `Image Vulnerability` | `CVE-2099-0001`       |
+| Trivy Vulnerability, from devopstales   | `Image Vulnerability` | `CVE-2099-0001`       |
 
-So whichever looks like a number is taken for one. The adapters' commits: producers.py. Pure: no I/O, no clock.
+So the text that looks like a number is used as the number. The adapters' commits: producers.py. Pure: no I/O, no clock.
 """
 
 import re
@@ -27,7 +27,7 @@ _TEMPORARY = re.compile(r"TEMP-\d{1,10}-[0-9A-F]{1,10}")
 
 
 def number(violation: Violation) -> str:
-    """What identifies the check or vulnerability, of a Trivy source."""
+    """What identifies the check or vulnerability. For Trivy sources only."""
     policy, rule = violation.policy, violation.rule
     if violation.source == VULNERABILITY:
         return rule if _is_advisory(rule) and not _is_advisory(policy) else policy or rule
@@ -35,9 +35,9 @@ def number(violation: Violation) -> str:
 
 
 def title(violation: Violation) -> str:
-    """What a person calls it, of a Trivy source."""
+    """The title for people. For Trivy sources only."""
     policy, rule = violation.policy, violation.rule
-    if violation.source == _COMPLIANCE:  # the control is what is asked for
+    if violation.source == _COMPLIANCE:  # the control is the requirement
         return policy or rule
     return policy if number(violation) == rule else rule or policy
 

@@ -1,33 +1,33 @@
-"""What a Gatekeeper constraint says: its audit's list of violations, whatever the constraint's kind.
+"""Reads a Gatekeeper constraint of any kind: the violations that its last audit lists.
 
 The policy is the constraint's kind (its template), the rule its name. Several violations of one object (one for each
-container) are one violation whose message lists the distinct messages; messages may change daily ("819 days old") and
-are no part of an identity.
+container) become one violation whose message lists the distinct messages. Messages may change daily ("819 days old")
+and are not part of an identity.
 
-Each is a `fail`, whatever the enforcement action: the audit has found an object that does not meet the policy, as
-Kyverno's `fail` under an Audit policy has. How admission would react (deny, warn, dryrun) is no severity: it says
-whether such objects are still let in, whatever harm they do. It is kept as it was written.
+Each result is `fail`, whatever the enforcement action: the audit found an object that violates the policy, as with
+Kyverno's `fail` under an Audit policy. The reaction of admission (deny, warn, dryrun) is not a severity: it decides
+whether such objects are still admitted, not how much harm they do. It is kept as written.
 
-| the list is                                            | then                                                   |
+| the list                                               | then                                                   |
 |--------------------------------------------------------|--------------------------------------------------------|
-| complete, from an audit                                | an absent violation is spoken to be gone               |
-| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, a `notice` says so, and absence says   |
-|                                                        | nothing, but below the `boundary`, where there is one  |
-| without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
-| of a `scoped` constraint that leaves out the audit     | never audited: absence says nothing                    |
-| partly unreadable (which object, how many)             | a problem is counted, and absence says nothing         |
+| is complete, from an audit                             | a missing violation is evidence that it is resolved    |
+| is shorter than `totalViolations` (limit 20 by         | `unlisted` > 0, a `notice` reports it, and a missing   |
+|   default; may be 0)                                   |   violation is evidence only below the `boundary`      |
+| has no `auditTimestamp`, or there is no status         | not audited yet: a missing violation is no evidence    |
+| belongs to a `scoped` constraint without the audit     | never audited: a missing violation is no evidence      |
+| is partly unreadable (which object, how many)          | a problem is counted, a missing one is no evidence     |
 
-Since 3.16 Gatekeeper lists the smallest violations in order of (group, version, kind, namespace, name, message), the
-greatest first: of a list in that order the first entry is the boundary, and whatever is below it and not listed is no
-violation. Before 3.16 the list is any part of them, as a rule in ascending order. A list that names one object only is
-in every order and shows none. Strings compare as in Go, by bytes of UTF-8, which is by code points, as in Python.
+Since 3.16 Gatekeeper lists the smallest violations by (group, version, kind, namespace, name, message), the largest
+first. In a list with this order the first entry is the boundary: an object below it that is not listed violates
+nothing. Before 3.16 a list holds arbitrary violations, usually in ascending order. A list with only one object fits
+every order and proves none. Strings compare as in Go, by bytes of UTF-8, which is by code points, as in Python.
 
-What a constraint's annotations say of controls, standards and remediation is said of each of its violations.
+A constraint's annotations about controls, standards and remediation apply to each of its violations.
 
-An entry whose kind or name has not the grammar of one (sources/grammar.py) counts for the constraint itself: problem
-`invalid-object`. Texts are bounded as those of reports are.
+An entry with an invalid kind or name (sources/grammar.py) becomes a violation of the constraint itself: problem
+`invalid-object`. Texts are bounded as in reports.
 
-A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
+A constraint is cluster-scoped and written by Gatekeeper, so it applies to every namespace. Pure: no I/O, no clock.
 """
 
 from itertools import pairwise
@@ -58,17 +58,17 @@ from policyhub.sources.wire import (
 )
 
 NAMING = ("group", "kind", "namespace", "name")
-"""The members of an entry that tell which object it is about."""
+"""The members of an entry that identify its object."""
 
 _SCOPED = "scoped"
 _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
-"""The enforcement points of which one must be named for the audit to look at a scoped constraint."""
+"""Gatekeeper audits a scoped constraint only if it names one of these enforcement points."""
 
 _ORDERED = 2
-"""The objects that an order can be seen in."""
+"""Minimum number of objects that show an order."""
 
 _MOST_ACTIONS = 16
-"""Of one entry; Gatekeeper knows four."""
+"""Per entry; Gatekeeper knows four."""
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -122,9 +122,9 @@ _constraint = msgspec.json.Decoder(Constraint)
 def read(
     resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, most: int = 0
 ) -> ParsedReport:
-    """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that the
-    constraint's template names; `most` how many violations are taken, the rest counts as unlisted (0: all). Raises
-    Malformed.
+    """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `template` is the severity in the
+    constraint's template. `most` is the maximum number of violations to read; the rest counts as unlisted (0: all).
+    Raises Malformed.
     """
     constraint, problems = _decoded(raw)
     metadata, status = constraint.metadata, constraint.status or _Status()
@@ -173,12 +173,12 @@ def _is_audited(spec: _Spec) -> bool:
 
 
 def _boundary(listed: list[Listed], places: list[ObjectRef]) -> ObjectRef | None:
-    """The greatest place, where the list is in Gatekeeper's order and names more than one object; see the module."""
+    """The largest listed object; None unless the list is in Gatekeeper's order and names several; see the module."""
     ordered: list[tuple[ObjectRef, str]] = []
     for entry, place in zip(listed, places, strict=True):
         written = ObjectRef(entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
         if not entry.version or place != written:
-            return None  # filled in by us: what Gatekeeper compared was something else
+            return None  # we completed it: Gatekeeper compared something else
         ordered.append((place, entry.message or ""))
     if any(one < following for one, following in pairwise(ordered)) or len(set(places)) < _ORDERED:
         return None
@@ -233,7 +233,7 @@ def _actions(spec: _Spec, entry: Listed) -> list[str]:
 
 
 def _is_stated(spec: _Spec, entry: Listed) -> bool:
-    """Whether anybody has written what Gatekeeper does; else it is the schema's default."""
+    """Whether the constraint or the entry states an action; otherwise it is the schema's default."""
     return bool(entry.enforcement_action or entry.enforcement_actions or spec.enforcement_action)
 
 
@@ -252,7 +252,7 @@ def _decoded(raw: bytes | msgspec.Raw) -> tuple[Constraint, list[str]]:
 
 
 def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Constraint, list[str]]:
-    """Entry by entry: one that cannot be read is left out and counted, the others stand."""
+    """Reads entry by entry: an unreadable one is left out and counted, the others are kept."""
     document = untyped(raw)
     problems: list[str] = []
     metadata = metadata_of(document, _Metadata, problems)
@@ -288,13 +288,13 @@ def _status(status: object, problems: list[str]) -> _Status | None:
         read.audit_timestamp = msgspec.convert(status.get("auditTimestamp"), Time | None)
         read.total_violations = msgspec.convert(status.get("totalViolations"), int | None)
     except msgspec.ValidationError:
-        problems.append(MALFORMED_RESULT)  # without them nobody can tell whether the list is whole
+        problems.append(MALFORMED_RESULT)  # without them it is unknown whether the list is complete
     return read
 
 
 def _listed(entry: object, problems: list[str]) -> Listed | None:
-    """What only describes (message, actions, the object's version) may be lost; what names the object may not. Raises
-    ValidationError.
+    """Members that only describe (message, actions, the object's version) may be lost, those that name the object may
+    not. Raises ValidationError.
     """
     try:
         return msgspec.convert(entry, Listed | None)

@@ -1,18 +1,18 @@
-"""Who speaks in one report, and of what: which sources of which objects, which policies of which Pods, ReplicaSets and
-Jobs, whatever they say, and which policies have written a result that is no violation.
+"""The coverage of one report: which sources have results on which objects, which policies on which Pods, ReplicaSets
+and Jobs, whatever the results are, and which policies write results that are no violation.
 
 | a result                                        | shows                                                              |
 |-------------------------------------------------|--------------------------------------------------------------------|
-| on anything                                     | that its source speaks of this object                              |
-| on a Pod, ReplicaSet or Job                     | that its policy has looked at this object                          |
-| `pass` or `skip`, on anything                   | that its policy writes such results, in the object's namespace     |
-| of one of more policies than `POLICIES`         | nothing of its policy                                              |
+| on any object                                   | its source covers this object                                      |
+| on a Pod, ReplicaSet or Job                     | its policy has evaluated this object                               |
+| `pass` or `skip`, on any object                 | its policy writes such results, in the object's namespace          |
+| of a policy beyond the first `POLICIES`         | nothing about its policy                                           |
 
-Each result of each report passes here at each scan. Nearly all reports are about one object, which their results do not
-name, and come with the same policies as thousands of others: what such a report shows is worked out once for each set
-of policies (`by_default`). Where results name objects, each is heard for itself (`by_object`).
+Each result of each report is processed here at each scan. Nearly all reports are about one object, which their results
+do not name, and thousands of reports have the same policies: their coverage is computed once for each set of policies
+(`by_default`). If results name objects, each result is processed on its own (`by_object`).
 
-What it costs is linear in the number of results. Pure: no I/O, no clock.
+The cost is linear in the number of results. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable
@@ -23,26 +23,26 @@ from policyhub.sources.recent import Recent
 from policyhub.sources.violation import Covered, PolicyRef, Subject
 
 OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
-"""What comes and goes with a controller."""
+"""Kinds of objects that come and go with a controller."""
 POLICIES: Final = 1_000
-"""Policies of one report that are learned from; real ones have less than a hundred."""
+"""Maximum number of policies per report; a real report has fewer than a hundred."""
 
 Said = tuple[str, str, bool]
-"""A source as identities have it, a policy as the result writes it (empty: a rule alone), whether the result passes."""
+"""A source as in identities, a policy as the result writes it (empty: only a rule), whether the result passes."""
 
 Named = list[tuple[Subject, str]]
 """Objects, each with its apiVersion."""
 
 
 class Coverage(NamedTuple):
-    """Of one report, each part sorted."""
+    """Of one report; each part is sorted."""
 
     objects: Covered
-    """Each Pod, ReplicaSet and Job, with who has said something of it."""
+    """Each Pod, ReplicaSet and Job, with the policies that have a result on it."""
     about: tuple[tuple[Subject, str], ...]
-    """Each object, with each source that says something of it."""
+    """Each object, with each source that has a result on it."""
     passing: tuple[tuple[str, frozenset[PolicyRef]], ...]
-    """Each namespace, with who has written a result there that is no violation."""
+    """Each namespace, with the policies that have a result there that is no violation."""
 
 
 class _Voices(NamedTuple):
@@ -53,14 +53,14 @@ class _Voices(NamedTuple):
 
 _voices: Recent[frozenset[Said], _Voices] = Recent(limit=10_000_000)
 _ENTRY = 300
-"""Bytes that one policy of a set costs, about."""
+"""Approximate size of one policy in a set, in bytes."""
 _LONGEST = 128
-"""Of a policy's text in a set that is kept; a set with a longer one is worked out each time."""
+"""Maximum length of a policy's name in a cached set; a set with a longer one is computed each time."""
 
 
 def by_default(said: frozenset[Said], objects: Named, namespace: str) -> Coverage:
-    """Of a report whose results name no object, all have a policy, and have no more policies than `POLICIES`: `objects`
-    are what it is about, none or one; `namespace` is where it lies.
+    """The coverage of a report with at most `POLICIES` results, none of which names an object. `objects` is the object
+    of the report, if any; `namespace` is the namespace of the report.
     """
     voices = _voices.young.get(said) or _voices_of(said)
     if not objects:
@@ -89,8 +89,8 @@ def _voices_of(said: frozenset[Said]) -> _Voices:
 
 
 def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Coverage:
-    """Of a report in whose results objects are named: each result with the objects that it is about; `namespace` is
-    where the report lies.
+    """The coverage of a report whose results name objects. `heard` has each result with its objects; `namespace` is the
+    namespace of the report.
     """
     known: dict[tuple[str, str], PolicyRef] = {}
     about: set[tuple[Subject, str]] = set()
@@ -109,7 +109,7 @@ def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Coverage:
                 continue
             if subject.kind in OF_PODS:
                 spoke.setdefault(subject, set()).add(by)
-            if passes and not namespace:  # a cluster report, which may name objects of any namespace
+            if passes and not namespace:  # a cluster report may name objects of any namespace
                 passing.setdefault(subject.namespace, set()).add(by)
     shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
     each = [(subject, frozenset(spoke[subject])) for subject in sorted(spoke)]

@@ -1,14 +1,14 @@
-"""Engines, as they call themselves in what they write: which are known, and how many others are told apart.
+"""Engines by the names that they write into reports: the known ones, and how many others are tracked.
 
 Pure: no I/O, no clock.
 """
 
 GATEKEEPER = "gatekeeper"
-"""Which never names itself: it is the source of whatever a constraint lists."""
+"""Gatekeeper never names itself: this is the source of everything that a constraint lists."""
 ENGINES = 50
-"""Of one API whose newest results are kept; a cluster has two or three."""
+"""Maximum number of engines per API whose newest results are tracked; a cluster has two or three."""
 ENGINES_EACH = 10
-"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
+"""How many of them one namespace may add: anyone who may write reports there can invent names."""
 KNOWN_ENGINES = frozenset(
     {
         *(
@@ -30,4 +30,4 @@ KNOWN_ENGINES = frozenset(
         *("Trivy InfraAssessment", "Trivy Compliance"),
     }
 )
-"""As these engines call themselves: nobody can push them out."""
+"""The names that these engines write. Other names cannot displace them."""

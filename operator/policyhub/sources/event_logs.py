@@ -1,19 +1,19 @@
-"""Whether a result tells of an event, which is over when it is written, and not of a state, which can end.
+"""Whether a result reports an event, which is over when it is written, or a state, which can end.
 
-A finding of an event would be active for ever: nobody reports that a packet is no longer dropped. So results of event
-logs are left out unless they are asked for (`spec.sources.eventLogs`). One is known by
+A finding about an event would stay active for ever: nothing reports that a packet is no longer dropped. So results of
+event logs are filtered out by default (`spec.sources.eventLogs`). They are recognized by
 
 | what                                    | for example                                                           |
 |-----------------------------------------|-----------------------------------------------------------------------|
-| its producer (producers.py), or a name  | Tracee, KubeArmor, Cilium Hubble                                      |
-|   that contains that of one             |                                                                       |
-| two properties that tell of a process,  | `pid` and `processName`; `eventID` and `eventName`; `verb` and `uri`; |
-|   an event or a request                 |   `operation` and `user` of a request that admission refused          |
-| the properties `created` and `updated`, | as bakito/policy-report-publisher counts how often a thing happened   |
-|   and how often or between whom         |                                                                       |
+| the producer (producers.py), or a name  | Tracee, KubeArmor, Cilium Hubble                                      |
+|   that contains a producer's name       |                                                                       |
+| two properties of a process, an event   | `pid` and `processName`; `eventID` and `eventName`; `verb` and `uri`; |
+|   or a request                          |   `operation` and `user` of a request that admission denied           |
+| the properties `created` and `updated`, | bakito/policy-report-publisher counts how often an event occurred     |
+|   with a count or a connection          |                                                                       |
 
-Falco and JsPolicy are left out by name (`spec.sources.exclude`), as they always were: whoever has taken one of them off
-that list still gets it. Engines that are known to report states are not looked at. Pure: no I/O, no clock.
+Falco and JsPolicy are filtered out by name only (`spec.sources.exclude`): an admin who removes one of them from that
+list receives its results. Engines that are known to report states are not examined. Pure: no I/O, no clock.
 """
 
 from functools import lru_cache
@@ -23,12 +23,12 @@ from policyhub.sources.producers import PRODUCERS
 from policyhub.sources.violation import ParsedReport, Violation
 
 BY_NAME = ("Falco", "JsPolicy")
-"""Left out by `spec.sources.exclude` alone."""
+"""Filtered out by `spec.sources.exclude` only."""
 
 _WORDS = ("tracee", "kubearmor", "hubble", "tetragon", "falco", "jspolicy")
-"""In the names of sources that log events."""
+"""Parts of the names of sources that log events."""
 _OTHER = "falcon"
-"""CrowdStrike's product, which has nothing to do with Falco but its name."""
+"""CrowdStrike's product, whose name contains Falco's; the two are unrelated."""
 _STATES = KNOWN_ENGINES | {name for name, producer in PRODUCERS.items() if not producer.events}
 
 _MARKS = frozenset(
@@ -39,17 +39,17 @@ _MARKS = frozenset(
         *("verb", "uri", "requesturi", "requestuid", "admissionuid", "userinfo", "operation"),
     }
 )
-"""Keys of properties, in lower case and without separators."""
+"""Property keys, in lower case and without separators."""
 _LEAST = 2
 _SEEN = frozenset({"created", "updated"})
 _HAPPENED = frozenset({"count", "protocol", "port", "destination", *_MARKS})
 _ASKED, _WHO = "operation", frozenset({"user", "username", "requester", "serviceaccount"})
-"""Who may do what is a state; who asked for which operation is an event."""
+"""A state is who may do what; an event is who requested which operation."""
 _SEPARATORS = str.maketrans("", "", ".-_ ")
 
 
 def tells_of_events(violation: Violation) -> bool:
-    """Never of the two that are left out by name."""
+    """False for the two sources in `BY_NAME`."""
     source = violation.source
     if source in _STATES:
         return False
@@ -60,12 +60,12 @@ def tells_of_events(violation: Violation) -> bool:
 
 
 def logs_events(source: str) -> bool:
-    """Whether the source's name alone tells that it logs events."""
+    """Whether the source logs events, by its name alone."""
     return source not in _STATES and _named(source) is True
 
 
 def logs_in(reading: ParsedReport) -> frozenset[str]:
-    """Sources of which the object holds violations, all of which tell of events: that they are quiet is no silence."""
+    """Sources whose violations in this object are all events: if they write nothing, they need not have stopped."""
     unknown = [violation for violation, _ in reading.violations if violation.source not in _STATES]
     if not unknown:
         return frozenset()
@@ -75,7 +75,7 @@ def logs_in(reading: ParsedReport) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _named(source: str) -> bool | None:
-    """None where the name alone tells nothing."""
+    """None if the name alone does not decide."""
     folded = source.casefold()
     if folded in {name.casefold() for name in BY_NAME}:
         return False
@@ -86,7 +86,7 @@ def _named(source: str) -> bool | None:
     return True if any(word in folded for word in _WORDS) else None
 
 
-@lru_cache(maxsize=1024)  # an engine has a handful
+@lru_cache(maxsize=1024)  # a handful per engine
 def _happened(keys: tuple[str, ...]) -> bool:
     words = {key.lower().translate(_SEPARATORS) for key in keys}
     if len(words & _MARKS) >= _LEAST or (_ASKED in words and not words.isdisjoint(_WHO)):

@@ -1,15 +1,15 @@
-"""Which violations a cluster's owners asked for.
+"""Which violations the MonitoredCluster selects.
 
 | part                    | applies to                                                                               |
 |-------------------------|------------------------------------------------------------------------------------------|
-| exclude_sources         | the source's name, without regard to case                                                |
-| event_logs              | whether results that tell of events pass (event_logs.py); those that the default of      |
-|                         | `spec.sources.exclude` names are left out by it alone                                    |
+| exclude_sources         | the source's name, in upper or lower case                                                |
+| event_logs              | results that report events (event_logs.py), except those of the sources in the default   |
+|                         | of `spec.sources.exclude`: only that list filters them                                   |
 | include, exclude        | globs (`team-*`) over the namespace of a namespaced subject, and over the name of a      |
 |   namespaces            | Namespace; other cluster-scoped subjects are in no namespace and always pass             |
 | results                 | `fail`, `warn`, `error`                                                                  |
-| minimum_severity        | the violation's severity, that of its risk or the default where its engine names none    |
-| truncated_lists         | notices of lists that are not whole; neither of the last two applies to these            |
+| minimum_severity        | the violation's severity, else that of its risk, else the default                        |
+| truncated_lists         | notices of truncated lists; `results` and `minimum_severity` do not apply to them        |
 
 Pure: no I/O, no clock.
 """
@@ -29,7 +29,7 @@ from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import SEVERITIES, ParsedReport, Result, Severity, Subject, Violation
 
 _SEVERITY_OF: dict[str, Severity] = {severity.lower(): severity for severity in SEVERITIES}
-"""By the word of a spec."""
+"""By the value in a spec."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,15 +41,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     minimum_severity: Severity = "INFORMATIONAL"
     default_severity: Severity = "MEDIUM"
     by_risk: bool = True
-    """Whether well-known policies have the severity of their risk, where nobody states one."""
+    """Whether well-known policies get the severity of their risk if no severity is stated."""
     truncated_lists: bool = True
 
     def rated(self, violation: Violation) -> Violation:
-        """With what is known of its policy's risk; the same one where that is nothing."""
+        """With the risk of its policy, if known; `violation` itself if that changes nothing."""
         return rated(violation, by_policy=self.by_risk)
 
     def admits(self, violation: Violation, *, result: bool = True) -> bool:
-        """`result`: whether its result has to be one that is asked for."""
+        """`result`: whether its result has to be in `results`."""
         if not (self.truncated_lists if is_notice(violation) else self._rates(violation, result=result)):
             return False
         if self.exclude_sources and self._excludes(violation.source):
@@ -62,7 +62,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
 
     def wants_notice(self, reading: ParsedReport) -> bool:
-        """Whether the notice of the object's own list is asked for: of a list of events that are left out none is."""
+        """Whether to report the notice of the object's own list. A list of filtered-out events has none."""
         if reading.notice is None or not self.admits(reading.notice):
             return False
         said = reading.violations
@@ -77,16 +77,16 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return source.casefold() in _folded(self.exclude_sources)
 
 
-@lru_cache(maxsize=256)  # each result of each report comes by here
+@lru_cache(maxsize=256)  # called for each result of each report
 def _folded(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name.strip().casefold() for name in names)
 
 
 def namespace_of(subject: Subject) -> str:
-    """The namespace that an object belongs to; that of a Namespace is itself. Empty: none."""
+    """The namespace that an object belongs to; a Namespace belongs to itself. Empty: none."""
     if subject.namespace:
         return subject.namespace
-    if not subject.kind:  # named in one word (target.py)
+    if not subject.kind:  # the engine has its own notation (target.py)
         return meant(subject).namespace
     return subject.name if subject.kind == "Namespace" and not subject.group else ""
 
@@ -96,7 +96,6 @@ def _matches(namespace: str, globs: tuple[str, ...]) -> bool:
 
 
 def filter_of(spec: Spec) -> Filter:
-    """What of the reports the MonitoredCluster asks for."""
     return Filter(
         exclude_sources=spec.sources.exclude,
         event_logs=spec.sources.event_logs,

@@ -1,15 +1,15 @@
-"""Whether a report says what it said before: engines write each report again at each scan, with new times and in
+"""Detects whether a rewritten report has changed: engines rewrite each report at each scan, with new times and in
 another order.
 
 | part of a report                              | in the fingerprint                                |
 |-----------------------------------------------|---------------------------------------------------|
-| when a result was given                       | no: `newest_by` tells                             |
+| the times of its results                      | no: see `newest_by`                               |
 | the order of its results                      | no                                                |
-| all else that is read of it, its name too     | yes                                               |
+| everything else that is read, also its name   | yes                                               |
 | what is not read (resourceVersion, …)         | no                                                |
 
-Two readings with one fingerprint have equal violations, and differ in nothing but times. Fingerprints have 60 bits and
-are made with the keys of this process (`hash`), so nobody outside can make two reports that share one.
+Two readings with the same fingerprint have equal violations and differ only in times. Fingerprints have 60 bits and
+depend on a secret of this process (`hash`), so nobody outside can create two reports with the same fingerprint.
 
 Pure: no I/O, no clock.
 """
@@ -24,13 +24,13 @@ from policyhub.sources.results import engine_of
 from policyhub.sources.violation import SourceKey
 
 _BITS: Final = 2**60 - 1
-"""An int of more takes 8 bytes more."""
+"""A larger int takes 8 bytes more."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Decoded(msgspec.Struct):
-    """A report of one API."""
+    """A decoded report of one API."""
 
     group: str
     resource: str
@@ -46,7 +46,7 @@ class Decoded(msgspec.Struct):
         return self._key
 
     def fingerprint(self) -> int | None:
-        """None where not all of it can be read."""
+        """None if the report has a problem, such as an unreadable part."""
         if self.problems:
             return None
         report, total = self.report, 0
@@ -62,7 +62,7 @@ class Decoded(msgspec.Struct):
         return total & _BITS
 
     def newest_by(self, *, latest: int) -> tuple[tuple[str, int], ...] | None:
-        """As `ParsedReport.newest_by`; None where that takes a closer look at the results."""
+        """As `ParsedReport.newest_by`; None if the results have to be parsed for it."""
         words: dict[str | None, int] = {}
         for result in self.report.results or ():
             if result is not None:

@@ -1,14 +1,14 @@
-r"""What Kubernetes would take as an object's group, kind, namespace and name.
+r"""The grammar of an object's group, kind, namespace and name in Kubernetes.
 
-Whoever writes a report writes these four as they like. What breaks the grammar names no object that exists, and could
-read like something else in a title or an id, so it is not taken as an object.
+A report may contain any text in these four fields. A text that breaks the grammar names no existing object and may be
+misleading in a title or an id, so it is not accepted as an object.
 
 | part      | grammar                                                                                              |
 |-----------|------------------------------------------------------------------------------------------------------|
 | group     | empty, or a DNS name: `[a-z0-9.-]`, up to 253 characters                                             |
 | kind      | empty, or a letter, then letters and digits, up to 63 characters                                     |
 | namespace | empty, or `[a-z0-9-]`, up to 63 characters                                                           |
-| name      | up to 253 printable characters without blanks and `%`; neither `.` nor `..`; at most one `/`, since  |
+| name      | up to 253 printable characters without whitespace and `%`; not `.` or `..`; at most one `/`, because |
 |           | Trivy writes `namespace/name` into it                                                                |
 
 Pure: no I/O, no clock.
@@ -35,7 +35,7 @@ def is_namespace(text: str) -> bool:
 def is_name(text: str) -> bool:
     return (
         0 < len(text) <= _NAME
-        and text.isprintable()  # of blanks it lets pass the ASCII one alone
+        and text.isprintable()  # the only whitespace that it accepts is the ASCII space
         and " " not in text
         and "%" not in text
         and ("/" not in text or text.count("/") == 1)

@@ -1,12 +1,12 @@
-"""Which API group a Kubernetes kind belongs to, where an engine leaves that out or names another that serves it too.
+"""The API group of a Kubernetes kind if an engine omits the group or names another one that serves the kind too.
 
-Invariant: an object has one identity, however its engine spells the reference. Pure: no I/O, no clock.
+Invariant: an object has one identity, however its engine writes the reference. Pure: no I/O, no clock.
 """
 
 import msgspec
 
-# Kinds that engines name without an apiVersion (Trivy from labels, Gatekeeper before 3.10, Falco). The core kinds
-# need no entry: their group is the empty one.
+# Kinds that engines name without an apiVersion (Trivy from labels, Gatekeeper before 3.10, Falco). Core kinds need no
+# entry: their group is empty.
 _GROUPS = {
     "Deployment": "apps",
     "ReplicaSet": "apps",
@@ -25,9 +25,9 @@ _GROUPS = {
     "ClusterRoleBinding": "rbac.authorization.k8s.io",
 }
 
-# An object that is served in two groups is one object. By group and kind as they are written: the group that counts.
-# An Event is stored once, for v1 and for events.k8s.io (kubernetes/kubernetes v1.34.4, pkg/registry/events/rest); the
-# group `extensions`, in which these kinds were served first, is gone since 1.22.
+# An object that is served in two groups is one object. (group, kind) as written → the group to use. An Event is stored
+# once, for v1 and for events.k8s.io (kubernetes/kubernetes v1.34.4, pkg/registry/events/rest). The group `extensions`,
+# which served these kinds first, is gone since 1.22.
 _ALSO = {
     ("events.k8s.io", "Event"): "",
     ("extensions", "DaemonSet"): "apps",
@@ -39,14 +39,14 @@ _ALSO = {
 }
 
 SERVED_TWICE = frozenset({("", "Event")})
-"""(group, kind) of what API servers of today serve in two groups."""
+"""(group, kind) that current API servers serve in two groups."""
 
-# The Trivy adapter writes its own apiVersion on the workload where it has no owner reference to copy.
+# If the Trivy adapter has no owner reference to copy, it writes its own apiVersion on the workload.
 _BORROWED = "aquasecurity.github.io"
 
 
 class Reference(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """A reference to an object, as reports and owner references write it; every part may be absent."""
+    """A reference to an object in a report or an owner reference; every part may be missing."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -55,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 def group_of(api_version: str, kind: str) -> str:
-    """The group of `apps/v1`, with the version left out: an object is the same under each version."""
+    """The group of `apps/v1`, without the version: an object is the same in each version."""
     return known_group(api_version.rpartition("/")[0], kind)
 
 

@@ -1,4 +1,4 @@
-"""Which source object an event is about: its name alone, where the rest of it cannot or need not be read.
+"""Reads only the name of a source object, if the rest of it cannot or need not be read.
 
 Pure: no I/O, no clock.
 """

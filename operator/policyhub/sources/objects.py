@@ -1,4 +1,4 @@
-"""Whether what a report names can be an object of Kubernetes, and of which type, by the grammar of one.
+"""Whether a reference in a report can be a Kubernetes object, and of which type, by its grammar.
 
 Pure: no I/O, no clock.
 """
@@ -9,13 +9,13 @@ from policyhub.sources.recent import Recent, share
 from policyhub.sources.text import LIMIT, clean
 
 _types: Recent[tuple[str | None, str | None], tuple[str, str, str]] = Recent(limit=1_000_000)
-"""What is written as apiVersion and kind → group, kind and apiVersion; of what has the grammar of them."""
+"""apiVersion and kind as written → group, kind and apiVersion, for references with a valid grammar."""
 type_known = _types.young.get
-"""The quick half of `typed`, by apiVersion and kind."""
+"""The fast path of `typed`, by apiVersion and kind."""
 
 
 def typed(ref: Reference) -> tuple[str, str, str] | None:
-    """None where they name no kind of object."""
+    """Group, kind and apiVersion; None if they are invalid."""
     found = type_known((ref.api_version, ref.kind))
     if found is not None:
         return found
@@ -29,7 +29,7 @@ def typed(ref: Reference) -> tuple[str, str, str] | None:
 
 
 def is_object(ref: Reference) -> bool:
-    """Whether it can be one, by its grammar; what cannot be read is told elsewhere."""
+    """By the grammar alone. An unreadable reference passes: it is reported elsewhere."""
     if ref is wire.UNREADABLE:
         return True
     return (

@@ -1,7 +1,7 @@
-"""What a policy says of itself: the annotations of policies, templates and constraints.
+"""Reads the annotations of policies, templates and constraints.
 
-Reports carry a policy's name, severity and category, no more. Why it is asked for, what to do and which requirement it
-stands for is written on the policy object, by conventions that differ from library to library:
+A report contains only a policy's name, severity and category. The policy object explains why the policy exists, what to
+do, and which requirement it implements, in annotations that differ from library to library:
 
 | annotation                                                               | becomes                                  |
 |--------------------------------------------------------------------------|------------------------------------------|
@@ -9,12 +9,12 @@ stands for is written on the policy object, by conventions that differ from libr
 |   `io.kubewarden.policy.title`, `title`                                  |                                          |
 | `…/description` of the same, `kubernetes.io/description`, `docstring`,   | the property `policy-description`        |
 |   the description in Google's `constraintData`                           |                                          |
-| `…/severity` of the same (also as a label), `policyhub.dev/severity`     | the severity, where the engine names none|
-| `…/category` of the same                                                 | the category, where the engine names none|
-| `…/controls`, `…/cis-eks-control`, `…/standards`, `…/remediation`,       | a property of that key                   |
-|   `…/url`, Azure's definition ids and their like                         |                                          |
+| `…/severity` of the same (also as a label), `policyhub.dev/severity`     | the severity, if the engine states none  |
+| `…/category` of the same                                                 | the category, if the engine states none  |
+| `…/controls`, `…/cis-eks-control`, `…/standards`, `…/remediation`,       | a property with that key                 |
+|   `…/url`, Azure's definition ids and similar keys                       |                                          |
 
-What the result itself says of the same thing stands. Pure: no I/O, no clock.
+The values of the result itself take precedence. Pure: no I/O, no clock.
 """
 
 import re
@@ -29,10 +29,10 @@ from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, Properties, bou
 from policyhub.sources.violation import Severity, Violation
 
 TITLE, DESCRIPTION = "policy-title", "policy-description"
-"""The properties that hold what a person reads, whatever the annotation was called."""
+"""The properties with the text for people, whatever the annotation is called."""
 
 SEVERITY_KEYS = ("policyhub.dev/severity", "severity", "policies.kyverno.io/severity", "io.kubewarden.policy.severity")
-"""Annotations, then labels, by which a policy names its severity; the second is a convention of AWS's samples."""
+"""Annotations, then labels, that state a policy's severity; the second is a convention of AWS's samples."""
 
 _AUTHORS = frozenset(
     {
@@ -45,7 +45,7 @@ _AUTHORS = frozenset(
         "policyhub.dev",
     }
 )
-"""Whose `title`, `description` and `category` are words on the policy: tools write such keys too."""
+"""Prefixes of keys whose `title`, `description` and `category` describe the policy: tools write such keys too."""
 _KUBEWARDEN = "io.kubewarden.policy."
 _TELLING = frozenset(
     {
@@ -66,15 +66,16 @@ _TELLING = frozenset(
     }
 )
 _CONTROLS = ("-control", "-controls")
-"""Last segments of keys, and ends of them, that findings/compliance.py and remediation.py use, and who asked for it."""
+"""Last segments of keys, and endings of them, that findings/compliance.py and remediation.py use, or that name who
+requires the policy."""
 _BUNDLED = "policycontroller.gke.io/constraintData"
-"""In which Google's bundles say all that they say; quoted like no language in particular."""
+"""The only annotation that Google's bundles use; its quoting follows no particular language."""
 _BUNDLED_SEVERITY = re.compile(r"severity['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{0,8}([A-Za-z]{1,32})")
 _BUNDLED_DESCRIPTION = re.compile(r"description['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"\\]{1,2048})")
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
-    """What one object says. Equal ones are the same news."""
+    """What one object states. If two are equal, nothing has changed."""
 
     properties: Properties = ()
     """Sorted."""
@@ -83,7 +84,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 
 
 def tail(key: str) -> str:
-    """The last segment of a property's or annotation's key, in lower case."""
+    """The last segment of the key of a property or annotation, in lower case."""
     return key.rpartition("/")[2].lower()
 
 
@@ -123,7 +124,7 @@ def _severity(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Seve
 
 
 def enriched(violation: Violation, policy: Policy) -> Violation:
-    """The violation with what its policy adds."""
+    """Adds what the policy states and the violation does not."""
     return msgspec.structs.replace(
         violation,
         severity=violation.severity or policy.severity,
@@ -133,11 +134,11 @@ def enriched(violation: Violation, policy: Policy) -> Violation:
 
 
 _merged: Recent[tuple[Properties, Properties], Properties] = Recent(limit=4_000_000)
-"""To be shared; most results have no properties of their own."""
+"""Shared tuples: most results have no properties of their own."""
 
 
 def merged(own: Properties, policys: Properties) -> Properties:
-    """Both, sorted, without what the first has under the same last segment; one tuple for all who ask for it."""
+    """Both, sorted; an own property hides the policy's with the same last segment. Equal results share one tuple."""
     found = _merged.young.get((own, policys))
     if found is not None:
         return found

@@ -1,7 +1,7 @@
-"""Which objects policies are: one row for each API group of policies, with what their engines call them in reports.
+"""Policy objects: one row for each API group of policies, with the names of its policies in reports.
 
-Discovery, the rules that both charts give the operator (`make generate`), the doctor's checks and render are derived
-from the rows. Pure: no I/O, no clock.
+Derived from the rows: discovery, the RBAC rules in both charts (`make generate`), the doctor's checks, and render.
+Pure: no I/O, no clock.
 """
 
 from collections.abc import Collection
@@ -18,30 +18,30 @@ _EITHER, _WITHIN = "{name}", "{namespace}/{name}"
 
 
 class PolicyKind(NamedTuple):
-    """One kind of policies, and how its engine names those in reports."""
+    """One kind of policy, and how its engine names such policies in reports."""
 
     plural: str
     kind: str
     engine: str
-    """The source of their results."""
+    """The source of its results."""
     pattern: str = _EITHER
-    """What a result calls a policy of this kind."""
+    """The name of a policy of this kind in results."""
     namespaced: bool = False
 
 
 class PolicyApi(msgspec.Struct, frozen=True, kw_only=True):
-    """One API group whose objects make findings readable and state no violation themselves."""
+    """One API group whose objects explain findings and state no violation themselves."""
 
     group: str
     versions: tuple[str, ...]
-    """Those that are read, the preferred first. Where only others are served, there is nothing to read."""
+    """The supported versions, the preferred first. If only others are served, the group is not read."""
     kinds: tuple[PolicyKind, ...]
     behind: Shape = Shape.REPORT
-    """What states violations of them."""
+    """The objects that state violations of these policies."""
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """As roles name them."""
+        """As in RBAC rules."""
         return tuple(kind.plural for kind in self.kinds)
 
 
@@ -110,28 +110,28 @@ POLICY_APIS: Final[tuple[PolicyApi, ...]] = (
 
 POLICY_GROUPS: Final = {api.group: api for api in POLICY_APIS}
 POLICY_KINDS: Final = {f"{kind.plural}.{api.group}": kind for api in POLICY_APIS for kind in api.kinds}
-"""All that may be read, where it is served, by `<resource>.<group>`."""
+"""Everything that may be read, if it is served, by `<resource>.<group>`."""
 ASKED_POLICIES: Final = tuple(
     f"{plural}.{api.group}" for api in POLICY_APIS if api.behind is Shape.REPORT for plural in api.resources
 )
-"""Those that are listed to see whether a policy still exists. Gatekeeper's constraints are watched, not asked for."""
+"""Listed to check whether a policy still exists. Gatekeeper's constraints are watched instead."""
 
 
 def policy_groups(groups: Collection[str]) -> frozenset[str]:
-    """The API groups of the policies behind what is read of these groups of source APIs."""
+    """The API groups of the policies whose violations these groups of source APIs state."""
     behind = shapes(groups)
     return frozenset(api.group for api in POLICY_APIS if api.behind in behind)
 
 
 def kinds_of(source: str, policy: str) -> tuple[str, ...]:
-    """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
+    """The possible kinds of a policy with this name in reports; empty if the source has no such objects."""
     return tuple(
         resource for resource, kind in POLICY_KINDS.items() if kind.engine == source and _fits(kind.pattern, policy)
     )
 
 
 def name_in_reports(resource: str, *, name: str, namespace: str) -> str:
-    """What its engine calls an object of this kind."""
+    """The name of an object of this kind in its engine's reports."""
     return distinct(POLICY_KINDS[resource].pattern.format(name=name, namespace=namespace))
 
 
@@ -141,25 +141,24 @@ def _fits(pattern: str, policy: str) -> bool:
 
 
 class PolicyObject(NamedTuple):
-    """Where a person reads a policy."""
+    """The object in which a person can read a policy."""
 
     source_api: str
     """`<resource>.<group>`."""
     namespace: str
-    """Empty: it lies in none."""
+    """Empty: cluster-scoped."""
     name: str
 
 
 def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyObject | None:
-    """The object that holds what was violated in `namespace`; None where it may be more than one, or none is known.
-
-    Of Gatekeeper it is the constraint.
+    """The object with the policy that was violated in `namespace`; None if none is known. If several kinds fit, the one
+    with the longest pattern is used. For Gatekeeper it is the constraint.
     """
     if source == GATEKEEPER:
         found = PolicyObject(f"{policy.lower()}.{CONSTRAINTS}", "", rule)
         return found if grammar.is_typed("", policy) and policy and _is_safe(rule) else None
     resources = kinds_of(source, policy)
-    if len(resources) > 1:  # `clusterwide-group-x` may be the policy `group-x`, and nearly always is the group `x`
+    if len(resources) > 1:  # `clusterwide-group-x` may be the policy `group-x`, but nearly always is the group `x`
         resources = tuple(sorted(resources, key=lambda resource: len(POLICY_KINDS[resource].pattern))[-1:])
     for resource in resources:
         pattern = POLICY_KINDS[resource].pattern
@@ -177,5 +176,5 @@ def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyO
 
 
 def _is_safe(name: str) -> bool:
-    """Whether it is one name, and no flag or mark of a quotation to whoever copies it."""
+    """Whether it is a single name that is safe to copy into a command: no flag, no quotation mark."""
     return grammar.is_name(name) and name[0] != "-" and not any(mark in name for mark in "/`'\"")
