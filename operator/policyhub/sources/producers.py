@@ -1,16 +1,18 @@
-"""What known producers of reports write otherwise than the report API means it: one table, read from their sources.
+"""How known producers of reports deviate from the report API: one table, compiled from their source code.
 
 | a producer …                                                         | member                   | read by         |
 |----------------------------------------------------------------------|--------------------------|-----------------|
 | writes a set in another order at each scan                           | `sets`, `documents`      | canonical.py    |
-| writes times, process ids and counters into what describes           | `left_out`, `documents`, | canonical.py    |
+| writes times, process ids and counters into the description of       | `left_out`, `documents`, | canonical.py    |
 |   the violation                                                      |   `wording`              |                 |
-| calls a severity, a remediation or a link by a name of its own       | `severity`, `aliases`    | results.py      |
-| has results that policy, rule and object do not tell apart           | `discriminator`          | results.py      |
-| writes what happened, not what is                                    | `events`                 | event_logs.py   |
-| gives each result the time at which its own object was made          | `still`                  | tick.py, doctor |
+| has its own name for a severity                                      | `severity`, `ranks`      | results.py      |
+| has its own name for a remediation or a link                         | `aliases`                | canonical.py    |
+| writes several results with the same policy, rule and object         | `discriminator`          | results.py      |
+| reports events, not states                                           | `events`                 | event_logs.py   |
+| gives each result the creation time of its own object                | `still`                  | cluster/tick.py,|
+|                                                                      |                          |   engines.py    |
 
-Read at these commits (nothing of theirs is copied):
+Read at these commits (no code was copied):
 
 | producer              | repository at commit or version                   | files                                  |
 |-----------------------|---------------------------------------------------|----------------------------------------|
@@ -41,7 +43,7 @@ from typing import Literal
 import msgspec
 
 Wording = Literal["pod-security", "go-errors", "sets", "times", "processes"]
-"""What of a text is no part of the violation; see canonical.py."""
+"""What to normalize in a text; see canonical.py."""
 
 _MARKS: Mapping[Wording, tuple[str, ...]] = {
     "pod-security": ("PodSecurity",),
@@ -50,46 +52,46 @@ _MARKS: Mapping[Wording, tuple[str, ...]] = {
     "processes": ("",),
     "times": ("",),
 }
-"""What every text has that it concerns; most have none, and cost no more."""
+"""A wording only concerns texts that contain one of its marks. Most texts contain none and are skipped."""
 
 
 class Document(msgspec.Struct, frozen=True):
     """A property that holds JSON."""
 
     left_out: frozenset[str] = frozenset()
-    """Members, at any depth."""
+    """Members to drop, at any depth."""
     sets: frozenset[str] = frozenset()
-    """Members whose lists are in no order; the empty name is the document itself."""
+    """Members whose lists have no order; the empty name is the document itself."""
 
 
 class Producer(msgspec.Struct, frozen=True, kw_only=True):
     sets: frozenset[str] = frozenset()
-    """Properties that list words between commas, in no order."""
+    """Properties that list values between commas, without an order."""
     documents: Mapping[str, Document] = {}
     left_out: frozenset[str] = frozenset()
-    """Properties that change without the violation."""
+    """Properties that change although the violation does not."""
     unset: Mapping[str, str] = {}
-    """Properties that are not set where they have this value."""
+    """Property → the value that means that it is not set."""
     numbered: str = ""
-    """What follows the number in the keys of properties that list a set: `0. message`, `1. message`."""
+    """The text after the number in the keys of properties that list a set: `0. message`, `1. message`."""
     wording: tuple[Wording, ...] = ()
-    """Of the message and of `worded`; in this order."""
+    """Applies to the message and to `worded`, in this order."""
     worded: frozenset[str] = frozenset()
-    """Properties that are texts of which `wording` is no part either."""
+    """Properties that `wording` applies to."""
     severity: tuple[str, ...] = ()
-    """The properties that may tell the severity."""
+    """Properties that may contain the severity."""
     ranks: Mapping[str, str] = {}
-    """The report API's words for what they say, where that says others."""
+    """Their values → the values of the report API, if they differ."""
     aliases: Mapping[str, str] = {}
-    """Properties → how others call them."""
+    """Property → its name in the results of other producers."""
     discriminator: str = ""
-    """The property that tells results of one policy, rule and object apart."""
+    """The property that distinguishes results with the same policy, rule and object."""
     events: bool = False
     still: bool = False
     touched: frozenset[str] = frozenset()
-    """All properties that are not taken as they are written; made of the others."""
+    """Derived: all properties that are not used as written."""
     marks: tuple[str, ...] = ()
-    """Of which a text has one where `wording` may have anything to do; made of it."""
+    """Derived: `wording` only concerns texts that contain one of these."""
 
     def __post_init__(self) -> None:
         keys = {*self.sets, *self.documents, *self.left_out, *self.unset, *self.worded, *self.aliases}
@@ -98,23 +100,23 @@ class Producer(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "marks", marks)
 
 
-# Go's maps are walked in another order each time: pkg/pss/evaluate.go makes a list of one where a rule has exclusions.
-# `Images` are the object's, which a rollout replaces; what is wrong with which container stands in the message.
+# Go iterates over a map in random order: pkg/pss/evaluate.go makes a list from one if a rule has exclusions. `Images`
+# are the object's, which a rollout replaces; the message says which container has which violation.
 _KYVERNO = Producer(
     sets=frozenset({"controls", "exceptions"}),
     documents={"controlsJSON": Document(left_out=frozenset({"Images"}), sets=frozenset({""}))},
     wording=("pod-security", "go-errors"),
 )
 _CEL = Producer(sets=frozenset({"exceptions"}), wording=("go-errors",))
-# A HashSet of Rust and a map of Go in its policies' messages.
+# The messages of its policies list a Rust HashSet or a Go map.
 _KUBEWARDEN = Producer(wording=("sets",))
 
 _TRIVY = Producer(numbered=". message", still=True)
-"""The adapter copies creationTimestamp of Trivy's report into each result, and Trivy writes its report in place."""
+"""The adapter copies creationTimestamp of Trivy's report into each result, and Trivy updates its reports in place."""
 _VULNERABILITY = Producer(discriminator="resource", unset={"score": "0"}, still=True)
-"""A score that the scanner does not have is written as 0."""
+"""A missing score is written as 0."""
 
-# What `ps` said when the check ran; its arguments are of no use to whoever reads the finding.
+# The output of `ps` during the check; the arguments of processes are of no use to the reader of a finding.
 _KUBE_BENCH = Producer(
     discriminator="index",
     wording=("processes", "times"),
@@ -132,7 +134,7 @@ _NETCHECKS = Producer(
     wording=("processes", "times"),
     worded=frozenset({"data"}),
 )
-"""`response` is what was on the wire, with a random id and the times to live that are left; `headers` have a Date."""
+"""`response` is raw network data, with a random id and remaining times to live; `headers` contain a Date."""
 
 _RISKS = {"1": "low", "2": "medium", "3": "high", "4": "critical"}
 _INSIGHTS = Producer(
@@ -142,7 +144,7 @@ _INSIGHTS = Producer(
     aliases={"resolution": "remediation", "reason": "description"},
 )
 _GRC = Producer(severity=("total_risk",), ranks=_RISKS)
-# One result for each package in which a vulnerability was found.
+# Writes one result for each package with the vulnerability.
 _IMAGE_SCANNER = Producer(discriminator="pkgName", aliases={"primaryURL": "primaryLink"})
 
 _RUNTIME: tuple[Wording, ...] = ("processes", "times")
@@ -189,7 +191,7 @@ PRODUCERS: Mapping[str, Producer] = {
     "Cilium Hubble": _FLOWS,
     "Blocked Egress": _FLOWS,
 }
-"""By the name that each gives itself in `source`."""
+"""By the name that each writes into `source`."""
 
 UNKNOWN = Producer(
     severity=("severity", "policy.open-cluster-management.io/severity"),
@@ -202,10 +204,10 @@ UNKNOWN = Producer(
         "moreInfo": "link",
     },
 )
-"""Of everybody else: what is called so by several of those above, and nothing is left out."""
+"""All other producers: names that several of the above use; nothing is left out."""
 
 
 def times_stand_still(source: str) -> bool:
-    """Whether the producer's results keep one time for months, although it is at work: its silence tells nothing."""
+    """Whether results keep their time for months while the producer runs: old times do not mean that it stopped."""
     producer = PRODUCERS.get(source)
     return producer is not None and producer.still

@@ -1,4 +1,4 @@
-"""Which reader fits a source object, by its API. Pure: no I/O, no clock."""
+"""Selects the reader of a source object by its API. Pure: no I/O, no clock."""
 
 import msgspec
 
@@ -17,8 +17,8 @@ def read(
     template: Severity | None = None,
     most: int = 0,
 ) -> ParsedReport:
-    """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that a
-    constraint's template names; `most` how many results are taken (0: all). Raises Malformed.
+    """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `template` is the severity in a
+    constraint's template. `most` is the maximum number of results to read (0: all). Raises Malformed.
     """
     if group == CONSTRAINTS:
         return constraints.read(resource, raw, latest=latest, template=template, most=most)
@@ -26,18 +26,18 @@ def read(
 
 
 def decode(group: str, resource: str, raw: bytes | msgspec.Raw) -> Decoded | None:
-    """A report, for its fingerprint and for `reports.parse`; None of a constraint. Raises Malformed."""
+    """A report, for its fingerprint and for `reports.parse`; None for a constraint. Raises Malformed."""
     return None if group == CONSTRAINTS else fingerprint.decode(group, resource, raw)
 
 
 def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
-    """The notice of a cut list that is over, since the report now lists all that it counts; None where it is not. One
-    list of a constraint ends nothing: an audit right after Gatekeeper's start may find nothing (sync/audits.py). Raises
-    Malformed.
+    """The notice that ends because the report now lists everything that it counts; None if it does not. Always None for
+    a constraint: one list proves nothing, because an audit right after Gatekeeper's start may find nothing
+    (sync/audits.py). Raises Malformed.
     """
     return None if group == CONSTRAINTS else reports.whole(group, resource, raw)
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
-    """The identities that the object itself reads as passing. A constraint names only what fails."""
+    """The identities that pass in this object. A constraint names only violations."""
     return frozenset() if group == CONSTRAINTS else reports.passed(group, resource, raw)

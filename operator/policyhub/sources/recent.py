@@ -1,8 +1,8 @@
-"""What was made or seen lately, kept to be shared, with an end: foreign text must not fill the memory for ever.
+"""Bounded caches of shared values: text from outside must not fill the memory over time.
 
-Two generations: what is asked for lives in the young one; when that is full it becomes the old one, and what was in the
-old one and never asked for since is let go. So a flood of new texts pushes out what nobody uses, not what everybody
-uses. (Python 3.12's own `intern` keeps a text for ever.)
+Two generations: used entries are in the young one. When it is full it becomes the old one, and the entries of the
+previous old one that were not used since are dropped. So a flood of new texts displaces unused entries, not common
+ones. (`sys.intern` of Python 3.12 keeps a text for ever.)
 """
 
 from typing import Generic, TypeVar
@@ -13,21 +13,21 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _ENTRY = 100
-"""Characters that an entry costs beside its own, about."""
+"""Approximate overhead of an entry, in characters."""
 
 
 class Recent(Generic[K, V]):
-    """A table of at most twice `limit` characters, each entry with what it weighs."""
+    """A table of at most twice `limit` characters; each entry has a weight."""
 
     def __init__(self, *, limit: int) -> None:
         self.young: dict[K, V] = {}
-        """To look into before `get`, on hot paths; always the same dict."""
+        """For a lookup before `get` on hot paths; always the same dict."""
         self._old: dict[K, V] = {}
         self._limit = limit
         self._weight = 0
 
     def get(self, key: K, *, weight: int) -> V | None:
-        """What is kept under the key, if it is; it weighs `weight` characters."""
+        """The value, if it is still cached; `weight` is its size in characters."""
         found = self.young.get(key)
         if found is None and key in self._old:
             found = self._old[key]
@@ -48,14 +48,14 @@ class Recent(Generic[K, V]):
 
 
 _texts: Recent[str, str] = Recent(limit=4_000_000)
-"""4 to 16 MB in each generation. Every text in it is clean and no longer than LIMIT."""
+"""4 to 16 MB per generation. Every text in it is clean and no longer than LIMIT."""
 
 known = _texts.young.get
-"""The shared copy of a text that was shared lately: the quick half of `share`."""
+"""The copy of a text that was shared recently: the fast path of `share`."""
 
 
 def share(text: str) -> str:
-    """One copy for all who hold an equal text; a text that is not clean or too long is handed back."""
+    """One copy for all holders of an equal text; a text that is not clean or is too long is returned as it is."""
     found = known(text) or _texts.get(text, weight=len(text))
     if found is not None:
         return found

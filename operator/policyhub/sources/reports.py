@@ -1,15 +1,15 @@
-"""What a policy report says: (Cluster)PolicyReport of wgpolicyk8s.io and (Cluster)Report of openreports.io.
+"""Reads policy reports: (Cluster)PolicyReport of wgpolicyk8s.io and (Cluster)Report of openreports.io.
 
 | result                     | becomes                                                     |
 |----------------------------|-------------------------------------------------------------|
 | fail, warn, error          | a violation                                                 |
 | pass, skip                 | no violation; positive evidence in `passed`                 |
-| absent or any other word   | no violation, no evidence: problem `unknown-result`         |
+| missing or any other value | no violation, no evidence: problem `unknown-result`         |
 
-Who speaks, and about which objects: sources/results.py; what of a text is taken: sources/problems.py. Of a report whose
-summary counts more than its results show, what is missing is no evidence, and a notice says so: sources/truncation.py.
+Sources and objects of results: sources/results.py; limits of texts: sources/problems.py. If the summary counts more
+than the results show, a missing violation is no evidence, and a notice reports this: sources/truncation.py.
 
-Invariant: nothing here depends on the API group or version that a report came through. Pure: no I/O, no clock.
+Invariant: nothing here depends on the API group or version of a report. Pure: no I/O, no clock.
 """
 
 import msgspec
@@ -24,7 +24,7 @@ from policyhub.sources.verdict import merge
 from policyhub.sources.violation import Identity, ParsedReport, Violation
 
 PLAUSIBLE_AHEAD_SECONDS = 300
-"""How far a result's time may lie in the future of our clock."""
+"""How far the time of a result may be ahead of our clock."""
 
 _CALLING = frozenset({"fail", "warn", "error"})
 _PASSING = frozenset({"pass", "skip"})
@@ -32,31 +32,31 @@ _BREACHES = frozenset({"fail", "warn"})
 
 
 def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> ParsedReport:
-    """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
-    taken, one for each object that they name (0: all). Raises Malformed.
+    """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `most` is the maximum number of
+    results to read; a result counts once for each object that it names (0: all). Raises Malformed.
     """
     return parse(decode(group, resource, raw), latest=latest, most=most)
 
 
 def parse(decoded: Decoded, *, latest: int, most: int = 0) -> ParsedReport:
-    """The same of one that was decoded; that is used up."""
+    """As `read`, for a decoded report, which must not be used afterwards."""
     return _parse(decoded, latest=latest, most=most)[0]
 
 
 def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
-    """The notice that is over since the report lists all that it counts; None where it does not. Raises Malformed."""
+    """The notice that ends because the report lists everything that it counts; None if not. Raises Malformed."""
     _, speaker, is_whole = _parse(decode(group, resource, raw), latest=0, most=0)
     return speaker.truncation().identity if is_whole else None
 
 
 def _parse(decoded: Decoded, *, latest: int, most: int) -> tuple[ParsedReport, ResultReader, bool]:
-    """Also who speaks, and whether the list is whole for certain."""
+    """Also returns the reader of the results, and whether the list is certainly complete."""
     report, problems = decoded.report, decoded.problems
     over = wire.trim(report, most) if most else 0
     speaker = ResultReader(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
-    said: dict[Said, None] = {}  # a set in the order in which it was filled
+    said: dict[Said, None] = {}  # a set in insertion order
     named: list[tuple[Said, Named]] = []
     results = report.results or ()
     for result in results:
@@ -103,11 +103,11 @@ def _parse(decoded: Decoded, *, latest: int, most: int) -> tuple[ParsedReport, R
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
-    """What this object itself reads as `pass` or `skip`, and nowhere as anything else.
+    """The identities that have only `pass` or `skip` in this object.
 
-    Positive evidence for its own calls, and for no other object's. Raises Malformed.
+    This is positive evidence about this object's own claims, not about those of other objects. Raises Malformed.
     """
-    del group, resource  # the evidence is the same through each API
+    del group, resource  # the evidence does not depend on the API
     report, problems = wire.report(raw)
     speaker = ResultReader(report, problems)
     passing: set[Identity] = set()
@@ -116,7 +116,7 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
         if result is not None:
             into = passing if result.result in _PASSING else other
             into.update(speaker.identities(result, problems))
-    if wire.MALFORMED_RESULT in problems:  # what cannot be read may fail what another result passes
+    if wire.MALFORMED_RESULT in problems:  # an unreadable result may fail what another one passes
         return frozenset()
     return frozenset(passing - other)
 
@@ -126,8 +126,8 @@ def _created(metadata: wire.Metadata) -> int | None:
 
 
 def _notice(speaker: ResultReader, report: wire.Report, *, lacking: int) -> Violation | None:
-    """Where the summary counts more failures and warnings than there are, one for each object that they name, with what
-    we lack of them: it may be any.
+    """A notice if the summary counts more failures and warnings than there are; a result counts once for each object
+    that it names. `lacking` results were not read: each may be a failure or warning.
     """
     total = wire.breaches(report)
     if not total:

@@ -1,18 +1,18 @@
-"""Who speaks in a report and about which objects: the part of a violation's identity that results share.
+"""Reads the results of one report: the source, the objects, and what their violations contain.
 
-The object of a result is each of its `resources`, else the report's `scope`, else its first owner, else the report
-itself. A `resourceSelector` or `scopeSelector` names no object; the empty one that Kubewarden writes means nothing.
+The objects of a result are its `resources`, else the report's `scope`, else its first owner, else the report itself. A
+`resourceSelector` or `scopeSelector` names no object; the empty one that Kubewarden writes means nothing.
 
-**A namespaced report speaks within its namespace and nowhere else**, in both directions, calling and passing: who may
-write reports in one namespace must neither raise nor end a finding about another's objects.
+**A namespaced report applies to its own namespace only**, for violations and for passes: a user who may write reports
+in one namespace must neither create nor end a finding about objects of another.
 
 | a namespaced report names …                    | then                                                              |
 |------------------------------------------------|-------------------------------------------------------------------|
 | an object of its own namespace, or of none     | the subject is in the report's namespace                          |
-| the Namespace that it lies in                  | the subject is that Namespace, as cluster reports name it         |
+| the Namespace that it is in                    | the subject is that Namespace, as in cluster reports              |
 | an object of another namespace                 | dropped: problem `foreign-namespace`                              |
-| a cluster-scoped object (a Node)               | kept as a statement of this namespace (its subject carries it),   |
-|                                                | so it is seen, and is never one with what a cluster report says   |
+| a cluster-scoped object (a Node)               | kept as a statement of this namespace, which the subject contains:|
+|                                                | it is visible, and never merges with those of cluster reports     |
 
 Pure: no I/O, no clock.
 """
@@ -40,44 +40,44 @@ from policyhub.sources.truncation import Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.violation import Identity, Severity, Subject, Violation
 
-# Where no result and no report names its source, the label of the engine does.
+# If neither a result nor its report names a source, the label of the engine does.
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
-_ENGINES = {"falco-agent": "Falco"}  # so that what leaves out Falco leaves out its older adapter too
+_ENGINES = {"falco-agent": "Falco"}  # so that a filter for Falco applies to its older adapter too
 _UNKNOWN_SOURCE = "unknown"
 _COMPLIANCE = "Trivy Compliance"
 _BENCHMARK = "ClusterComplianceReport"
-"""The kind of the owner that a report of Trivy Compliance has, named as the benchmark is."""
+"""The kind of the owner of a Trivy Compliance report; the owner has the name of the benchmark."""
 _KUBE_BENCH = "Kube Bench"
 _NODES = "CIS Kube Bench"
-"""Of Trivy's adapter: the check's number and text are the rule, what to do the message."""
+"""From Trivy's adapter: the rule contains the check's number and text, the message the remediation."""
 _KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
 
-# The properties that tell results of one policy, rule and object apart. Trivy's `resultID` is not among them although
-# it looks made for it: the adapter hashes the result and the owner's uid into it, so it changes with each rollout, and
-# a pass never has the id of the failure that it ends.
+# The properties that distinguish results with the same policy, rule and object. Trivy's `resultID` looks suitable but
+# is not used: the adapter hashes the result and the owner's uid into it, so it changes with each rollout, and a pass
+# never has the id of the failure that it ends.
 DISCRIMINATORS = {name: known_as.discriminator for name, known_as in PRODUCERS.items() if known_as.discriminator}
 
 _CATEGORIES = ("category", "categories", "policy.open-cluster-management.io/categories")
-"""Properties that hold the category where the result names none: wg-policy-prototypes at 25056e1f3eb5, policy-report/
+"""Properties with the category if the result has none: wg-policy-prototypes at 25056e1f3eb5, policy-report/
 samples (sample-cis-k8s.yaml, sample-rhacm-policy.yaml)."""
 
-# Properties that change without anything having changed: how Kyverno came to look, which revision of a policy spoke.
+# Properties that change although nothing has changed: why Kyverno evaluated, which revision of the policy it used.
 VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resultID"})
 
 ITSELF = "wgpolicyk8s.io"
-"""The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
+"""The group of the subject if a result names no object: the report itself, with the same name in both APIs."""
 ITSELF_VERSION = "v1alpha2"
 
 _NO_OBJECT = (Subject("", "", "", ""), "")
 _NO_OBJECT_TYPE = ("", "", "")
-"""Of nothing: what a report is about has been looked at before."""
+"""For the default object of a report, which was checked before."""
 
 
 class ResultReader:
-    """One report, as far as its results share it: who speaks, from which namespace, about what by default."""
+    """Reads the results of one report. They share its source, its namespace, and the object if they name none."""
 
     def __init__(self, report: wire.Report, problems: list[str]) -> None:
-        """What the report as a whole does wrong is added to `problems`."""
+        """Problems of the report itself are added to `problems`."""
         metadata = report.metadata
         self._problems = problems
         namespace = metadata.namespace or ""
@@ -89,10 +89,10 @@ class ResultReader:
         self._about = self._default_reference(report.scope, owner, metadata.name)
         self._default: tuple[Subject, str] | None = None
         self.sources: dict[str | None, str] = {}
-        """What `source_of` answers to a word, for the words that decide it alone."""
+        """The source by a result's `source`, if that alone decides."""
 
     def violations(self, result: wire.Result, subjects: Named, problems: list[str]) -> list[Violation]:
-        """What the result says of the objects that it is about."""
+        """One violation for each of `subjects`."""
         told = self._fields(result, problems)
         if told is None:
             problems.append(NO_POLICY)
@@ -112,7 +112,7 @@ class ResultReader:
                 message = canonical.worded(producer, message)
                 break
         message = message[:MESSAGE_LIMIT]
-        if message:  # most are their rule's
+        if message:  # most repeat the rule's message
             message = known(message) or share(clean(message))
         shown = _shown(properties, problems) if properties else ()
         if source == _COMPLIANCE and self._benchmark:
@@ -127,7 +127,7 @@ class ResultReader:
                 rule=rule,
                 subject=subject,
                 discriminator=discriminator,
-                result=result.result,  # type: ignore[arg-type]  # the caller has checked the word
+                result=result.result,  # type: ignore[arg-type]  # the caller has checked the value
                 severity=severity,
                 category=category,
                 message=message,
@@ -138,8 +138,8 @@ class ResultReader:
         ]
 
     def coverage(self, said: Iterable[Said], named: list[tuple[Said, Named]], *, few: bool) -> Coverage:
-        """What the report shows of who speaks: `said` in results that name no object, `named` in the others; `few` is
-        whether they are no more than `POLICIES`.
+        """The coverage of the report. `said` is from results that name no object, `named` from the others; `few`: there
+        are at most `POLICIES` results.
         """
         if self._default is None:
             self._default = self._subject(self._about, [])
@@ -149,9 +149,7 @@ class ResultReader:
         return by_object([*((one, default) for one in said), *named], self._namespace)
 
     def truncation(self) -> Truncation:
-        """Of the report itself, once its results are read, as one of the engine whose they are: that decides whether
-        anybody asks for it.
-        """
+        """For the report itself. Call it after the results were read: its source, which filters use, is theirs."""
         named = set(self.sources.values())
         source = next(iter(named)) if len(named) == 1 else self._source or min(named, default=_UNKNOWN_SOURCE)
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
@@ -167,7 +165,7 @@ class ResultReader:
         ]
 
     def _fields(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
-        """Source, policy, rule, discriminator: the part of an identity that stands in the result alone."""
+        """Source, policy, rule and discriminator; None if the result has neither a policy nor a rule."""
         policy, rule = result.policy or "", result.rule or ""
         if policy:
             policy = known(policy) or part(policy, problems)
@@ -193,7 +191,7 @@ class ResultReader:
         return named
 
     def subjects(self, result: wire.Result, problems: list[str]) -> Named:
-        """Each with its apiVersion; without those that this report may not or cannot name."""
+        """Each with its apiVersion; without objects that are invalid or that this report may not name."""
         if not result.resources and self._default is not None:
             return [self._default]
         found: Named = []
@@ -216,18 +214,18 @@ class ResultReader:
         return found if self._default is None else [*found, self._default]
 
     def _default_reference(self, scope: Reference | None, owner: Reference | None, name: str) -> Reference:
-        """What a result is about that names no object."""
+        """The object of results that name none."""
         for ref in (scope, owner):
             if ref is not None and ref.name:
                 if is_object(ref):
                     return ref
                 self._problems.append(INVALID_OBJECT)
-        # One word for both APIs: the same scan through another API is the same finding.
+        # The same name in both APIs: the same scan, read through another API, is the same finding.
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
         return Reference(api_version=f"{ITSELF}/{ITSELF_VERSION}", kind=kind, name=part(name, self._problems))
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
-        """None where this report may not name it, _NO_OBJECT where nothing can be called so."""
+        """None if it is unreadable or this report may not name it, _NO_OBJECT if no such object can exist."""
         if ref is wire.UNREADABLE:
             problems.append(wire.MALFORMED_RESULT)
             return None
@@ -254,7 +252,7 @@ class ResultReader:
 
 
 def engine_of(report: wire.Report) -> str:
-    """Who speaks where a result does not say; empty: nobody knows."""
+    """The source of results that name none; empty: unknown."""
     return (report.source or "").strip() or _labelled(report.metadata.labels)
 
 
@@ -266,7 +264,7 @@ def _labelled(labels: dict[str, str] | None) -> str:
 
 
 def _severity(producer: Producer, properties: dict[str, str]) -> Severity | None:
-    """By a property that the producer has for it, where the result names none."""
+    """From the producer's property for it, if the result has none."""
     said = next((text for key in producer.severity if (text := properties.get(key, "").strip())), "")
     return severity_of(producer.ranks.get(said, said))
 
@@ -276,7 +274,7 @@ def _category(properties: dict[str, str]) -> str:
 
 
 def _check_number(rule: str) -> str:
-    """`4.1.1` of `4.1.1 Ensure …`; empty where the rule begins with none."""
+    """`4.1.1` of `4.1.1 Ensure …`; empty if the rule does not start with a number."""
     number, blank, _ = rule.partition(" ")
     return number if blank and number.replace(".", "").isdecimal() else ""
 

@@ -1,16 +1,16 @@
-"""How bad a violation is where neither its result nor its policy says so: the risk of well-known policies.
+"""The severity of a violation if neither its result nor its policy states one: the risk of well-known policies.
 
-The ranks stand in risk.toml, with their version and sources. They depend on what identifies the violation and on the
-controls that it names, on nothing that another scan or another report could say otherwise.
+The ranks are in risk.toml, with their version and sources. They depend on the identity of the violation and on the
+controls that it names, so they are the same in every scan and every report.
 
-| nobody states a severity, and                             | the risk is                                             |
+| no severity is stated, and                                | the risk is                                             |
 |-----------------------------------------------------------|---------------------------------------------------------|
-| a benchmark's check has to be made by hand                | INFORMATIONAL: nothing was found                        |
-| the result names controls of the Pod Security Standards   | that of the worst                                       |
-| the policy is a well-known one, by its engine and name    | that of the policy                                      |
+| a benchmark's check is manual                             | INFORMATIONAL: nothing was found                        |
+| the result names controls of the Pod Security Standards   | the highest of these controls                           |
+| the policy is well known, by its engine and name          | that of the policy                                      |
 | otherwise                                                 | unknown: the default applies                            |
 
-Pure: no I/O beyond the package's own file, no clock.
+Pure: no I/O except the package's own file, no clock.
 """
 
 import re
@@ -25,11 +25,11 @@ import msgspec
 from policyhub.sources.violation import Severity, Violation
 
 _MANUAL: Final = "(Manual)"
-"""How the CIS benchmarks mark what a person has to look at; kube-bench reports it as a warning."""
+"""How the CIS benchmarks mark a check that a person has to make; kube-bench reports it as a warning."""
 _BENCHMARKS: Final = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
 _CONTROLS: Final = "controls"
 _ENGINES: Final = ("-cel", "-vpol", "-validating-admission-policy")
-"""What Kyverno's library adds to names of the same policy, written for another engine."""
+"""Suffixes in Kyverno's library for the same policy, written for another engine."""
 _CHECK: Final = re.compile(r"(?:AVD-)?([A-Z]{2,4})-?0{0,8}(\d{1,4})")
 _STRONGEST_FIRST: Final[tuple[Severity, ...]] = ("HIGH", "MEDIUM", "LOW")
 
@@ -55,7 +55,7 @@ VERSION, RANKS, CONTROLS = _ranks()
 
 
 def rated(violation: Violation, *, by_policy: bool = True) -> Violation:
-    """With its risk where nobody states a severity. `by_policy`: what is known of policies counts, too."""
+    """With its risk if no severity is stated. `by_policy`: also use the ranks of well-known policies and controls."""
     if violation.severity is not None:
         return violation if violation.risk is None else msgspec.structs.replace(violation, risk=None)
     risk: Severity | None = None
@@ -67,14 +67,14 @@ def rated(violation: Violation, *, by_policy: bool = True) -> Violation:
 
 
 def is_manual(violation: Violation) -> bool:
-    """Whether a benchmark only tells what a person has to look at."""
+    """Whether it is a benchmark's check that a person has to make."""
     if violation.source not in _BENCHMARKS or violation.result != "warn":
         return False
     return any(text.rstrip().endswith(_MANUAL) for text in (violation.message, violation.rule, violation.policy))
 
 
 def _named(properties: Iterable[tuple[str, str]]) -> Severity | None:
-    """That of the worst control."""
+    """The highest risk of the controls."""
     for key, value in properties:
         if key == _CONTROLS:
             found = {CONTROLS.get(control.strip().lower()) for control in value.split(",")}
@@ -82,7 +82,7 @@ def _named(properties: Iterable[tuple[str, str]]) -> Severity | None:
     return None
 
 
-@lru_cache(maxsize=4096)  # of a cluster's policies, asked for each violation
+@lru_cache(maxsize=4096)  # the policies of a cluster; called for each violation
 def _known(source: str, policy: str, rule: str) -> Severity | None:
     ranks = RANKS.get(source)
     if ranks is None:
@@ -91,7 +91,7 @@ def _known(source: str, policy: str, rule: str) -> Severity | None:
 
 
 def _names(source: str, policy: str, rule: str) -> Iterable[str]:
-    """What a policy may be called in the file."""
+    """The possible names of a policy in the file."""
     name = policy.rpartition("/")[2].lower()
     if source.startswith("Trivy "):
         for text in (rule, policy):
@@ -99,7 +99,7 @@ def _names(source: str, policy: str, rule: str) -> Iterable[str]:
                 yield f"{check[1]}{int(check[2]):03}".lower()
     elif source == "kubewarden":
         yield name.removeprefix("clusterwide-").removeprefix("group-")
-        for ranked in RANKS[source]:  # `namespaced-<namespace>-<name>`, both of which may have dashes
+        for ranked in RANKS[source]:  # `namespaced-<namespace>-<name>`: both may contain dashes
             if name.startswith("namespaced-") and name.endswith(f"-{ranked}"):
                 yield ranked
     else:

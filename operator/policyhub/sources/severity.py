@@ -1,12 +1,12 @@
-"""How each engine's own words for a severity become one of the five ASFF labels. Pure: no I/O, no clock."""
+"""Maps each engine's values for a severity to the five ASFF labels. Pure: no I/O, no clock."""
 
 from policyhub.sources.violation import Severity
 
 DEFAULT_SEVERITY: Severity = "MEDIUM"
-"""Of a result that names none."""
+"""For a result without one."""
 
-# The enum of the report APIs, the ASFF labels themselves (a convention on Gatekeeper constraints), and the log-level
-# words that some constraint libraries use.
+# The enum of the report APIs, the ASFF labels themselves (a convention on Gatekeeper constraints), and the log levels
+# that some constraint libraries use.
 _WORDS: dict[str, Severity] = {
     "critical": "CRITICAL",
     "high": "HIGH",
@@ -21,7 +21,7 @@ _WORDS: dict[str, Severity] = {
 
 
 def severity_of(word: str | None) -> Severity | None:
-    """None where nothing known is said: the mapping's default applies."""
+    """None for an unknown or missing value: the default applies."""
     if not word:
         return None
     return _WORDS.get(word) or _WORDS.get(word.strip().lower())

@@ -1,8 +1,8 @@
-"""What is read: one row for each API whose objects report violations.
+"""The source APIs: one row for each API whose objects report violations.
 
-Everything else that knows these APIs is derived from the rows: discovery, the rules that both charts give the operator
-(`make generate`), the doctor's checks, render, and which reports supersede which (sync/superseded.py). The policies
-behind the reports have a table of their own (policy_apis.py).
+Derived from the rows: discovery, the RBAC rules in both charts (`make generate`), the doctor's checks, render, and
+which reports supersede which (sync/superseded.py). The policies behind the reports have their own table
+(policy_apis.py).
 
 Pure: no I/O, no clock.
 """
@@ -21,13 +21,13 @@ CONSTRAINTS: Final = "constraints.gatekeeper.sh"
 
 
 class Shape(Enum):
-    """How an object states violations: which reader fits it, and what its silence is worth."""
+    """How an object states violations: this selects its reader, and decides what a missing violation proves."""
 
     REPORT = auto()
-    """A list of results, of any engine: sources/reports.py. One engine may write the same results to several of these
+    """A list of results of any engine: sources/reports.py. One engine may write the same results to several of these
     APIs, or switch from one to another."""
     CONSTRAINT = auto()
-    """The violations of the last audit in its status: sources/constraints.py."""
+    """A status with the violations of the last audit: sources/constraints.py."""
 
 
 class ReportKind(NamedTuple):
@@ -41,16 +41,16 @@ class SourceApi(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     versions: tuple[str, ...]
-    """Those that are read, the preferred first."""
+    """The supported versions, the preferred first."""
     kinds: tuple[ReportKind, ...] = ()
-    """None: every kind of the group is read. Gatekeeper makes a kind of each template."""
+    """Empty: every kind of the group is read. Gatekeeper creates a kind for each template."""
     shape: Shape
     switch: Literal["policy_reports", "open_reports", "gatekeeper"]
-    """The field of `spec.sources` that says whether it is read."""
+    """The field of `spec.sources` that enables it."""
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """As roles name them."""
+        """As in RBAC rules."""
         return tuple(kind.plural for kind in self.kinds) or ("*",)
 
 
@@ -85,7 +85,7 @@ _OF_CONSTRAINTS: Final = f".{CONSTRAINTS}"
 
 
 def enabled(switches: Sources) -> frozenset[str]:
-    """The API groups that a MonitoredCluster says to read."""
+    """The API groups that a MonitoredCluster enables."""
     return frozenset(api.group for api in SOURCE_APIS if getattr(switches, api.switch))
 
 
@@ -94,12 +94,12 @@ def disabled(switches: Sources) -> frozenset[str]:
 
 
 def shapes(groups: Collection[str]) -> frozenset[Shape]:
-    """What objects of these groups are."""
+    """The shapes of the objects in these groups."""
     return frozenset(api.shape for api in SOURCE_APIS if api.group in groups)
 
 
 def plural_of(group: str, kind: str) -> str:
-    """The resource of a kind, as in an API path; empty where it is not read."""
+    """The resource of a kind, as in an API path; empty if it is not read."""
     api = SOURCE_GROUPS.get(group)
     if api is None or api.kinds:
         return _PLURALS.get((group, kind), "")

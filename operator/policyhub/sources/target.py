@@ -1,12 +1,12 @@
-"""Which object a subject means that its engine names in a word of its own.
+"""The object that a subject means if its engine has a notation of its own.
 
-| named                                         | by                                           | means             |
+| written                                       | by                                           | means             |
 |-----------------------------------------------|----------------------------------------------|-------------------|
-| `kube-system/daemonset-proxy`, without a kind | Trivy Compliance: namespace and name of what | DaemonSet `proxy` |
-|                                               | Trivy has written about the object           |   of kube-system  |
-| CISKubeBenchReport `worker-1`                 | Trivy's adapter: Trivy made one for each node| Node `worker-1`   |
+| `kube-system/daemonset-proxy`, without a kind | Trivy Compliance: namespace and name of      | DaemonSet `proxy` |
+|                                               | Trivy's report about the object              |   in kube-system  |
+| CISKubeBenchReport `worker-1`                 | Trivy's adapter: Trivy has one for each node | Node `worker-1`   |
 
-The subject itself, of which ids are made, stays as it was written. Trivy hashes long names: then the hash is the name.
+The subject itself stays as written, because ids derive from it. Trivy hashes long names: then the hash is the name.
 (aquasecurity/trivy-operator at 1006872c1463, pkg/compliance/io.go; the adapter's commit: producers.py.)
 
 Pure: no I/O, no clock.
@@ -24,16 +24,16 @@ _KINDS = {
         *("PersistentVolume", "PersistentVolumeClaim", "PodDisruptionBudget"),
     )
 }
-"""As Trivy writes them before a name."""
+"""By the prefix that Trivy writes before a name."""
 _OF_NODES = ("aquasecurity.github.io", "CISKubeBenchReport")
 
 
 def meant(subject: Subject) -> Subject:
-    """The object; the subject itself where it names one."""
+    """The object; `subject` itself if it has no special notation."""
     if (subject.group, subject.kind) == _OF_NODES:
         return Subject("", "Node", subject.namespace, subject.name)
     if subject.kind or subject.group or subject.namespace or "/" not in subject.name:
-        return subject  # who writes in one namespace tells nothing of another's objects
+        return subject  # a report of one namespace says nothing about another's objects
     namespace, _, named = subject.name.partition("/")
     word, dash, name = named.partition("-")
     kind = _KINDS.get(word, "") if dash and name else ""
@@ -43,6 +43,6 @@ def meant(subject: Subject) -> Subject:
 
 
 def written(kind: str, namespace: str, name: str) -> tuple[Subject, ...]:
-    """The subjects by which an engine may have named this object: `meant` finds it behind each of them."""
+    """The notations that an engine may have used for this object: `meant` returns the object for each of them."""
     word = Subject("", "", "", f"{namespace}/{kind.lower()}-{name}" if kind else f"{namespace}/{name}")
     return (word, Subject(*_OF_NODES, namespace, name)) if kind == "Node" else (word,)

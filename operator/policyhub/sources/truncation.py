@@ -1,20 +1,20 @@
-"""A list that its own source says is not whole: said once for each, by a notice about the source object itself.
+"""Truncated lists: each source object that counts more violations than it lists gets one notice about itself.
 
-| source      | it says so by                                                        | it says that it is whole by     |
+| source      | the list is truncated if                                             | it is complete again after      |
 |-------------|----------------------------------------------------------------------|---------------------------------|
-| Gatekeeper  | `status.totalViolations` above the number of listed violations       | audits that list as many        |
-| a report    | `summary.fail` and `.warn` together above the results of these kinds | a reading of it without that    |
+| Gatekeeper  | `status.totalViolations` is above the number of listed violations    | audits that list as many        |
+| a report    | `summary.fail` plus `.warn` is above the number of these results     | a reading where it is not       |
 
 A notice is a violation like any other (an id, a digest, filters, roll-out through the same path), with a result that no
-engine can write and an identity that no result can have: of a constraint the discriminator, which others never have; of
-a report neither policy nor rule, of which every result has one. Its subject is the object that holds the list, so a
-namespaced report speaks of its own namespace and of nothing else, and nobody but that object ends it.
+engine can write and an identity that no result can have: for a constraint the discriminator, which its violations never
+have; for a report an empty policy and rule, while every result has one of them. Its subject is the object with the
+list: the notice of a namespaced report concerns only its own namespace, and only that object can end it.
 
-How many there are is no part of its message: `findings/truncation.py` makes the words, and the digest says when another
-number is news.
+The numbers are not in its message: `findings/truncation.py` writes the text, and the digest decides when a changed
+number needs an update.
 
-Errors are not counted: Kubewarden counts policies that it could not evaluate and lists none of them, which is no cut
-list (`wire.unevaluated`). Nor do the sources in `MISCOUNTING` say anything by their summaries.
+Errors do not count: Kubewarden counts policies that it could not evaluate and lists none of them, which is not a
+truncated list (`wire.unevaluated`). The summaries of the sources in `MISCOUNTING` are ignored.
 
 Pure: no I/O, no clock.
 """
@@ -26,23 +26,23 @@ from policyhub.sources.violation import Identity, Subject, Violation
 DISCRIMINATOR: Final = "truncated"
 LISTED: Final = "listed"
 TOTAL: Final = "total"
-"""Properties of a notice: how many violations are listed, and of how many."""
+"""Properties of a notice: the number of listed violations, and the total."""
 
 MOST: Final = 2**53
-"""More violations than any list lacks, and the last number that a gauge can show."""
+"""More than any real total, and the last integer that a gauge can show."""
 
 MISCOUNTING: Final = frozenset({"Trivy Vulnerability", "Trivy ExposedSecrets", "Trivy RbacAssessment"})
-"""Their adapter writes the counts of Trivy's own report beside results of which it has left out the double ones
+"""Their adapter writes the counts of Trivy's own report, but leaves out duplicate results
 (fjogeleit/trivy-operator-polr-adapter@af2d82c, pkg/adapters/{vulnr,exposedsecret,rbac}/mapper.go)."""
 
 
 class Truncation:
-    """Who may say of which object that its list is not whole."""
+    """The source and the object of a possible notice."""
 
     __slots__ = ("_policy", "_rule", "_source", "_subject")
 
     def __init__(self, subject: Subject, *, source: str, policy: str = "", rule: str = "") -> None:
-        """Without policy and rule: a report's."""
+        """Without policy and rule: for a report."""
         self._subject = subject
         self._source = source
         self._policy = policy
@@ -50,7 +50,7 @@ class Truncation:
 
     @property
     def counts(self) -> bool:
-        """Whether a summary of it counts what is listed."""
+        """Whether summaries of this source count what is listed."""
         return self._source not in MISCOUNTING
 
     @property
@@ -77,6 +77,6 @@ def is_notice(violation: Violation) -> bool:
 
 
 def counts(violation: Violation) -> tuple[int, int]:
-    """How many violations a notice's source lists, and of how many."""
+    """The number of listed violations, and the total, from a notice."""
     told = dict(violation.properties)
     return int(told[LISTED]), int(told[TOTAL])

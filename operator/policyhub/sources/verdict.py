@@ -1,7 +1,7 @@
-"""Which of several statements about one violation speaks: the order of results and severities, and how they merge.
+"""Merges several statements about one violation: the order of results and severities selects the representative one.
 
-The worst result speaks, then the worst severity, then the smallest text, so the outcome never depends on the order in
-which the statements come. Pure: no I/O, no clock.
+The worst result comes first, then the worst severity, then the smallest text, so the outcome never depends on the order
+of the statements. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from policyhub.sources.text import LIMIT
 from policyhub.sources.violation import SEVERITIES, Result, Severity, Violation
 
 RESULT_RANK: dict[Result, int] = {"truncated": 0, "error": 0, "warn": 1, "fail": 2}
-"""`error` is the weakest: it says that nobody knows, and must not hide a rule that is known to be broken."""
+"""`error` is the weakest: it means that the outcome is unknown, and must not hide a known violation."""
 
 SEVERITY_RANK: dict[Severity, int] = {severity: rank for rank, severity in enumerate(reversed(SEVERITIES))}
 
-_UNNAMED = 1.5  # no severity is stated: above LOW, below a MEDIUM that somebody wrote down
+_UNNAMED = 1.5  # no severity is stated: above LOW, below a stated MEDIUM
 
-# What is kept of one message, and how many distinct ones a merged violation lists. A description has 1,024 characters;
-# a report may have megabytes, and what nobody can read is not worth holding.
+# The maximum length of one message, and the number of distinct ones in a merged violation. A description has 1,024
+# characters; a report may have megabytes, which nobody reads.
 MESSAGE_LIMIT = 2048
 PROPERTIES = 64
-"""The most of one result. An engine has a dozen."""
+"""Maximum for one result. An engine writes a dozen."""
 _PROPERTY_CHARACTERS = 16_384
-"""The most that all properties of one result have together; a finding shows 6,000 (findings/asff.py)."""
+"""Maximum for all properties of one result together; a finding shows 6,000 (findings/asff.py)."""
 _LISTED = 16
 _SEPARATOR = " • "
 
@@ -34,7 +34,7 @@ _Order = tuple[int, float, str, str, str, tuple[tuple[str, str], ...]]
 
 
 def _order(violation: Violation) -> _Order:
-    """Ascending: the first one speaks."""
+    """Ascending: the first one is the representative."""
     severity, risk = violation.severity, violation.risk
     return (
         -RESULT_RANK[violation.result],
@@ -47,12 +47,12 @@ def _order(violation: Violation) -> _Order:
 
 
 def _unnamed(risk: Severity | None) -> float:
-    """Where nobody states one, the risk decides between such as nobody has stated either."""
+    """The rank without a stated severity: the risk only decides among such violations."""
     return _UNNAMED if risk is None else _UNNAMED + SEVERITY_RANK[risk] / 100
 
 
 def bounded(properties: Properties) -> Properties:
-    """As many of them as there is room for, the first ones in their order."""
+    """As many as fit, from the first one on."""
     if len(properties) * (LIMIT + MESSAGE_LIMIT) <= _PROPERTY_CHARACTERS:
         return properties
     left = _PROPERTY_CHARACTERS
@@ -64,12 +64,12 @@ def bounded(properties: Properties) -> Properties:
 
 
 def worst(violations: Iterable[Violation]) -> Violation:
-    """The one that speaks. Raises ValueError where there is none."""
+    """The representative violation. Raises ValueError if there is none."""
     return min(violations, key=_order)
 
 
 def merge(violations: list[Violation]) -> Violation:
-    """One violation out of several with the same identity: the worst one, with the distinct messages of all."""
+    """One violation from several with the same identity: the worst one, with the distinct messages of all."""
     speaker = worst(violations)
     return msgspec.structs.replace(speaker, message=listed({violation.message for violation in violations}))
 

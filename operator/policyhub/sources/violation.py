@@ -1,8 +1,8 @@
-"""The vocabulary of the sources: what an engine says about an object.
+"""The vocabulary of the sources: what an engine reports about an object.
 
 Pure: no I/O, no clock. Everything here is immutable and comparable: two readings of a source object that compare equal
-have no semantic difference, so an engine's rewrite with new timestamps costs nothing further down. What is kept for
-each violation is out of the garbage collector's sight (`gc=False`): it holds nothing that could lead back to it.
+mean the same, so a rewrite with new timestamps causes no further work. The garbage collector does not track what is
+kept for each violation (`gc=False`): it cannot be part of a reference cycle.
 """
 
 from typing import Literal, get_args
@@ -14,13 +14,12 @@ from policyhub.sources.recent import share
 from policyhub.sources.text import NAME, distinct
 
 Result = Literal["fail", "warn", "error", "truncated"]
-"""The results that make a violation. `pass` and `skip` are positive evidence that there is none; `truncated` is
-written by no engine: it is what is said of a list that is not whole (sources/truncation.py)."""
+"""The results of a violation. `pass` and `skip` are positive evidence that there is none. No engine writes `truncated`:
+it is the result of a notice about a truncated list (sources/truncation.py)."""
 
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""The worst first."""
-"""ASFF severity labels; what every engine's own scale is mapped to."""
+"""The ASFF severity labels, the worst first; every engine's own scale is mapped to them."""
 
 PolicyRef = tuple[str, str]
 """(source, policy)."""
@@ -36,7 +35,7 @@ class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 class Identity(msgspec.Struct, frozen=True, order=True, gc=False):
-    """What the id of a finding is made of, and nothing else."""
+    """What the id of a finding derives from, and nothing else."""
 
     source: str
     policy: str
@@ -66,11 +65,11 @@ class ObjectRef(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 Covered = tuple[tuple[Subject, frozenset[PolicyRef]], ...]
-"""Objects, each with the policies that have said something of it."""
+"""Objects, each with the policies that have a result on it."""
 
 
 class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One source object (a report or a constraint). Never the API version: it is the same object under each."""
+    """One source object (a report or a constraint), without an API version: the object is the same in each."""
 
     group: str
     resource: str
@@ -80,19 +79,19 @@ class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
 
     @classmethod
     def named(cls, group: str, resource: str, namespace: str, name: str) -> "SourceKey":
-        """As the wire names the object. What no API server of Kubernetes would name so is cut, and still its own."""
+        """From the names on the wire. A name that Kubernetes would not accept is cut but stays distinct."""
         return cls(group, resource, distinct(namespace, NAME), distinct(name, NAME))
 
     @property
     def source_api(self) -> str:
-        """The API that the object came through, e.g. `policyreports.wgpolicyk8s.io`."""
+        """The API that the object was read from, e.g. `policyreports.wgpolicyk8s.io`."""
         return share(f"{self.resource}.{self.group}")  # kept with every finding
 
 
 class Violation(msgspec.Struct, frozen=True, gc=False):
-    """One (policy, rule, subject) that a source object calls `fail`, `warn` or `error`, or that a constraint lists.
+    """One (policy, rule, subject) that a report states as `fail`, `warn` or `error`, or that a constraint lists.
 
-    Several results of one source object with the same identity are one violation: the worst result speaks, and the
+    Several results of one source object with the same identity are one violation: it is the worst of them, and its
     message lists the distinct messages.
     """
 
@@ -102,88 +101,88 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     rule: str
     subject: Subject
     discriminator: str
-    """Tells apart violations that share all else (Trivy: the vulnerable package; kube-bench: the check's index)."""
+    """Distinguishes otherwise equal violations (Trivy: the vulnerable package; kube-bench: the check's index)."""
     result: Result
     severity: Severity | None
-    """None where the engine names none: the mapping's default applies."""
+    """None if the engine states none: `risk` or the default applies."""
     category: str
     message: str
     properties: tuple[tuple[str, str], ...] = ()
     """The result's own properties, sorted by key, without those that change at each scan."""
     api_version: str = ""
-    """The subject's apiVersion as the engine names it (shown in the finding, no part of its identity)."""
+    """The subject's apiVersion as the engine writes it (shown in the finding, not part of its identity)."""
     own: bool = True
-    """False where it was said of another object that counts for the subject (findings/rollup.py)."""
+    """False if it was reported about another object that rolls up to the subject (findings/rollup.py)."""
     risk: Severity | None = None
-    """What a violation of this policy is known to mean (sources/risk.py), where nobody states a severity."""
+    """The known risk of this policy (sources/risk.py), if no severity is stated."""
     enforcement: str = ""
-    """What the engine does about it, where it states that in place of a severity: Gatekeeper's `deny`, `dryrun`."""
+    """What the engine does about it, if it states that instead of a severity: Gatekeeper's `deny`, `dryrun`."""
 
     @property
     def identity(self) -> Identity:
         return Identity(self.source, self.policy, self.rule, self.subject, self.discriminator)
 
     def label(self, default: Severity) -> Severity:
-        """The severity that a reader sees: what was stated, else what is known of the policy, else the default."""
+        """The severity that a reader sees: the stated one, else the known risk of the policy, else the default."""
         return self.severity or self.risk or default
 
     @property
     def object_ref(self) -> ObjectRef:
-        """Of the subject. The version is empty where the engine names none."""
+        """The subject with its version, which is empty if the engine names none."""
         s = self.subject
         return ObjectRef(s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
 
 
 class ParsedReport(msgspec.Struct, frozen=True):
-    """What one source object says at one moment."""
+    """What one source object states at one moment."""
 
     key: SourceKey
     violations: tuple[tuple[Violation, int | None], ...]
-    """Each violation, in the order of their distinct identities, with the earliest second (Unix time) it was observed,
-    None where no plausible time is given. The time stands beside the violation, not in it: it changes at each scan."""
+    """Each violation, sorted by its identity, which is unique, with the earliest second (Unix time) it was observed;
+    None: no plausible time. The time is beside the violation, not in it, because it changes at each scan."""
     created: int | None
     """creationTimestamp of the source object, in Unix seconds."""
     complete: bool
-    """False where a missing violation is no evidence: a truncated constraint, one that was not audited yet, an object
+    """False if a missing violation is no evidence: a truncated constraint, one that was not audited yet, an object
     with a result that could not be read, a report whose engine could not evaluate all its policies."""
     newest: int | None = None
-    """The newest plausible time that the object names (result timestamp, auditTimestamp), in Unix seconds."""
+    """The newest plausible time in the object (result timestamp, auditTimestamp), in Unix seconds."""
     unlisted: int = 0
     """How many violations the object counts but does not list (Gatekeeper's limit)."""
     audited: int | None = None
-    """When the audit that this constraint tells of began, in Unix seconds as they are written: equal ones are one
-    audit. None for reports, and before the first audit. No time to show: it may be implausible."""
+    """When the last audit of this constraint began, in Unix seconds as written: equal values are the same audit. None
+    for reports, and before the first audit. Do not show it: it may be implausible."""
     boundary: ObjectRef | None = None
-    """Where a truncated list ends, if it tells: the greatest of the places that it lists, and nothing that it left
-    out is below (see `below`). None where the list is whole, or in no order that tells."""
+    """Where a truncated list ends: the largest object that it lists; it omits no object below that (see `below`). None
+    if the list is complete, or its order is unknown."""
     newest_by: tuple[tuple[str, int], ...] = ()
-    """`newest` for each source (as its violations name it) that gave a result with a plausible time, whatever the
-    result; sorted."""
+    """`newest` for each source (as in its violations) with a result that has a plausible time, whatever the result;
+    sorted."""
     covered: Covered = ()
-    """Of which Pods, ReplicaSets and Jobs which policies say something, whatever it is (reports only)."""
+    """Each Pod, ReplicaSet and Job, with the policies that have a result on it, whatever the result (reports only)."""
     passing: tuple[tuple[str, frozenset[PolicyRef]], ...] = ()
-    """In which namespaces which policies have written a result that is no violation (reports only)."""
+    """Namespaces, each with the policies that have a result there that is no violation (reports only)."""
     about: tuple[tuple[Subject, str], ...] = ()
-    """Of which objects which source says something, whatever it is (reports only)."""
+    """Each object with each source that has a result on it, whatever the result (reports only)."""
     over: int = 0
-    """How many results were not taken, one for each object that they name: more than one report may have."""
+    """How many results above the limit were not read; each counts once for each object that it names."""
     notice: Violation | None = None
-    """That the object counts more violations than it lists (sources/truncation.py); beside its violations."""
+    """States that the object counts more violations than it lists (sources/truncation.py); not in `violations`."""
     problems: tuple[str, ...] = ()
-    """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
+    """Reasons (few, fixed values) why results could not be used; counted, never fatal."""
 
     @property
     def plain_violations(self) -> tuple[Violation, ...]:
-        """The violations without their times: what two readings are compared by."""
+        """The violations without their times, to compare two readings."""
         return tuple(violation for violation, _ in self.violations)
 
 
 def below(ref: ObjectRef, boundary: ObjectRef) -> bool:
-    """True where a truncated list that ends at `boundary` would have named an object of `ref`.
+    """Whether a truncated list that ends at `boundary` would contain an object of `ref`.
 
-    A kind can move to another version of its group (autoscaling/v1 to v2): an object last seen in the old one may now
-    be listed, or left out, under the new one. So within the boundary's group only its own version can be compared. An
-    object that is served in two groups may be left out under either.
+    A kind can move to another version of its group (autoscaling/v1 to v2): an object last seen in the old version may
+    now be listed, or omitted, in the new one. So within the boundary's group only its own version can be compared. An
+    object that is served in two groups may be omitted in either group.
     """
     if (ref.group, ref.kind) in SERVED_TWICE:
         return False
@@ -192,9 +191,9 @@ def below(ref: ObjectRef, boundary: ObjectRef) -> bool:
 
 
 class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons
-    """A source object of which not even the key can be read. What it said before still stands."""
+    """A source object whose key cannot be read. What it stated before remains valid."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """One of few, fixed words; a label of a metric."""
+        """One of few, fixed values; a metric label."""

@@ -1,8 +1,8 @@
-"""How a report lies on the wire: the fields we need of PolicyReport, ClusterPolicyReport, Report and ClusterReport.
+"""The wire format of reports: the fields we read from PolicyReport, ClusterPolicyReport, Report and ClusterReport.
 
-One family of shapes serves wgpolicyk8s.io v1alpha2 and v1beta1 and openreports.io v1alpha1: their JSON names are equal.
-A strict decode is the fast path. Where it fails, each result is read on its own, so that one wrongly typed member does
-not lose the other results; what identifies a violation is never guessed. Pure: no I/O, no clock.
+The same structs serve wgpolicyk8s.io v1alpha2 and v1beta1 and openreports.io v1alpha1: their JSON names are equal. A
+strict decode is the fast path. If it fails, each result is read on its own, so that one wrongly typed member does not
+lose the other results. Members that identify a violation are never guessed. Pure: no I/O, no clock.
 """
 
 from datetime import datetime
@@ -15,17 +15,17 @@ from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed
 
 MALFORMED_RESULT = "malformed-result"
-"""A result whose identifying members cannot be read: it is left out."""
+"""The identifying members of a result cannot be read: it is left out."""
 
 MALFORMED_MEMBER = "malformed-member"
-"""A member that only describes (message, severity, time …) is left out; its result counts."""
+"""A member that only describes (message, severity, time …) cannot be read: it is left out, its result is kept."""
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
-"""Of a source object: one that no API server takes is cut where it is kept."""
+"""The name of a source object. One that no API server accepts is cut where it is stored."""
 ServedName = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 ServedNamespace = Annotated[str, msgspec.Meta(max_length=63)]
-"""Of other objects. A server that gives longer ones means harm, and the object cannot be read."""
+"""For other objects. Only a malicious server sends longer ones, and the object cannot be read."""
 
 
 class Stamp(msgspec.Struct, gc=False):
@@ -44,9 +44,9 @@ class Result(msgspec.Struct, omit_defaults=True):
     timestamp: Stamp | None = None
     properties: dict[str, str] | None = None
     status: str | None = None
-    """v1alpha1's name of `result`."""
+    """The name of `result` in v1alpha1."""
     data: dict[str, str] | None = None
-    """v1alpha1's name of `properties`."""
+    """The name of `properties` in v1alpha1."""
 
 
 class Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -83,17 +83,17 @@ class Report(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 EARLIEST = 1_420_070_400
-"""2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
+"""2015-01-01: an earlier value is not a time (Falcosidekick writes the second of the minute, kube-bench 0)."""
 
 _report = msgspec.json.Decoder(Report)
 
 _OLDEST = "wgpolicyk8s.io/v1alpha1"
-"""The version that names two members otherwise. No API server serves it to us; files may hold it."""
+"""The version with other names for two members. No API server serves it to us; files may contain it."""
 
 _FAILING = frozenset({"fail", "warn", "error"})
 
 UNREADABLE = Reference(name="\0")
-"""Stands for a reference that cannot be read. Its result is left out: nothing may be blamed on another object."""
+"""Replaces a reference that cannot be read. Its result is left out: no other object may get its violation."""
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -101,7 +101,7 @@ _NAMES = ("policy", "rule", "source")
 
 
 def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
-    """The report, and a fixed word for each problem. Raises Malformed where not even its name can be read."""
+    """The report, and a fixed value for each problem. Raises Malformed if its name cannot be read."""
     problems: list[str] = []
     try:
         decoded = _report.decode(raw)
@@ -118,15 +118,15 @@ def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
 
 
 def second(stamp: Stamp | None, latest: int) -> int | None:
-    """When a result was given, where that is plausible."""
+    """The time of a result, if it is plausible."""
     if stamp is None or (seconds := stamp.seconds) is None or not EARLIEST <= seconds <= latest:
         return None
     return seconds
 
 
 def trim(report: Report, most: int) -> int:
-    """Leave the report with at most this many results, one for each object that they name; how many were left out. What
-    fails goes before what passes, so that a flood of the one does not hide the other.
+    """Limit the report to this many results, and return how many were left out. A result counts once for each object
+    that it names. Failures are kept first, so that many passes cannot hide them.
     """
     results = [result for result in report.results or () if result is not None]
     if sum([len(result.resources) if result.resources else 1 for result in results]) <= most:
@@ -147,7 +147,7 @@ def trim(report: Report, most: int) -> int:
 
 
 def cut_short(report: Report) -> bool:
-    """True where the engine was told to list no more results than these, or no failures: then more may exist."""
+    """Whether the engine's configuration limits the results to these, or excludes failures: then more may exist."""
     limits = report.configuration.limits if report.configuration is not None else None
     if limits is None:
         return False
@@ -158,8 +158,8 @@ def cut_short(report: Report) -> bool:
 
 
 def unevaluated(report: Report) -> bool:
-    """True where more policies could not be evaluated than are listed: Kubewarden's scanner counts one whose server
-    it cannot reach, and lists no result of it.
+    """Whether more policies could not be evaluated than are listed: Kubewarden's scanner counts a policy whose server
+    it cannot reach, and lists no result for it.
     """
     errors = report.summary.error if report.summary is not None else None
     if not errors:
@@ -168,7 +168,7 @@ def unevaluated(report: Report) -> bool:
 
 
 def breaches(report: Report) -> int:
-    """How many failures and warnings the summary counts; 0 where it does not say."""
+    """How many failures and warnings the summary counts; 0 without a summary."""
     summary = report.summary
     return 0 if summary is None else max(0, summary.fail or 0) + max(0, summary.warn or 0)
 
@@ -203,7 +203,7 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
 
 
 def untyped(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """The strict reader stops at the first wrong type, so that what follows may still be no JSON. Raises Malformed."""
+    """The strict reader stops at the first wrong type, so the rest may still be invalid JSON. Raises Malformed."""
     try:
         document = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -214,7 +214,7 @@ def untyped(raw: bytes | msgspec.Raw) -> dict[str, Any]:
 
 
 def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
-    """Name and namespace must be readable, the rest is taken as far as it goes."""
+    """Name and namespace must be readable; of the rest, readable members are used. Raises Malformed."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         raise Malformed("no-metadata", f"{_kind(document)} without metadata")
@@ -229,7 +229,7 @@ def _kind(document: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    """For a message: nothing that is long, or deep."""
+    """For a message: short and not nested."""
     return repr(line(value, 64)) if isinstance(value, str) else type(value).__name__
 
 
@@ -256,7 +256,7 @@ def _result(item: object, problems: list[str]) -> Result | None:
 
 
 def stamp(value: object) -> object:
-    """Kubescape writes RFC 3339 where the API has seconds. What is no time stays as it is, and is counted."""
+    """Kubescape writes RFC 3339 where the API has seconds. Other text stays as it is, and is counted."""
     try:
         return Stamp(seconds=int(msgspec.convert(value, Time).timestamp())) if isinstance(value, str) else value
     except msgspec.ValidationError:
@@ -271,7 +271,7 @@ def _reference(value: object) -> Reference:
 
 
 def members(mapping: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
-    """Each member that has the right type; the others fall to their defaults and are counted."""
+    """Each member of the right type; the others get their defaults and are counted."""
     readable: dict[str, Any] = {}
     for field in msgspec.structs.fields(shape):
         if field.encode_name not in mapping:
@@ -287,7 +287,7 @@ def members(mapping: dict[str, Any], shape: type[_S], problems: list[str]) -> _S
 
 
 def _text(value: object) -> str | None:
-    """A property that should be text: numbers and booleans as JSON writes them, anything else is left out."""
+    """A property value as text: numbers and booleans as in JSON, anything else is left out."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
