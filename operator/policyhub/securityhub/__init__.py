@@ -1,5 +1,5 @@
-"""Security Hub of one account and Region: calls, rate limits, batches, inventory, sign-in.
+"""Security Hub in one account and Region: calls, rate limits, batches, inventory, sign-in.
 
-The only package that knows botocore. What an error of AWS means is decided in `errors`, and nowhere else. Imports
+The only package that uses botocore, except for its exceptions. Only `errors` decides what an AWS error means. Imports
 `findings` and below.
 """

@@ -1,11 +1,11 @@
-"""What to do about an error of AWS's, in one place for conditions, logs and the doctor.
+"""What to do about an AWS error, in one place for conditions, logs and the doctor.
 
-| who says no, or nothing                  | advice                                                                    |
+| failure                                  | advice                                                                    |
 |------------------------------------------|---------------------------------------------------------------------------|
-| nobody: the network ends before          | `unreachable`: route, VPC endpoint, security group, NetworkPolicy, proxy  |
-| nothing in the Pod gives credentials     | `missing`: by what was tried (IRSA, Pod Identity, a profile, keys)        |
-| STS, as the Pod or a role signs in       | `signing_in`: trust policy, OIDC provider, external id                    |
-| IAM, for a call that was signed          | `denied`: the action, or what overrules it                                |
+| the network does not reach AWS           | `unreachable`: route, VPC endpoint, security group, NetworkPolicy, proxy  |
+| the Pod has no source of credentials     | `missing`: by what was tried (IRSA, Pod Identity, a profile, keys)        |
+| STS refuses the sign-in of Pod or role   | `signing_in`: trust policy, OIDC provider, external id                    |
+| IAM refuses a signed call                | `denied`: the action, or the policies that override it                    |
 
 Pure: no I/O, no clock.
 """
@@ -104,11 +104,11 @@ _ROLE_TRUST = (
 )
 _ROLE_FORM = "Check securityHub.roleArn and securityHub.externalId: STS cannot read them"
 _LATE = ("signature expired", "signature not yet current", "is now earlier than")
-"""What AWS says where the clocks differ; the codes are those of other mistakes, too."""
+"""Parts of AWS's messages if the clocks differ; the codes also occur for other mistakes."""
 
 
 def unreachable(error: BaseException) -> str:
-    """Of an error of the network."""
+    """For a network error."""
     stage = network.stage(error)
     first = _FIRST.get(stage, "") if stage is not None else ""
     service = network.address(network.url(error)).partition(".")[0].removesuffix("-fips")
@@ -116,7 +116,7 @@ def unreachable(error: BaseException) -> str:
 
 
 def missing(error: BaseException) -> str:
-    """Of credentials that could not be had at all."""
+    """For missing credentials."""
     match error:
         case boto.CredentialRetrievalError() if error.kwargs.get("provider") == "container-role":
             return _ASSOCIATION if network.stage(error) is None else _AGENT
@@ -135,7 +135,7 @@ def missing(error: BaseException) -> str:
 
 
 def signing_in(operation: str, kind: Reason) -> str:
-    """Of what STS refuses where the Pod or a role signs in; empty for other calls."""
+    """For an STS refusal when the Pod or a role signs in; empty for other calls."""
     if operation == "AssumeRoleWithWebIdentity":
         return _OF_THE_POD.get(kind, "")
     return _OF_A_ROLE.get(kind, "") if operation.startswith("AssumeRole") else ""
@@ -150,7 +150,7 @@ _OF_A_ROLE = {Reason.ACCESS_DENIED: _ROLE_TRUST, Reason.MISCONFIGURED: _ROLE_FOR
 
 
 def denied(action: str, account: str) -> str:
-    """Of a call that IAM refuses."""
+    """For a call that IAM refuses."""
     return (
         f"The operator's role needs the IAM permission {action}, and must be a role of account {account}: policyhub"
         " iam-policy prints the whole policy. If it is granted, a service control policy, a permissions boundary or the"
@@ -159,5 +159,5 @@ def denied(action: str, account: str) -> str:
 
 
 def is_clock(code: str, text: str) -> bool:
-    """Whether AWS refuses a signature for its time."""
+    """Whether AWS refuses a signature because of its time."""
     return code in {"RequestTimeTooSkewed", "RequestExpired"} or any(words in text.casefold() for words in _LATE)

@@ -1,6 +1,6 @@
-"""Which findings go together in one call of BatchImportFindings.
+"""Splits findings into calls of BatchImportFindings.
 
-Limits (API reference and user guide of Security Hub; whether KB is 1000 or 1024 is not said, so 1000):
+Limits (API reference and user guide of Security Hub; they do not say whether KB is 1000 or 1024, so 1000):
 
 | what | limit | measured as |
 |---|---|---|
@@ -34,12 +34,12 @@ _SEPARATOR = len(",")
 class Split:
     batches: tuple[tuple[Finding, ...], ...]
     refused: Mapping[str, Failure]
-    """By id: what must never be sent."""
+    """By id: findings that must never be sent."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """One call being filled. `offer` says whether the finding still goes in; when not, this batch is full."""
+    """One call being filled. If `offer` returns False, this batch is full."""
 
     findings: list[Finding] = field(default_factory=list)
     size: int = _ENVELOPE
@@ -47,7 +47,7 @@ class Batch:
     _ids: set[str] = field(default_factory=set)
 
     def offer(self, finding: Finding, size: int) -> bool:
-        """Take the finding, of that size, if the call stays within every limit with it."""
+        """Add a finding of this size, if the call then stays within every limit; returns whether it was added."""
         if len(self.findings) == MAX_FINDINGS or finding["Id"] in self._ids:
             return False
         size += self.size + (_SEPARATOR if self.findings else 0)
@@ -60,7 +60,7 @@ class Batch:
 
 
 def split(findings: Iterable[Finding], *, sizes: Iterable[int] | None = None) -> Split:
-    """As few batches as order and limits allow. `sizes` are what `measure` said of each; None: not measured yet."""
+    """As few batches as order and limits allow. `sizes` are the results of `measure`; None: not measured yet."""
     batches: list[Batch] = []
     refused: dict[str, Failure] = {}
     measured = zip(findings, sizes, strict=True) if sizes is not None else ((f, measure(f)) for f in findings)
@@ -74,12 +74,12 @@ def split(findings: Iterable[Finding], *, sizes: Iterable[int] | None = None) ->
 
 
 def measure(finding: Finding) -> int:
-    """Bytes of the finding in a call's body. It takes as long as to write it: ask once."""
+    """Bytes of the finding in a call's body. This takes as long as encoding it: call it once."""
     return len(encode(finding))
 
 
 def oversize(size: int) -> Failure | None:
-    """The failure of a finding that is too large to send, None for any other."""
+    """The failure of a finding that is too large to send, None for all others."""
     if size <= MAX_FINDING_BYTES:
         return None
     message = f"the finding has {size} bytes as JSON, Security Hub takes at most {MAX_FINDING_BYTES}; it was not sent"

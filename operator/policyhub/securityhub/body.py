@@ -1,16 +1,16 @@
-"""The body of BatchImportFindings, written here instead of by botocore.
+"""Writes the body of BatchImportFindings instead of botocore.
 
-botocore's serializer walks the shape of ASFF, 616 structures, for each finding: the largest part of what an import cost
-(docs/performance.md). A finding is a document of JSON already; a test holds against botocore's model that no member of
-it is named or written otherwise on the wire. botocore's own events serve for it, so endpoint, headers, checksum,
-signature, transport and the answer are botocore's as before:
+botocore's serializer walks the shape of ASFF, 616 structures, for each finding: this was the largest cost of an import
+(docs/performance.md). A finding is a JSON document already; a test checks against botocore's model that none of its
+members has another name or encoding on the wire. Two botocore events are used, so endpoint, headers, checksum,
+signature, transport and response still come from botocore:
 
 | event                   | then                                                                       |
 |-------------------------|----------------------------------------------------------------------------|
-| `provide-client-params` | the findings go into the call's context, and none is left to be serialized |
-| `before-call`           | the body holds them, as compact UTF-8                                      |
+| `provide-client-params` | the findings move to the call's context, so none is left to serialize      |
+| `before-call`           | they become the body, as compact UTF-8                                     |
 
-Thread-safe: all that is kept belongs to the one call.
+Thread-safe: all state belongs to one call.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ _IMPORT = "securityhub.BatchImportFindings"
 _CONTEXT = "policyhub_findings"
 
 encode = msgspec.json.Encoder().encode
-"""How a finding is written: compact, in UTF-8."""
+"""Encodes a finding: compact UTF-8."""
 
 
 class Session(Protocol):
-    """What of a botocore session is used: its clients inherit what is registered with it."""
+    """The used part of a botocore session: its clients inherit its handlers."""
 
     def register(self, event_name: str, handler: Any) -> None: ...
 
 
 def write_for(session: Session) -> None:
-    """Write the bodies of all clients that this session makes from now on."""
+    """Write the bodies for all clients that this session creates from now on."""
     session.register(f"provide-client-params.{_IMPORT}", _set_aside)
     session.register(f"before-call.{_IMPORT}", _write)
 

@@ -1,19 +1,19 @@
 """A presigned `GetCallerIdentity` for an EKS cluster: whoever sends it to STS learns who signed it, and nothing else.
 
-It is what `aws eks get-token` puts into a token. The API server's authenticator sends it on, so it must pass its rules
-(kubernetes-sigs/aws-iam-authenticator@6586a42, pkg/token/token.go):
+`aws eks get-token` puts the same URL into a token. The API server's authenticator forwards it to STS, so it must follow
+the authenticator's rules (kubernetes-sigs/aws-iam-authenticator@6586a42, pkg/token/token.go):
 
 | rule                                                 | here                                                         |
 |------------------------------------------------------|--------------------------------------------------------------|
 | https, path `/`, an STS host of the cluster's        | the regional host that botocore knows: never a VPC           |
-| partition                                            | endpoint's (AWS_ENDPOINT_URL_STS), the global one, or one of |
-|                                                      | FIPS that does not exist                                     |
-| no query keys but those of a presigned call          | nothing is added                                             |
-| the header x-k8s-aws-id, the cluster's name, signed  | with `host`, and nothing else                                |
-| X-Amz-Expires from 0 to 900, and ignored: it is good | 60, as the AWS CLI writes it                                 |
-| for 15 minutes                                       |                                                              |
+| partition                                            | endpoint's (AWS_ENDPOINT_URL_STS), the global one, or a FIPS |
+|                                                      | host that does not exist                                     |
+| only the query keys of a presigned call              | none is added                                                |
+| the header x-k8s-aws-id, the cluster's name, signed  | signed together with `host`, no other header                 |
+| X-Amz-Expires from 0 to 900, but ignored: the URL is | 60, as in the AWS CLI                                        |
+| valid for 15 minutes                                 |                                                              |
 
-Signing asks nobody, but the credentials may have to be renewed first, which does.
+Signing makes no call. If the credentials have to be renewed first, that does.
 """
 
 import functools
@@ -37,14 +37,14 @@ _REGIONAL = "sts_regional_endpoints"
 class Signed:
     url: str = field(repr=False)
     seconds: float | None
-    """For which the credentials that signed it are still good; None: they do not end. A signature ends with them."""
+    """Remaining validity of the credentials that signed it; None: unlimited. The signature expires with them."""
 
 
 def host(session: Any, config: Config, *, fips: bool) -> str:
-    """Of STS in the Region of a botocore session, whatever endpoint the environment names for our own calls; `fips`:
-    whether one of FIPS is asked for. Raises BotoCoreError.
+    """The STS host in the Region of a botocore session, whatever endpoint the environment sets for our own calls.
+    `fips`: a FIPS endpoint is requested. Raises BotoCoreError.
 
-    A VPC endpoint's host would be refused by the cluster, a FIPS host that does not exist could not be asked by it.
+    The cluster would reject a VPC endpoint's host, and could not call a FIPS host that does not exist.
     """
     own = Config(
         ignore_configured_endpoint_urls=True,
@@ -63,9 +63,9 @@ def host(session: Any, config: Config, *, fips: bool) -> str:
 
 @functools.cache
 def fips_regions(service: str) -> frozenset[str]:
-    """Regions in which the service has a FIPS endpoint: botocore makes up a name for every Region.
+    """Regions in which the service has a FIPS endpoint: botocore invents a name for every Region.
 
-    Read by a loader of its own: in one that clients share, botocore has written the made-up names into the table.
+    It needs a loader of its own: botocore writes the invented names into the table of a loader that clients share.
     """
     return frozenset(
         region
@@ -76,12 +76,12 @@ def fips_regions(service: str) -> frozenset[str]:
 
 
 def sign(credentials: Any, *, host: str, region: str, cluster: str) -> Signed:
-    """With the credentials as they are now, renewed where they are about to end. Raises what their source raises."""
+    """Sign with the current credentials, renewed if they are about to expire. Raises what their source raises."""
     if credentials is None:
         raise NoCredentialsError
     before = _ends(credentials)
     frozen = credentials.get_frozen_credentials()
-    # Another thread may renew them just now: the earlier end is that of what was taken, or errs on the safe side.
+    # Another thread may renew them now: the earlier expiry belongs to the frozen credentials or is on the safe side.
     ends = min((end for end in (before, _ends(credentials)) if end is not None), default=None)
     query = urlencode({"Action": "GetCallerIdentity", "Version": "2011-06-15"})
     request = AWSRequest("GET", f"https://{host}/?{query}", headers={CLUSTER_HEADER: cluster})
@@ -90,6 +90,6 @@ def sign(credentials: Any, *, host: str, region: str, cluster: str) -> Signed:
 
 
 def _ends(credentials: Any) -> datetime | None:
-    """When they end: botocore keeps it to itself. None: never, or not fetched yet."""
+    """The expiry, which botocore keeps private. None: never, or not fetched yet."""
     ends: datetime | None = getattr(credentials, "_expiry_time", None)
     return ends

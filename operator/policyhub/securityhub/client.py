@@ -1,16 +1,16 @@
-"""One Security Hub: importing findings and reading them back. The only place that calls AWS.
+"""One Security Hub: imports findings and reads them back. The only place that calls Security Hub.
 
 Invariants
-* Each call takes a token of its operation's bucket first. No call is repeated here but for the later pages of a
-  reading: the caller's loop does that.
-* Whether a call may leave at all is asked last, in its thread (`credentials.Clients.permit`).
-* Credentials that fail are not kept: the call after signs in anew.
-* An import never fails as a whole because of one finding: a refused call is halved until the bad one stands alone.
-* What is read is ours: account, Region and product ARN are asked for and checked again on each result, because an
-  administrator account or an aggregation Region is shown other accounts' and Regions' findings too.
+* Each import and each read takes a token of its bucket first. Only later pages of a reading are retried here; the
+  caller retries everything else.
+* The last check, in the thread of the call, is whether it may be sent at all (`permit` of `credentials.Clients`).
+* Credentials that fail are dropped: the next call signs in again.
+* One finding never fails a whole import: a refused call is halved until the bad finding is alone.
+* Only our own findings are read: each request filters by account, Region and product ARN, and each result is checked
+  again, because an administrator account or an aggregation Region also gets findings of other accounts and Regions.
 
-botocore blocks, so it runs in the executor. Cancelling a method is safe at any time: a call that runs already is left
-to end, its outcome is unknown, and sending the same again is harmless.
+botocore blocks, so it runs in the executor. A method can be cancelled at any time: a running call continues to its end,
+its outcome is unknown, and sending the same again is harmless.
 """
 
 import asyncio
@@ -39,16 +39,16 @@ log = structlog.get_logger(__name__)
 _IMPORT = "BatchImportFindings"
 WORKERS = 4
 PAGE = 100
-"""MaxResults of GetFindings; its greatest value."""
+"""MaxResults of GetFindings, at its maximum."""
 PAGE_ATTEMPTS = 8
-"""Of a later page, about half a minute; then the reading has failed, and whoever reads can say so."""
+"""For one later page, in about half a minute; then the reading fails, and its caller can report that."""
 PAGE_WAIT_SECONDS = 8.0
-"""The longest wait between two of them, with full jitter, beside the pace that the bucket sets."""
+"""The longest wait between two attempts, with full jitter, in addition to the pace of the bucket."""
 MAX_FILTER_VALUES = 20
-"""Values that GetFindings takes for one attribute."""
+"""Values that GetFindings accepts for one attribute."""
 
 Filters = Mapping[str, Sequence[Mapping[str, str]]]
-"""AwsSecurityFindingFilters: attributes are AND-ed, the values of one OR-ed."""
+"""AwsSecurityFindingFilters: attributes are ANDed, the values of one attribute ORed."""
 _STATES: Filters = {"RecordState": [{"Value": state, "Comparison": "EQUALS"} for state in ("ACTIVE", "ARCHIVED")]}
 
 T = TypeVar("T")
@@ -68,17 +68,17 @@ class Factory(Protocol):
 
 
 class Observer(Protocol):
-    """Told of each call that ended: AWS's code or `OK`. Runs in a worker thread: must be thread-safe and quick."""
+    """Called after each call, with AWS's code or `OK`. Runs in a worker thread: must be thread-safe and fast."""
 
     def __call__(self, operation: str, code: str, seconds: float) -> None: ...
 
 
 @dataclass(slots=True)
 class ImportResult:
-    """Each finding that was given is in exactly one of the two (two of one id: the later one counts)."""
+    """Each finding of the import is in exactly one of the two (of two with the same id, the later one counts)."""
 
     accepted: set[str] = field(default_factory=set)
-    """Ids that Security Hub acknowledged. An update that it ignored (UpdatedAt not later) is among them."""
+    """Ids that Security Hub acknowledged, also for updates that it ignored (UpdatedAt not later)."""
     failures: dict[str, Failure] = field(default_factory=dict)
 
     def accept(self, ident: str) -> None:
@@ -93,13 +93,13 @@ class ImportResult:
 @dataclass(frozen=True, slots=True)
 class Page:
     findings: tuple[dict[str, Any], ...]
-    """May be empty though more pages follow."""
+    """May be empty although more pages follow."""
     token: str
-    """Asks for the next page; empty on the last."""
+    """For the request of the next page; empty on the last."""
 
 
 def workers(size: int = WORKERS) -> ThreadPoolExecutor:
-    """Threads for botocore. Shut down with `wait=False, cancel_futures=True`; a call under way runs to its time-out."""
+    """Threads for botocore. Shut down with `wait=False, cancel_futures=True`; a running call ends by its time-out."""
     return ThreadPoolExecutor(max_workers=size, thread_name_prefix="hub")
 
 
@@ -120,13 +120,13 @@ class HubClient:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Without `readers` the `executor` reads as well: an import may then wait for a reading to end."""
+        """Without `readers`, `executor` also reads: an import may then wait for a reading to end."""
         self.account = account
         self.region = region
         self.partition = partition
         self.archiving = asyncio.Semaphore(1)
-        """For whoever archives all that is left of a cluster: one at a time, so that the engine's calls have every
-        second turn, however many clusters have gone.
+        """Held while the findings of a removed cluster are archived: one cluster at a time, so that the engine's calls
+        get every second turn, however many clusters were removed.
         """
         self.product_arn = product_arn(partition=partition, region=region, account=account)
         self.imports = imports
@@ -137,31 +137,31 @@ class HubClient:
         self._observer = observer
         self._clock = clock
         self._taken = 0
-        """Tokens of `ready` that no import has used yet."""
+        """Tokens from `ready` that no import has used yet."""
         self._sleep = sleep
         self._jitter = jitter
 
     async def ready(self) -> None:
-        """Wait until an import may leave: what is then decided leaves at once. The next import takes no other token for
-        its first call; without one, give it back by `release_token`.
+        """Wait until an import may be sent, so that it is sent as soon as its content is decided. The next import uses
+        this token for its first call; if there is no import, return the token with `release_token`.
         """
         await self.imports.acquire()
         self._taken += 1
 
     def release_token(self) -> None:
-        """There is nothing to import after all."""
+        """After `ready`: there is nothing to import."""
         self._taken -= 1
         self.imports.return_token()
 
     async def import_findings(self, findings: Sequence[Finding], *, sizes: Sequence[int] | None = None) -> ImportResult:
-        """Import any number of findings, in as few calls as the limits allow, one after the other. `sizes` as of
+        """Import any number of findings, in as few calls as the limits allow, one after the other. `sizes` as in
         `batch.split`.
 
-        Raises HubError only while nothing was settled, so that no acknowledgement is lost: once a finding was accepted
-        or refused, an error of a later call becomes the Failure of all that was not sent or not acknowledged.
+        Raises HubError only if no finding has an outcome yet, so that no acknowledgement is lost: once a finding was
+        accepted or refused, an error of a later call becomes the Failure of all that was not sent or not acknowledged.
 
         A call that is refused as a whole is halved. Each half takes its own token: one bad finding among 100 costs up
-        to 14 calls more, 100 bad ones 198.
+        to 14 more calls, 100 bad ones 198.
         """
         plan = batch.split(findings, sizes=sizes)
         result = ImportResult(failures=dict(plan.refused))
@@ -193,8 +193,8 @@ class HubClient:
         return result
 
     async def get_findings(self, filters: Filters, *, token: str = "", urgent: bool = False) -> Page:
-        """One page of our own findings, of both record states where `filters` does not name one. `token` comes from the
-        page before; `urgent` as of TokenBucket.
+        """One page of our own findings, in both record states unless `filters` names one. `token` comes from the
+        previous page; `urgent` as in TokenBucket.
         """
         request: dict[str, object] = {"Filters": {**_STATES, **filters, **self._own()}, "MaxResults": PAGE}
         if token:
@@ -209,11 +209,11 @@ class HubClient:
         return Page(ours, response.get("NextToken") or "")
 
     async def find(self, filters: Filters, *, urgent: bool = False) -> AsyncGenerator[Page, None]:
-        """All pages, until Security Hub gives no token. Pages may be short or empty.
+        """All pages, until Security Hub returns no token. Pages may be short or empty.
 
-        A later page that is throttled or not answered is asked for again, up to PAGE_ATTEMPTS times: to begin anew
-        would cost all that was read. A token that is refused or does not move on is Unavailable: tokens expire, begin
-        again.
+        A later page that is throttled or not answered is requested again, up to PAGE_ATTEMPTS times: a restart would
+        read everything again. If a token is refused or leads to itself, it raises Unavailable: tokens expire, and the
+        caller starts again.
         """
         page = await self.get_findings(filters, urgent=urgent)
         while page.token:
@@ -243,7 +243,7 @@ class HubClient:
         raise AssertionError("unreachable")  # count() does not end
 
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Those of the findings that Security Hub knows, by id; 20 a call, before other readings: somebody waits."""
+        """The existing findings among `ids`, by id; 20 per call, before other readings, because the caller waits."""
         wanted = list(dict.fromkeys(ids))
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(wanted), MAX_FILTER_VALUES):
@@ -255,19 +255,19 @@ class HubClient:
         return found
 
     async def caller_account(self) -> str:
-        """The account that our credentials belong to (STS; needs no permission)."""
+        """The account of our credentials (STS; needs no permission)."""
         return str((await self.caller())["Account"])
 
     async def caller(self) -> Mapping[str, Any]:
-        """GetCallerIdentity's whole answer."""
+        """The full answer of GetCallerIdentity."""
         return await self._call("GetCallerIdentity", lambda: self._clients.sts().get_caller_identity())
 
     async def describe_hub(self) -> Mapping[str, Any]:
-        """DescribeHub's answer: the hub's ARN and since when it is on. The operator itself needs neither."""
+        """The answer of DescribeHub: the hub's ARN and when it was enabled. The operator itself does not need it."""
         return await self._call("DescribeHub", lambda: self._clients.securityhub().describe_hub())
 
     async def verify_account(self) -> None:
-        """Raise AccessLost(AccountMismatch) where our credentials belong to another account than the findings."""
+        """Raise AccessLost(AccountMismatch) if our credentials belong to another account than the findings."""
         caller = await self.caller_account()
         if caller != self.account:
             raise errors.mismatch(caller=caller, account=self.account, region=self.region)
@@ -289,7 +289,7 @@ class HubClient:
             failed[str(entry.get("Id"))] = failure
         named = failed.keys() & ids
         unnamed = int(response.get("FailedCount") or 0) - len(named)
-        if unnamed > 0:  # some of the others failed, nobody knows which: sending them again is safe
+        if unnamed > 0:  # some of the others failed, but which is unknown: sending them again is safe
             log.warning("failures_unnamed", account=self.account, region=self.region, n=unnamed)
         for ident in ids:
             if ident in named:
@@ -314,7 +314,7 @@ class HubClient:
         )
 
     async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T], *, urgent: bool = False) -> T:
-        """Take a token, call, and let the answer set the pace: additive increase, multiplicative decrease."""
+        """Take a token, call, and adjust the rate to the answer: additive increase, multiplicative decrease."""
         if bucket is self.imports and self._taken > 0:
             self._taken -= 1
         else:
@@ -344,8 +344,8 @@ class HubClient:
             code = error.code
             if isinstance(error, errors.AccessLost) and error.kind in errors.CREDENTIALS:
                 self._clients.renew()
-            raise error from None  # the library's own text may hold what was taken out of ours
-        except errors.HubError as error:  # withheld: it never left
+            raise error from None  # botocore's text may contain what is redacted in ours
+        except errors.HubError as error:  # not permitted: it was not sent
             code = error.code
             raise
         finally:

@@ -1,18 +1,18 @@
-"""Who we are to AWS, and the botocore clients that say so: the ambient chain, or a role assumed with it.
+"""Signs in to AWS and creates the botocore clients: with the ambient credential chain, or with a role assumed by it.
 
-All that botocore reads from its environment keeps its meaning: IRSA, Pod Identity, profiles, AWS_ENDPOINT_URL and
-AWS_ENDPOINT_URL_SECURITYHUB, AWS_USE_FIPS_ENDPOINT, AWS_CA_BUNDLE, proxies. An assumed role is renewed by botocore
-before it expires, in whichever thread calls next.
+Everything that botocore reads from its environment keeps its meaning: IRSA, Pod Identity, profiles, AWS_ENDPOINT_URL
+and AWS_ENDPOINT_URL_SECURITYHUB, AWS_USE_FIPS_ENDPOINT, AWS_CA_BUNDLE, proxies. botocore renews an assumed role before
+it expires, in whichever thread calls next.
 
-STS is asked in one Region, whatever Region the clients are for: what it gives holds in all Regions of the partition.
-AWS_ENDPOINT_URL_STS leads to the STS of one Region, which refuses what is signed for another. So it is the Region that
-this URL names, else the one that this process runs in (AWS_REGION), else that of the clients.
+STS is called in one Region, whatever Region the clients are for: its credentials are valid in all Regions of the
+partition. AWS_ENDPOINT_URL_STS points to the STS of one Region, which rejects requests signed for another. So the
+Region is the one in this URL, else the one that this process runs in (AWS_REGION), else that of the clients.
 
-Where FIPS is asked for (AWS_USE_FIPS_ENDPOINT), STS and EKS are asked at a FIPS endpoint in the Regions that have one:
-for others botocore makes up a name. For Security Hub, where the findings go, nothing else takes its place.
+If FIPS is requested (AWS_USE_FIPS_ENDPOINT), STS and EKS are called at a FIPS endpoint in the Regions that have one:
+for others botocore invents a name. Security Hub, which gets the findings, is always called at a FIPS endpoint.
 
-Clients are thread-safe, sessions are not: clients are made once, under a lock. Making one reads a service model from
-disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
+Clients are thread-safe, sessions are not: clients are created once, under a lock. Creating one reads a service model
+from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
 """
 
 import os
@@ -36,26 +36,26 @@ from policyhub.securityhub.errors import NotLeader
 
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 7.0
-"""Seconds. One lost SYN is sent again after one second; an import of 100 findings takes AWS a second or two."""
+"""Seconds. A lost SYN is sent again after one second; AWS takes a second or two for an import of 100 findings."""
 CALL_SECONDS = CONNECT_TIMEOUT + READ_TIMEOUT
-"""How long a call can take from when it leaves until its outcome is known, or called unknown; botocore repeats none. It
-must be well below the time for which a lease is held (`policyhub.lease.Timing`): no call leaves that could still be
-under way when another replica begins. A network that stretches it (several addresses that do not answer, an answer byte
-by byte) meets the end of the process, which comes with the end of the lease.
+"""How long a call can take until its outcome is known or counts as unknown; botocore retries none. It must be well
+below the lease duration (`policyhub.lease.Timing`): no call is sent that could still run when another replica becomes
+the leader. If the network extends a call (several addresses that do not answer, a response byte by byte), the process
+ends first, when its lease ends.
 """
 
 _STS_HOST = re.compile(r"(?:^|[./])sts(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
-"""Of a Region: a public endpoint, or a VPC's."""
+"""A Region's host: that of the public endpoint, or of a VPC endpoint."""
 _CREDENTIAL_HEADERS = ("Authorization", "X-Amz-Security-Token")
 _REMEMBERED = 16
-"""Of what was sent, the last ones: what comes back, comes back at once."""
+"""Only the last ones that were sent: if an answer repeats one, it does so at once."""
 
 SESSION_NAME = "policyhub"
 """The role session's name, as CloudTrail shows it."""
 
 
 class SecurityHub(Protocol):
-    """What of the Security Hub client is used."""
+    """The used part of the Security Hub client."""
 
     def batch_import_findings(self, **request: object) -> Mapping[str, Any]: ...
 
@@ -65,13 +65,13 @@ class SecurityHub(Protocol):
 
 
 class Sts(Protocol):
-    """What of the STS client is used."""
+    """The used part of the STS client."""
 
     def get_caller_identity(self) -> Mapping[str, Any]: ...
 
 
 class Eks(Protocol):
-    """What of the EKS client is used."""
+    """The used part of the EKS client."""
 
     def describe_cluster(self, *, name: str) -> Mapping[str, Any]: ...
 
@@ -79,7 +79,7 @@ class Eks(Protocol):
 
 
 class Loader(Protocol):
-    """botocore's loader of service models; only handed on."""
+    """botocore's loader of service models; only passed on."""
 
 
 class Clients:
@@ -98,10 +98,11 @@ class Clients:
         read_timeout: float = READ_TIMEOUT,
         permit: Callable[[float], bool] = lambda _: True,
     ) -> None:
-        """`workers` threads call at once; `loader` from `models()`, shared by all hubs of a process.
+        """`workers` threads call at once; `loader` comes from `models()` and is shared by all hubs of a process.
 
-        `permit` is asked in the calling thread for each request, sign-ins too, when it is signed and about to leave:
-        with the seconds that it can take. Where it says no, the request is not sent, and the call raises NotLeader.
+        `permit` is called in the calling thread for each request, including sign-ins, after it is signed and before it
+        is sent, with the seconds that it can take. If it returns False, the request is not sent, and the call raises
+        NotLeader.
         """
         self._region = region
         self._role_arn = role_arn
@@ -112,7 +113,7 @@ class Clients:
             read_timeout=read_timeout,
             max_pool_connections=max(workers, 1),
             parameter_validation=False,  # findings are validated where they are made; this would cost as much again
-            retries={"mode": "standard", "total_max_attempts": 1},  # one retry loop, ours, which knows the quotas
+            retries={"mode": "standard", "total_max_attempts": 1},  # only our own loop retries: it knows the quotas
             user_agent_extra=f"policyhub/{version}",
         )
         self._permit = permit
@@ -120,10 +121,10 @@ class Clients:
         self._lock = threading.Lock()
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
         self._environment: Any = None
-        """A botocore session that is only asked what is configured."""
+        """A botocore session that is only used to read the configuration."""
         self._session: Any = None
         self._used = threading.local()
-        """`session`: that which the thread has used last."""
+        """`session`: the session that the thread used last."""
         self._made: dict[str, Any] = {}
         self._caller_host: str | None = None
         self._sts_region: str | None = None
@@ -141,7 +142,7 @@ class Clients:
         return client
 
     def sign_in(self) -> None:
-        """Have credentials that are good; asks nobody where they are. Raises what their source raises."""
+        """Make sure that there are valid credentials; makes no call if there are. Raises what their source raises."""
         with self._lock:
             found = self._used_session().get_credentials()
         if found is None:
@@ -149,7 +150,7 @@ class Clients:
         found.get_frozen_credentials()
 
     def caller_url(self, cluster: str) -> Signed:
-        """A signed request that tells who we are, for the EKS cluster of that name. Nothing is sent, but to sign in."""
+        """A signed request that proves our identity to the EKS cluster of this name. Makes no call but to sign in."""
         with self._lock:
             session = self._used_session()
             if self._caller_host is None:
@@ -158,14 +159,14 @@ class Clients:
         return caller_url.sign(session.get_credentials(), host=place, region=self._region, cluster=cluster)
 
     def secrets(self) -> frozenset[str]:
-        """What may be sent back by AWS, by a proxy, or by whatever an endpoint's URL leads to: not to be shown."""
+        """What an answer may repeat, from AWS, a proxy, or any server behind an endpoint URL: must not be shown."""
         return redaction.of_environment(os.environ) | frozenset(self._sent)
 
     def renew(self) -> None:
-        """Sign in again at the next call: a client keeps the credentials, or the lack of them, that it began with.
+        """Sign in again at the next call: a client keeps the credentials, or their absence, from its creation.
 
-        A Pod Identity agent that starts later than we do, or a credentials file that is written again, needs this. It
-        gives up what this thread has used last: another thread may have signed in again since.
+        Needed if a Pod Identity agent starts later than we do, or a credentials file is rewritten. It drops the session
+        only if this thread used it last: another thread may have signed in again since.
         """
         with self._lock:
             if self._used.__dict__.get("session") is self._session:
@@ -173,8 +174,8 @@ class Clients:
                 self._made.clear()
 
     def close(self) -> None:
-        """Close idle connections; calls under way keep theirs to their end. Waits for nothing: where a thread makes a
-        client just now, that one is closed when it is collected.
+        """Close idle connections; running calls keep theirs to their end. Does not wait: if a thread is creating a
+        client now, that client is closed when it is garbage-collected.
         """
         if self._lock.acquire(blocking=False):
             try:
@@ -186,7 +187,7 @@ class Clients:
                 self._lock.release()
 
     def _used_session(self) -> Any:
-        """The current one, for this thread. Called under the lock."""
+        """The current session, noted for this thread. Called under the lock."""
         if self._session is None:
             self._session = self._sign_in()
         self._used.session = self._session
@@ -201,7 +202,7 @@ class Clients:
                     self._made[service] = session.create_client(
                         service, region_name=region, config=self._configured(service, region)
                     )
-                except ValueError as error:  # what botocore has for an endpoint URL that is none
+                except ValueError as error:  # botocore's error for an invalid endpoint URL
                     raise InvalidEndpointConfigurationError(msg=str(error)) from error
             return self._made[service]
 
@@ -210,7 +211,7 @@ class Clients:
             return self._new_session(self._region)
         home = self._home()
         ambient = self._new_session(home)
-        # Regional: that is botocore's default.
+        # botocore's default is the regional endpoint.
         source = ambient.create_client("sts", config=self._configured("sts", home))
         request = {"RoleArn": self._role_arn, "RoleSessionName": SESSION_NAME}
         if self._external_id:
@@ -218,7 +219,7 @@ class Clients:
         return self._new_session(self._region, _AssumedRole(source, request))
 
     def _home(self) -> str:
-        """The Region whose STS is asked. Called under the lock."""
+        """The Region whose STS is called. Called under the lock."""
         if self._sts_region is None:
             core = self._configuration()
             named = _STS_HOST.search(os.environ.get("AWS_ENDPOINT_URL_STS", ""))
@@ -237,7 +238,7 @@ class Clients:
         return self._environment
 
     def _fips(self) -> bool:
-        """Whether it is asked for. Called under the lock."""
+        """Whether FIPS is requested. Called under the lock."""
         return bool(self._configuration().get_config_variable("use_fips_endpoint"))
 
     def _configured(self, service: str, region: str) -> Config:
@@ -248,8 +249,8 @@ class Clients:
 
     def _new_session(self, region: str, provider: "_AssumedRole | None" = None) -> Any:
         core = _core(self._loader)
-        # Its clients inherit what follows, also the one that the chain makes to sign in by IRSA: for STS botocore would
-        # wait up to five times 60 s.
+        # Its clients inherit these settings, also the one that the chain creates to sign in by IRSA: with botocore's
+        # defaults a call to STS could take up to five times 60 s.
         core.register("before-send", self._hold)
         core.set_default_client_config(self._config)
         if self._fips():
@@ -271,7 +272,7 @@ class Clients:
 
 
 class _AssumedRole:
-    """A botocore credential provider. Nothing is asked of STS before the first signature."""
+    """A botocore credential provider. It does not call STS before the first signature."""
 
     METHOD = "assume-role"
     CANONICAL_NAME = None
@@ -294,7 +295,7 @@ class _AssumedRole:
 
 
 def _core(loader: Loader | None) -> Any:
-    """A botocore session. Making one costs 10 ms: it looks at the signature of each of its 120 handlers."""
+    """A botocore session. Creating one takes 10 ms: it inspects the signatures of its 120 handlers."""
     core = botocore.session.get_session()
     if loader is not None:
         core.register_component("data_loader", loader)
@@ -302,9 +303,9 @@ def _core(loader: Loader | None) -> Any:
 
 
 def models() -> Loader:
-    """A loader of service models for all hubs of a process: each of its own would keep its own copy, 15 MB.
+    """A loader of service models for all hubs of a process: each loader keeps its own copy, 15 MB.
 
-    A profile that is not there must not end the process: whoever opens a hub is told of it (AwsConfiguration).
+    A missing profile must not end the process: it is reported when a hub is opened (AwsConfiguration).
     """
     try:
         loader: Loader = botocore.session.get_session().get_component("data_loader")
@@ -314,12 +315,12 @@ def models() -> Loader:
 
 
 def check_configuration(loader: Loader | None = None) -> None:
-    """Raises what botocore has for a configuration that names a profile which is not there, or that cannot be read."""
+    """Raises botocore's error for a configuration that names a missing profile or cannot be read."""
     _core(loader).get_scoped_config()
 
 
 def partition(region: str) -> str:
-    """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where no partition has such a Region."""
+    """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError if no partition has such a Region."""
     name = known_partition(region)
     if name is None:
         raise UnknownRegionError(region_name=region, error_msg="No partition has Regions of that name.")

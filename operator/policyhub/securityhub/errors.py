@@ -1,21 +1,21 @@
-"""What a call to Security Hub can end in, named for what the caller does about it.
+"""The errors of a call to Security Hub, named for what the caller does about them.
 
-    HubError                `code` is AWS's word for it (or botocore's); the message names account, Region and operation
+    HubError                `code` is AWS's or botocore's error code; the message names account, Region and operation
     ├── Throttled           too many calls: slow down, send the same again
     ├── Unavailable         5xx, connection, time-out, unknown codes: outcome unknown, sending the same again is safe
-    ├── NotLeader            not sent, because another replica or operator may be the one at work when it would end
-    ├── AccessLost          configuration: a person must act. `kind` is fit for a condition's reason
+    ├── NotLeader           not sent: another replica or operator may be the leader before the call ends
+    ├── AccessLost          configuration: an admin must act. `kind` can be a condition's reason
     └── Refused             the call is invalid as a whole (InvalidInput): the same call will be refused again
 
-A finding that failed inside a call that succeeded is no exception but a `Failure`, with one of these kinds:
+A finding that failed in a successful call is not an exception but a `Failure`, with one of these kinds:
 
-    permanent               this content will never be accepted (InvalidInput, too large): report it, wait for other
-    configuration           the hub does not take findings from us (InvalidAccess): as AccessLost
-    unsent                  it was not sent, or not taken: a later call of the same import was throttled or withheld
+    permanent               this content will never be accepted (InvalidInput, too large): report it, wait for a change
+    configuration           the hub does not accept our findings (InvalidAccess): as AccessLost
+    unsent                  not sent, or not accepted: a later call of the same import was throttled or not permitted
     retry                   everything else; it may have been written
 
-AWS publishes no list of codes for either. What is not in the tables below is retried: that is never wrong for long,
-while calling an unknown code permanent could lose a finding. Pure: no I/O, no clock.
+AWS publishes no list of codes for calls or findings. A code that is not in the tables below is retried: that is never
+wrong for long, while treating an unknown code as permanent could lose a finding. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable
@@ -41,22 +41,22 @@ AccessKind = Literal[
     Reason.NOT_ENABLED,
 ]
 CREDENTIALS = frozenset(reason for reason in Reason if Trait.CREDENTIALS in reason.traits)
-"""The kinds that other credentials of the same place may cure."""
+"""The kinds that new credentials from the same source may fix."""
 
 _MAX_MESSAGE = 1_500
-"""Characters: `_MESSAGE_LIMIT` of AWS's, and what is said around them; the advice comes on top."""
+"""Characters: `_MESSAGE_LIMIT` of AWS's message, and our text around it; the advice comes on top."""
 
 FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 
 
 class HubError(Exception):
-    """Code and message are on one line, cut, and hold no credential (`policyhub.redaction`)."""
+    """Code and message are on one line, cut, and contain no credential (`policyhub.redaction`)."""
 
     reason: Reason
-    """Of the condition HubReachable, where it lasts."""
+    """Of the condition HubReachable, if the error persists."""
 
     def __init__(self, message: str, *, code: str, advice: str = "") -> None:
-        """`advice` is what to do, ours (`policyhub.securityhub.advice`); empty where whoever reports it adds that."""
+        """`advice` says what to do (`policyhub.securityhub.advice`); empty if the caller adds it."""
         self.found = line(redacted(message), _MAX_MESSAGE)
         self.advice = advice
         self.message = f"{self.found}. {_sentence(advice)}" if advice else self.found
@@ -103,12 +103,12 @@ class Failure:
     message: str
     kind: FailureKind
     advice: str = ""
-    """What to do, where that is known."""
+    """What to do, if known."""
 
 
 FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError, RuntimeError)
-"""What a botocore call raises for reasons outside this program. OSError: a web identity token file that cannot be read.
-RuntimeError: botocore has no error of its own for credentials that are over by our clock as soon as they are fetched.
+"""What a botocore call raises for reasons outside this program. OSError: a web identity token file cannot be read.
+RuntimeError: botocore has no error type for credentials that by our clock have expired as soon as they are fetched.
 """
 _OVER_AT_ONCE = "refreshed credentials are still expired"
 
@@ -121,7 +121,7 @@ _THROTTLED = frozenset(
         "Throttling",
         "ThrottledException",
         "ThrottlingException",
-        "TooManyRequestsException",  # not modelled, but what Security Hub really answers
+        "TooManyRequestsException",  # not modelled, but Security Hub returns it
     }
 )
 _REFUSED = frozenset(
@@ -136,7 +136,7 @@ _REFUSED = frozenset(
     }
 )
 _LOST: dict[str, AccessKind] = {
-    # Another account, another Region, a wrong partition in the product ARN: AWS answers each with AccessDenied.
+    # AWS returns AccessDenied for another account, another Region, and a wrong partition in the product ARN.
     "AccessDenied": Reason.ACCESS_DENIED,
     "AccessDeniedException": Reason.ACCESS_DENIED,
     "AuthorizationError": Reason.ACCESS_DENIED,
@@ -162,7 +162,7 @@ _LOST: dict[str, AccessKind] = {
     "RequestTimeTooSkewed": Reason.CREDENTIALS_REJECTED,
     "SignatureDoesNotMatch": Reason.CREDENTIALS_REJECTED,
     "UnrecognizedClientException": Reason.CREDENTIALS_REJECTED,
-    "UnknownOperationException": Reason.MISCONFIGURED,  # the endpoint is no Security Hub
+    "UnknownOperationException": Reason.MISCONFIGURED,  # the endpoint is not Security Hub
 }
 _CREDENTIALS_MISSING = (
     boto.ConfigNotFound,
@@ -189,7 +189,7 @@ _MISCONFIGURED = (
     boto.UnknownRegionError,
 )
 _MESSAGE_LIMIT = 1_000
-"""Characters of AWS's own words that are kept, on one line: a message ends up in a condition and in logs."""
+"""Characters of AWS's message that are kept, on one line: it goes into a condition and into logs."""
 _CODE_LIMIT = 64
 
 
@@ -202,7 +202,7 @@ def is_refusal(code: str) -> bool:
 
 
 def access_kind(code: str) -> AccessKind | None:
-    """The kind of a code that means configuration, None for any other code."""
+    """The kind of a code that means wrong configuration, None for any other code."""
     return _LOST.get(code)
 
 
@@ -222,10 +222,10 @@ def permission(operation: str) -> str:
 
 
 def translate(fault: Exception, *, operation: str, account: str, region: str, secrets: Iterable[str] = ()) -> HubError:
-    """The HubError for one of FAULTS. A failed AssumeRole inside the call is told as such.
+    """The HubError for one of FAULTS. A failed AssumeRole inside the call is reported as AssumeRole.
 
-    `secrets` are credentials that may be in its text: those of proxies, and those that AWS was sent. A RuntimeError
-    that is none of botocore's is raised again: it is a fault of this program.
+    `secrets` are credentials that the text may contain: those of proxies, and those that were sent to AWS. A
+    RuntimeError that is not botocore's is raised again: it is a bug in this program.
     """
     known = frozenset(secrets)
     if isinstance(fault, boto.ClientError):
@@ -247,13 +247,13 @@ def translate(fault: Exception, *, operation: str, account: str, region: str, se
 
 
 def failed(code: object, message: object) -> Failure:
-    """Of a finding, as FailedFindings names it."""
+    """From an entry of FailedFindings."""
     told = line(str(code or "Unknown"), _CODE_LIMIT)
     return Failure(told, line(str(message or ""), _MESSAGE_LIMIT), failure_kind(told))
 
 
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
-    """A finding's failure of kind `configuration`, with where it happened and what mends it."""
+    """A finding's failure of kind `configuration`, with the account, the Region and the remedy."""
     kind = access_kind(failure.code) or Reason.ACCESS_DENIED
     if kind == Reason.NOT_ENABLED:
         todo = advice.ENABLE.format(region=region)
@@ -264,7 +264,7 @@ def advise(failure: Failure, *, account: str, region: str) -> Failure:
 
 
 def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
-    """The credentials work, but belong to another account than the findings."""
+    """The credentials are valid, but belong to another account than the findings."""
     said = f"the credentials belong to account {caller}, not to {account} (Region {region})"
     todo = advice.ACCOUNT.format(account=account)
     return AccessLost(Reason.ACCOUNT_MISMATCH, said, code="AccountMismatch", advice=todo)
@@ -290,7 +290,7 @@ def _answered(
     if is_throttle(code) or status == 429:
         return Throttled(said, code=code)
     if is_refusal(code) or status == 413:
-        if asked.startswith("AssumeRole"):  # a role ARN that is none; no other call could be halved to cure it
+        if asked.startswith("AssumeRole"):  # an invalid role ARN: halving the call does not help
             todo = advice.signing_in("AssumeRole", Reason.MISCONFIGURED)
             return AccessLost(Reason.MISCONFIGURED, said, code=code, advice=todo)
         return Refused(said, code=code)
@@ -305,7 +305,7 @@ def _answered(
 
 
 def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str, region: str) -> str:
-    """What to do about what AWS says; `asked` is the operation, maybe one of STS within the one that was called."""
+    """What to do about AWS's error; `asked` is the operation, possibly an STS call inside the one that was called."""
     if kind in CREDENTIALS and advice.is_clock(code, text):
         return advice.CLOCK
     if todo := advice.signing_in(asked, kind):
@@ -324,7 +324,7 @@ def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str,
 
 
 def _kind_by_status(status: int) -> AccessKind | None:
-    """For answers that carry no known code, as those of a proxy."""
+    """For answers without a known code, such as those of a proxy."""
     if status in {401, 403}:
         return Reason.ACCESS_DENIED
     return Reason.MISCONFIGURED if status in {404, 405, 407} else None

@@ -1,17 +1,18 @@
-"""What Security Hub holds under one cluster's id prefix, read in parts.
+"""Reads the findings that Security Hub holds under one cluster's id prefix, in parts.
 
     policyhub/<cluster>/        as one part, up to about SPLIT_ABOVE findings
       …/0 … …/f                 else sixteen parts, one hex digit of the id each
-      …/00 … …/ff               and finer, when a part holds more than SPLIT_ABOVE
+      …/00 … …/ff               and finer, if a part holds more than SPLIT_ABOVE
 
-To split a part, what was read of it is read once more. So after WHOLE_BELOW findings one call for …/00 estimates how
-many there are: ids are hashes, and parts of one depth are of one size. The first part that is too large splits all that
-remain. An id that does not go on in lower-case hex digits is none of ours and is only seen when one part holds all.
+After a split, everything that was read of the part is read again. So after WHOLE_BELOW findings one call for …/00
+estimates the total: ids are hashes, so all parts of one depth have the same size. The first part that is too large
+splits all that remain. An id that does not continue in lower-case hex digits is not ours, and is only seen if there is
+one part.
 
-Invariants: a part is yielded once, when its last page was read, and never again, whatever fails later; a part that is
-not complete is not yielded. GetFindings is eventually consistent: a part is what was known some time ago, not now.
+Invariants: a part is yielded once, after its last page was read, and never again, whatever fails later; an incomplete
+part is not yielded. GetFindings is eventually consistent: a part shows a past state.
 
-`strip_for_import` makes a finding that was read fit to be sent again, without what belongs to analysts and to AWS.
+`strip_for_import` prepares a finding that was read for an import, without the attributes of analysts and of AWS.
 """
 
 import asyncio
@@ -41,37 +42,37 @@ from policyhub.sources.violation import ObjectRef
 log = structlog.get_logger(__name__)
 
 WHOLE_BELOW = 2_000
-"""Findings that are read before the rest is estimated: 20 pages, read in vain where that is too much for one part, and
-of more than SPLIT_ABOVE a tenth at most."""
+"""Findings that are read before the total is estimated: 20 pages. If there are too many for one part, they were read in
+vain: at most a tenth of more than SPLIT_ABOVE."""
 SPLIT_ABOVE = 20_000
 """Findings in one part: 200 pages, 83 s at our share of the quota. Each split reads this once in vain, and each part
-half a page more than it holds; until a part is complete, fresh violations among its ids take a look-up each."""
+reads half a page more than it holds; until a part is complete, each new violation among its ids takes a lookup."""
 _SAMPLE = "00"
 _SAMPLES = 256
-"""Parts as large as the sample."""
+"""The number of parts of the sample's size."""
 _OFF = 2
-"""How far an estimate may be off: 78 findings of the sample, 20,000 in all, may be 27 more or fewer. Where ids are no
-hashes, since somebody else wrote them, a part of so many times SPLIT_ABOVE is split all the same."""
+"""Tolerance of an estimate: 78 findings in the sample, 20,000 in all, may be 27 more or fewer. If ids are not hashes,
+because somebody else wrote them, a part of this many times SPLIT_ABOVE is split despite the estimate."""
 _DEPTH = 4
-"""Hex digits of the finest part. 65,536 parts of 4,000 are more than Security Hub holds."""
+"""Hex digits of the smallest part. 65,536 parts of 4,000 findings are more than Security Hub holds."""
 _HEX = "0123456789abcdef"
 _LONGEST_WAIT = 60.0
 _THROTTLED_WAIT = 8.0
-"""The same where the hub asks for patience only: the token bucket slows down as well."""
+"""The same if the hub only throttles: the token bucket slows down as well."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class StoredFinding(msgspec.Struct, frozen=True, gc=False):
-    """What the ledger needs to know of a finding in Security Hub. Texts are empty where the finding has none."""
+    """What the ledger needs of a finding in Security Hub. Texts are empty if the finding has none."""
 
     id: str
     digest: str
     renderer: str
     created_at: WallMs
-    """Rounded down; UNDATED where it could not be read."""
+    """Rounded down; UNDATED if it could not be read."""
     updated_at: WallMs
-    """As created_at. AWS may hold a fraction more: a later UpdatedAt is at least this plus one."""
+    """As created_at. AWS may store a fraction more, so a later UpdatedAt has to be at least this plus one."""
     record_state: str
     cluster_uid: str
     source_api: str
@@ -83,11 +84,11 @@ class StoredFinding(msgspec.Struct, frozen=True, gc=False):
     """The label that a reader sees, which an analyst may have changed."""
     result: str = ""
     provided: str = ""
-    """The severity that we sent, whatever an analyst has made of it."""
+    """The severity that we sent, even if an analyst has changed it."""
     relapses: int = 0
     relapsed_at: WallMs = UNDATED
     object_ref: ObjectRef | None = None
-    """Of the Kubernetes object, as `Violation.object_ref`; None where the finding does not state all of it."""
+    """The Kubernetes object, as `Violation.object_ref`; None if the finding does not state all of it."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -104,7 +105,7 @@ class Reader(Protocol):
 
 
 class Inventory:
-    """One reading. `parts()` may be iterated again after an error: it goes on with what is left."""
+    """One reading. After an error `parts()` can be iterated again: it continues with the remaining parts."""
 
     def __init__(
         self,
@@ -117,9 +118,9 @@ class Inventory:
         whole_below: int = WHOLE_BELOW,
         split_above: int = SPLIT_ABOVE,
     ) -> None:
-        """`seen` is told of each finding as its page arrives, long before its part is complete, and at each reading."""
+        """`seen` gets each finding as its page arrives, long before its part is complete, and each time it is read."""
         self.trouble: HubError | None = None
-        """Why the reading does not move on; None while it does."""
+        """Why the reading makes no progress; None while it does."""
         self._reader = reader
         self._root = identity.prefix(cluster)
         self._left = deque([self._root])
@@ -136,8 +137,8 @@ class Inventory:
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Each part as soon as it is complete.
 
-        Throttled, Unavailable and NotLeader are retried for ever with back-off, the part at the end of the queue (see
-        `trouble`); AccessLost and Refused are raised.
+        Throttled, Unavailable and NotLeader are retried for ever with back-off (see `trouble`), and the part moves to
+        the end of the queue; AccessLost and Refused are raised.
         """
         failures = 0
         while self._left:
@@ -165,7 +166,7 @@ class Inventory:
             self._left.popleft()
 
     async def _read(self, prefix: str) -> tuple[StoredFinding, ...] | None:
-        """None where the part has to be split; a finding that two pages show counts once, as the later one shows it."""
+        """None if the part has to be split. A finding on two pages counts once, as on the later one."""
         depth = len(prefix) - len(self._root)
         estimated, most = depth > 0, self._split_above if depth else self._whole_below
         found: dict[str, StoredFinding] = {}
@@ -179,14 +180,14 @@ class Inventory:
                 if page.token and len(found) >= most and depth < _DEPTH:
                     if estimated:
                         return None
-                    with suppress(Throttled, Unavailable):  # it is asked again after the next page
+                    with suppress(Throttled, Unavailable):  # it is estimated again after the next page
                         if await self._is_large():
                             return None
                         estimated, most = True, _OFF * self._split_above
         return tuple(found.values())
 
     async def _is_large(self) -> bool:
-        """Whether all findings are too many for one part, by one page of a sample."""
+        """Whether there are too many findings for one part, estimated from one page of a sample."""
         async with aclosing(self._reader.find(_under(self._root + _SAMPLE))) as pages:
             page = await anext(pages)
         return bool(page.token) or len(page.findings) * _SAMPLES > self._split_above
@@ -197,8 +198,8 @@ def _under(prefix: str) -> Filters:
 
 
 def from_asff(finding: Finding) -> StoredFinding:
-    """Never fails: what is missing or of another type is empty. Texts are cleaned and cut: who may import into the
-    account may write them.
+    """Never fails: a value that is missing or of another type is empty. Texts are cleaned and cut: anyone who may
+    import into the account can write them.
     """
     fields = _mapping(finding.get("ProductFields"))
     return StoredFinding(
@@ -228,10 +229,10 @@ _VERSION = re.compile(r"[a-z0-9-]{0,63}")
 
 
 def _object_ref(resources: object) -> ObjectRef | None:
-    """Of the first resource whose details are one with its id.
+    """From the first resource whose details match its id.
 
-    Both are cut or cleaned where they must be (findings/asff.py), and an id then never agrees with the details. The
-    group stands in the id alone: an engine's apiVersion may lack it or name another.
+    Both are cut or cleaned if necessary (findings/asff.py), and then the id never matches the details. Only the id has
+    the group: an engine's apiVersion may lack it or name another.
     """
     for resource in resources if isinstance(resources, list) else ():
         told = _mapping(_mapping(_mapping(resource).get("Details")).get("Other"))
@@ -239,7 +240,7 @@ def _object_ref(resources: object) -> ObjectRef | None:
         before, after = f"kubernetes/{cluster}/", f"/{kind or '-'}/{namespace or '-'}/{name or '-'}"
         ident = _text(_mapping(resource).get("Id"))
         api_version = _text(told.get("ApiVersion"))
-        for of in written(kind, namespace, name) if cluster else ():  # shown as what its engine means
+        for of in written(kind, namespace, name) if cluster else ():  # the details have what the engine means
             if ident == before + "/".join((of.group or "core", of.kind or "-", of.namespace or "-", of.name)):
                 version = "" if api_version == known_group("", kind) else api_version.rpartition("/")[2]
                 names = _shared_text(of.namespace), _shared_text(of.name)
@@ -261,7 +262,7 @@ def _object_ref(resources: object) -> ObjectRef | None:
 
 
 def _report(name: object) -> ObjectRef | None:
-    """The report that stands for the whole cluster, of a finding that has the cluster alone as its resource."""
+    """The cluster report of a finding whose only resource is the cluster."""
     return ObjectRef(ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _shared_text(name)) if _text(name) else None
 
 
@@ -271,14 +272,14 @@ def _count(text: object) -> int:
 
 PROVIDERS = frozenset({
     "SchemaVersion", "Id", "ProductArn", "GeneratorId", "AwsAccountId",
-    "ProductName", "CompanyName",  # a custom integration may set them; without them AWS might put its own
+    "ProductName", "CompanyName",  # a custom integration may set them; otherwise AWS might set its own
     "CreatedAt", "UpdatedAt", "FirstObservedAt", "LastObservedAt", "RecordState",
     "Title", "Description", "Remediation", "SourceUrl", "ProductFields", "Resources", "Compliance",
     "FindingProviderFields",
     "Malware", "Network", "NetworkPath", "Process", "Threats", "ThreatIntelIndicators", "Vulnerabilities",
     "PatchSummary", "Action", "Sample", "GeneratorDetails", "Detection",
 })  # fmt: skip
-"""The attributes of a finding that are its provider's to send, also on an update."""
+"""The attributes of a finding that its provider sends, also on an update."""
 
 OTHERS: Mapping[str, str] = {
     "Workflow": "the analyst's",
@@ -295,21 +296,21 @@ OTHERS: Mapping[str, str] = {
     "AwsAccountName": "AWS sets it",
     "ProcessedAt": "AWS sets it",
 }
-"""The other attributes of ASFF, and whose they are. PROVIDERS and OTHERS together are all that botocore knows."""
+"""The other attributes of ASFF, and their owners. PROVIDERS and OTHERS together are all that botocore knows."""
 
 _RESOURCE = frozenset({"Type", "Id", "Partition", "Region", "ResourceRole", "DataClassification", "Details"})
-"""Of a resource. Tags, applications and owners are added by AWS from what it knows of the resource; we send none."""
+"""Attributes of a resource. AWS adds tags, applications and owners from its own knowledge; we send none."""
 
 _RESERVED = "aws/"
 """The prefix of the ProductFields that AWS adds."""
 
 
 def strip_for_import(finding: Finding) -> dict[str, Any]:
-    """A finding from GetFindings, fit for BatchImportFindings once the caller has set RecordState and UpdatedAt.
+    """A finding from GetFindings, ready for BatchImportFindings once the caller has set RecordState and UpdatedAt.
 
-    Shares unchanged parts with its argument. Where a finding has no FindingProviderFields (Security Hub derives them
-    from Severity and Types, so none should lack them) they are made of those two: without either it would be refused.
-    Pure.
+    Shares unchanged parts with its argument. If a finding has no FindingProviderFields (Security Hub derives them from
+    Severity and Types, so none should lack them), they are made from these two: Security Hub would refuse a finding
+    without either. Pure.
     """
     body = {name: value for name, value in finding.items() if name in PROVIDERS}
     fields = {k: v for k, v in _mapping(finding.get("ProductFields")).items() if not k.startswith(_RESERVED)}
@@ -327,7 +328,7 @@ def strip_for_import(finding: Finding) -> dict[str, Any]:
 
 
 def milliseconds(timestamp: object) -> WallMs:
-    """Of an RFC 3339 text (`Z`, an offset or none, any fraction), rounded down; else UNDATED."""
+    """From an RFC 3339 text (`Z`, an offset or none, any fraction), rounded down; else UNDATED."""
     if not isinstance(timestamp, str):
         return UNDATED
     try:
@@ -348,5 +349,5 @@ def _text(value: object) -> str:
 
 
 def _shared_text(value: object) -> str:
-    """A text that many findings share, kept once."""
+    """For a text that many findings share: kept once."""
     return share(_text(value))

@@ -1,7 +1,7 @@
-"""Opens a Security Hub: the one place that makes a `HubClient` of a `HubTarget`.
+"""Opens a Security Hub: the only place that creates a `HubClient` from a `HubTarget`.
 
-The operator opens hubs for as long as MonitoredClusters use them (`policyhub.hub_registry`), and its calls leave only
-while it holds the lease. A command opens one for the length of a `with`.
+The operator keeps hubs open while MonitoredClusters use them (`policyhub.hub_registry`), and sends calls only while it
+holds the lease. A command opens a hub for one `with` block.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from policyhub.securityhub.rate_limit import TokenBucket
 
 
 class Pace(NamedTuple):
-    """What calls wait for: the quotas of an account and Region, which all of its roles share."""
+    """The rate limits of an account and Region, which all of its roles share."""
 
     imports: TokenBucket
     reads: TokenBucket
@@ -29,17 +29,17 @@ class Pace(NamedTuple):
 
 
 class Opener:
-    """Its clients share one loader of service models, which each would otherwise keep a copy of (15 MB)."""
+    """Its clients share one loader of service models; otherwise each would keep its own copy (15 MB)."""
 
     def __init__(self, *, permit: Callable[[float], bool] = lambda _: True) -> None:
-        """`permit` as of `credentials.Clients`."""
+        """`permit` as in `credentials.Clients`."""
         self.loader = credentials.models()
         self._configured = False
         self._permit = permit
 
     def check(self, target: HubTarget) -> str:
-        """The partition of the hub, which can be opened. Raises botocore's UnknownRegionError and other errors of its
-        configuration.
+        """The partition of a hub that can be opened. Raises botocore's UnknownRegionError and its other configuration
+        errors.
         """
         if not self._configured:
             credentials.check_configuration(self.loader)
@@ -56,8 +56,8 @@ class Opener:
         threads: int,
         observer: Observer | None = None,
     ) -> tuple[HubClient, credentials.Clients]:
-        """The client, and the connections that it uses, to be closed after it. `threads` are those of `executor` and
-        `readers` together. Raises as `check`; then there is nothing to close.
+        """The client, and the connections that it uses, which the caller closes afterwards. `threads` are those of
+        `executor` and `readers` together. Raises as `check`; then there is nothing to close.
         """
         partition = self.check(target)
         clients = credentials.Clients(

@@ -1,9 +1,8 @@
 """The pace of calls: one token bucket per hub and operation.
 
-Security Hub's quotas hold per account and Region and are shared with every other tool there, so only a share of them is
-used. Invariants: callers are served in the order they came, those that say they are urgent before the others, but every
-second token is for the others while they wait; the bucket never holds more than `burst` tokens; a caller that is
-cancelled takes none.
+Security Hub's quotas apply per account and Region, and every other tool there shares them, so only a share of them is
+used. Invariants: callers are served first come, first served, urgent callers before the others, but while others wait,
+every second token is theirs; the bucket never holds more than `burst` tokens; a cancelled caller takes none.
 """
 
 import asyncio
@@ -13,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 SHARE = 0.8
-"""The part of a quota that is used; the rest is left to the account's other tools."""
+"""The part of a quota that is used; the rest is for the account's other tools."""
 
 
 class TokenBucket:
-    """`rate` tokens a second, at most `burst` at once; full at the start."""
+    """`rate` tokens per second, at most `burst` at once; full at the start."""
 
     def __init__(
         self,
@@ -41,12 +40,12 @@ class TokenBucket:
 
     @property
     def rate(self) -> float:
-        """Tokens a second, as allowed now."""
+        """Tokens per second at present."""
         return self._rate
 
     def throttled(self) -> None:
-        """The service refused a call for its pace: others use the quota too. Halves the rate, at most once a second,
-        however many calls were under way; never below `FLOOR`.
+        """Security Hub throttled a call: other tools use the quota too. Halves the rate, at most once a second, however
+        many calls are in flight, and never below `FLOOR`.
         """
         now = self._clock()
         self._fill()
@@ -56,7 +55,7 @@ class TokenBucket:
             self._rate = max(min(FLOOR, self._ceiling), self._rate / 2)
 
     def answered(self) -> None:
-        """A call went through: the rate grows by a fixed step, up to what it was made with."""
+        """A call succeeded: the rate grows by a fixed step, up to its initial value."""
         if self._rate < self._ceiling:
             self._fill()
             self._rate = min(self._ceiling, self._rate + self._ceiling / _STEPS)
@@ -84,7 +83,7 @@ class TokenBucket:
                 following.set()
 
     def return_token(self) -> None:
-        """A token that was taken and is not used."""
+        """Return a token that was not used."""
         self._fill()
         self._tokens = min(self._burst, self._tokens + 1)
         if (following := self._next()) is not None:
@@ -102,17 +101,17 @@ class TokenBucket:
 
 
 FLOOR = 0.5
-"""Calls a second that are always allowed: one in two seconds."""
+"""Calls per second that are always allowed: one every two seconds."""
 _ONCE_SECONDS = 1.0
 _STEPS = 20
-"""Answers that bring a rate from nothing back to its ceiling."""
+"""Answers that raise a rate from zero to its maximum."""
 _WHOLE = 1 - 1e-6
-"""A token but for rounding: waiting for the last 1e-17 of one would be a busy loop."""
+"""One token, except for rounding: waiting for the last 1e-17 would be a busy loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What AWS grants per account and Region: calls a second, and at once."""
+    """AWS's quota per account and Region: calls per second, and calls at once."""
 
     rate: float
     burst: float

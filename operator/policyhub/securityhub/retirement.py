@@ -1,18 +1,18 @@
-"""Archiving what Security Hub holds of a cluster, by a person's word: what is touched, and how.
+"""Archives the findings of a cluster in Security Hub when a person requests it: which findings, and how.
 
 | finding                                                   | then                                                     |
 |-----------------------------------------------------------|----------------------------------------------------------|
-| of another identity (by its id and by its ProductFields)  | never touched, not counted                               |
-| of the identity, with a uid that was not named            | counted, never touched                                   |
-| of the identity and a named uid                           | archived, whole as it was read; nothing of the analysts' |
-| updated by anybody since it was read                      | Security Hub ignores ours, and it is counted as changed  |
+| of another identity (by its id and by its ProductFields)  | never changed, not counted                               |
+| of the identity, with a uid that was not named            | counted, never changed                                   |
+| of the identity and a named uid                           | archived, else unchanged; without analysts' attributes   |
+| updated by anyone since it was read                       | Security Hub ignores our update; it counts as changed    |
 
-The last row needs no second reading: an import whose UpdatedAt is not later than the stored one is ignored, and ours is
-one millisecond later than the one that was read. A reading taken right after an import may be stale, so only the
-service itself can compare.
+The last row needs no second reading: Security Hub ignores an import whose UpdatedAt is not later than the stored one,
+and ours is one millisecond later than the one that was read. A reading right after an import may be stale, so only
+Security Hub itself can compare.
 
-What was archived is not read again (the filter asks for active findings), so a run reads some, archives them, and
-begins anew until a reading brings nothing: it can be interrupted anywhere and run again.
+Archived findings are not read again (the filter selects active ones), so a run reads some, archives them, and repeats
+this until a reading finds none. It can be interrupted at any time and run again.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from policyhub.securityhub.client import Filters, ImportResult, Page
 from policyhub.securityhub.inventory import milliseconds, strip_for_import
 
 PASS = 2_000
-"""Findings that are held at once: some 10 MB."""
+"""Findings in memory at once: some 10 MB."""
 
 Kind = tuple[str, str, str]
 """Uid of the cluster, severity, workflow status; empty where the finding has none."""
@@ -43,12 +43,12 @@ class Hub(Protocol):
 
 
 def archived(finding: Mapping[str, Any], *, updated: WallMs) -> dict[str, Any]:
-    """The finding as its provider would archive it: nothing of the analysts' or of AWS's is sent. Pure."""
+    """The finding as its provider archives it, without the attributes of analysts and of AWS. Pure."""
     return strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": timestamp(updated)}
 
 
 def uid_of(finding: Mapping[str, Any]) -> str:
-    """Of the cluster that wrote it; empty where it does not say. Pure."""
+    """The uid of the cluster that wrote it; empty if it states none. Pure."""
     return _text(_mapping(finding.get("ProductFields")), CLUSTER_UID)
 
 
@@ -64,7 +64,7 @@ def kind_of(finding: Mapping[str, Any]) -> Kind:
 def is_of(finding: Mapping[str, Any], identity: str) -> bool:
     """Whether it is an active finding that policyhub wrote under this identity. Pure.
 
-    `prod` is no beginning of `prod-eu`: a prefix ends with a slash, and what follows it holds none.
+    `prod` does not match `prod-eu`: a prefix ends with a slash, and the rest contains none.
     """
     start, ident = prefix(identity), finding.get("Id")
     return (
@@ -77,7 +77,7 @@ def is_of(finding: Mapping[str, Any], identity: str) -> bool:
 
 
 async def active(hub: Hub, identity: str) -> AsyncGenerator[dict[str, Any], None]:
-    """The identity's active findings, whoever's. Close it. Raises HubError."""
+    """The identity's active findings, with any uid. The caller closes it. Raises HubError."""
     filters: Filters = {
         "Id": [{"Value": prefix(identity), "Comparison": "PREFIX"}],
         "RecordState": [{"Value": "ACTIVE", "Comparison": "EQUALS"}],
@@ -90,8 +90,8 @@ async def active(hub: Hub, identity: str) -> AsyncGenerator[dict[str, Any], None
 
 
 async def census(hub: Hub, identity: str) -> Counter[Kind]:
-    """How many active findings there are of each kind. Raises HubError."""
-    seen: dict[str, Kind] = {}  # two pages may show the same one
+    """The number of active findings of each kind. Raises HubError."""
+    seen: dict[str, Kind] = {}  # two pages may contain the same finding
     async with aclosing(active(hub, identity)) as findings:
         async for finding in findings:
             seen[finding["Id"]] = kind_of(finding)
@@ -99,12 +99,12 @@ async def census(hub: Hub, identity: str) -> Counter[Kind]:
 
 
 async def nobody() -> str:
-    """Nobody else can begin to write."""
+    """For callers with which no other writer can interfere."""
     return ""
 
 
 class Retirement:
-    """Archives the findings of one identity and these uids. What it did is kept over several runs."""
+    """Archives the findings of one identity and these uids. It can run several times and keeps what it archived."""
 
     def __init__(
         self,
@@ -116,16 +116,16 @@ class Retirement:
         on_archived: Callable[[Sequence[Finding]], None] = lambda _: None,
         on_doubt: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """An empty uid stands for findings that carry none. `rival` is asked before each reading: who else writes
-        these findings by now, which ends it. `on_archived` is told of each call's, as they were sent, `on_doubt` of ids
-        that may have been archived: no answer came.
+        """An empty uid means findings without a uid. `rival` is called before each reading and returns who else writes
+        these findings now, which ends the run. `on_archived` gets the findings of each call as sent, `on_doubt` the ids
+        that may have been archived, because no answer came.
         """
         self.failed: dict[str, str] = {}
-        """Of the last run, by id: the reasons of what was not taken."""
+        """Of the last run: id → why Security Hub did not accept the finding."""
         self.changed: set[str] = set()
-        """Of the last run: updated by somebody after they had been read. They were left as they are."""
+        """Of the last run: findings that somebody updated after they were read. They were left unchanged."""
         self.shown: dict[str, WallMs] = {}
-        """Of the last run: UpdatedAt of what was read, by id."""
+        """Of the last run: id → UpdatedAt as read."""
         self.others: set[str] = set()
         """Of the last run: findings of the identity with a uid that was not named."""
         self._hub = hub
@@ -135,23 +135,23 @@ class Retirement:
         self._on_archived = on_archived
         self._on_doubt = on_doubt
         self._sent: dict[str, WallMs] = {}
-        """UpdatedAt that was accepted, by id, in all runs: GetFindings may show the finding as active for a while."""
+        """Of all runs: id → UpdatedAt that was accepted. GetFindings may show the finding as active for a while."""
         self._tried: set[str] = set()
-        """Of the last run: what was sent."""
+        """Of the last run: ids that Security Hub accepted."""
 
     @property
     def archived(self) -> int:
-        """Findings that Security Hub took, in all runs."""
+        """How many findings were archived, in all runs."""
         return len(self._sent.keys() - self.changed)
 
     @property
     def reasons(self) -> Counter[str]:
-        """Why findings were not archived, with their numbers."""
+        """Why findings were not archived: reason → how many."""
         return Counter(self.failed.values())
 
     async def run(self) -> bool:
-        """Until a reading brings nothing more; False where somebody else writes them now. Raises HubError; then what
-        was archived is counted, and it may be run again.
+        """Run until a reading finds no more; False if somebody else writes these findings now. Raises HubError: what
+        was archived before is counted, and it can be run again.
         """
         self.failed, self.changed, self.shown, self.others, self._tried = {}, set(), {}, set(), set()
         while not await self._rival():
@@ -162,7 +162,7 @@ class Retirement:
         return False
 
     async def _read(self) -> list[dict[str, Any]]:
-        """So many that have not been tried in this run."""
+        """Up to `PASS` findings that were not sent in this run."""
         chosen: dict[str, dict[str, Any]] = {}
         async with aclosing(active(self._hub, self._identity)) as findings:
             async for finding in findings:
@@ -175,7 +175,7 @@ class Retirement:
                 updated = milliseconds(finding.get("UpdatedAt"))
                 self.shown[ident] = max(updated, self.shown.get(ident, updated))
                 if ident in self._sent and updated < self._sent[ident]:
-                    continue  # as it was before it was archived
+                    continue  # a stale reading: it was archived since
                 if ident in self._tried:
                     self.changed.add(ident)
                 else:
@@ -188,7 +188,7 @@ class Retirement:
         bodies = {f["Id"]: archived(f, updated=milliseconds(f.get("UpdatedAt")) + 1) for f in part}
         try:
             result = await self._hub.import_findings(list(bodies.values()))
-        except BaseException:  # whatever ended it, it may have been answered to nobody
+        except BaseException:  # however it ended, the findings may have been archived
             self._on_doubt(bodies)
             raise
         self._tried.update(result.accepted)
