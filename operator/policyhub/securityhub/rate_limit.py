@@ -44,8 +44,8 @@ class TokenBucket:
         return self._rate
 
     def throttled(self) -> None:
-        """Security Hub throttled a call: other tools use the quota too. Halves the rate, at most once a second, however
-        many calls are in flight, and never below `FLOOR`.
+        """Security Hub throttled a call: other tools use the quota too. Empties the bucket and halves the rate, at most
+        once a second, however many calls are in flight, and never below `FLOOR`.
         """
         now = self._clock()
         self._fill()

@@ -52,7 +52,8 @@ _MARKS: Mapping[Wording, tuple[str, ...]] = {
     "processes": ("",),
     "times": ("",),
 }
-"""A wording only concerns texts that contain one of its marks. Most texts contain none and are skipped."""
+"""A wording only concerns texts that contain one of its marks (every text contains the empty mark). Most texts contain
+none and are skipped."""
 
 
 class Document(msgspec.Struct, frozen=True):
