@@ -5,6 +5,9 @@ another order.
 |-----------------------------------------------|---------------------------------------------------|
 | the times of its results                      | no: see `newest_by`                               |
 | the order of its results                      | no                                                |
+| properties that change at each scan           | no: `results.VOLATILE`                            |
+| labels                                        | only the engine that they name; Kubewarden gives  |
+|                                               | each scan a label of its own                      |
 | everything else that is read, also its name   | yes                                               |
 | what is not read (resourceVersion, …)         | no                                                |
 
@@ -20,10 +23,10 @@ import msgspec
 
 from policyhub.sources import wire
 from policyhub.sources.problems import key, part
-from policyhub.sources.results import engine_of
+from policyhub.sources.results import VOLATILE, engine_of
 from policyhub.sources.violation import SourceKey
 
-_BITS: Final = 2**60 - 1
+BITS: Final = 2**60 - 1
 """A larger int takes 8 bytes more."""
 
 _encode = msgspec.json.Encoder().encode
@@ -49,17 +52,13 @@ class Decoded(msgspec.Struct):
         """None if the report has a problem, such as an unreadable part."""
         if self.problems:
             return None
-        report, total = self.report, 0
-        results = report.results
-        for result in results or ():
-            if result is not None:
-                stamp, result.timestamp = result.timestamp, None
-                total += hash(_encode(result))
-                result.timestamp = stamp
-        report.results = None
-        total = hash((total, _encode(report)))
-        report.results = results
-        return total & _BITS
+        report, engine = self.report, engine_of(self.report)
+        results, labels = report.results, report.metadata.labels
+        total = sum([_hash(result) for result in results or () if result is not None])
+        report.results, report.metadata.labels = None, None
+        total = hash((total, len(results or ()), engine, _encode(report)))
+        report.results, report.metadata.labels = results, labels
+        return total & BITS
 
     def newest_by(self, *, latest: int) -> tuple[tuple[str, int], ...] | None:
         """As `ParsedReport.newest_by`; None if the results have to be parsed for it."""
@@ -77,6 +76,16 @@ class Decoded(msgspec.Struct):
             if second > newest.get(source, 0):
                 newest[source] = second
         return tuple(sorted(newest.items()))
+
+
+def _hash(result: wire.Result) -> int:
+    stamp, properties = result.timestamp, result.properties
+    result.timestamp = None
+    if properties and not VOLATILE.isdisjoint(properties):
+        result.properties = {key: value for key, value in properties.items() if key not in VOLATILE}
+    found = hash(_encode(result))
+    result.timestamp, result.properties = stamp, properties
+    return found
 
 
 def decode(group: str, resource: str, raw: bytes | msgspec.Raw) -> Decoded:

@@ -7,7 +7,7 @@ Pure: no I/O, no clock; times are Unix milliseconds of a clock that never jumps,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
@@ -150,6 +150,13 @@ class Sources:
             or self.may_have_notice(key)
             or self.scans.expects_of(key)
         )
+
+    def source_objects(self) -> Iterator[SourceKey]:
+        """The source objects about which anything is noted here; some several times."""
+        yield from self.incomplete
+        yield from self._unevaluated_by
+        yield from self.constraints.audits
+        yield from self.scans.witnesses()
 
     def note_stored(self, entry: Entry) -> None:
         """The finding is active in Security Hub, and nobody reports it."""

@@ -61,7 +61,7 @@ class Pause:
             log.warning("hub_error", hub=self._hub_name, reason=trouble.reason.value, message=error.message)
         if not isinstance(error, Throttled):
             self.trouble = trouble
-        if trouble.reason == "NotEnabled":
+        if trouble.reason is Reason.NOT_ENABLED:
             self._acknowledged.clear()  # the hub has lost its findings
         self._pause()
 

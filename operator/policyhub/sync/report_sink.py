@@ -22,6 +22,7 @@ No I/O; the clock is an argument.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import msgspec
 import structlog
@@ -307,12 +308,10 @@ class ReportSink:
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
-        ledger, told = self._ledger, self._rollup.keys() if self._rollup is not None else ()
-        return {
-            k
-            for k in (*ledger.desired.objects, *ledger.sources.incomplete, *ledger.sources.constraints.audits, *told)
-            if k.source_api == self.source_api
-        }
+        ledger, rolled_up = self._ledger, self._rollup.keys() if self._rollup is not None else ()
+        noted = ledger.sources.source_objects(), ledger.usage.source_objects()
+        keys = chain(ledger.desired.objects, *noted, rolled_up)
+        return {key for key in keys if key.source_api == self.source_api}.union(self._rewrites.keys())
 
     def abort(self) -> None:
         self._listing = False

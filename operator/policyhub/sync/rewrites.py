@@ -7,7 +7,8 @@ versions of the policies' texts (`PolicyMetadata`) and of what the namespace has
 | a report                                                         | then it is                                        |
 |------------------------------------------------------------------|---------------------------------------------------|
 | could not be read completely: problems, limits, a truncated list | not remembered                                    |
-| contains a log of events                                         | not remembered                                    |
+| contains a log of events, or results that could not be evaluated | not remembered                                    |
+| has more policies than are counted                               | not remembered                                    |
 | has become incomplete since, or may end a notice                 | read again (`Sources.stands`)                     |
 | is in a namespace where a lost finding waits for a report        | read again                                        |
 | has results that roll up to other objects now                    | read again (`Rollup.stands`)                      |
@@ -15,10 +16,12 @@ versions of the policies' texts (`PolicyMetadata`) and of what the namespace has
 Pure: no I/O, no clock.
 """
 
+from collections.abc import KeysView
 from typing import Final
 
+from policyhub.sources.coverage import POLICIES
 from policyhub.sources.event_logs import logs_in
-from policyhub.sources.fingerprint import Decoded
+from policyhub.sources.fingerprint import BITS, Decoded
 from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import PolicyMetadata
@@ -62,11 +65,15 @@ class Rewrites:
         """The report was read into the ledger."""
         key = reading.key
         whole = reading.complete and not (reading.problems or reading.over or reading.notice)
-        if fingerprint is None or not whole or logs_in(reading):
+        if fingerprint is None or not whole or logs_in(reading) or _has_errors(reading) or _has_many_policies(reading):
             return
         room = MOST if key in self._ledger.desired.objects else MOST_PASSING
         if len(self._read) < room or key in self._read:
             self._read[key] = self._with_known(fingerprint, key)
+
+    def keys(self) -> KeysView[SourceKey]:
+        """The reports that are remembered."""
+        return self._read.keys()
 
     def forget(self, key: SourceKey) -> None:
         """The report no longer exists."""
@@ -75,4 +82,15 @@ class Rewrites:
     def _with_known(self, fingerprint: int, key: SourceKey) -> int:
         policies = 0 if self._policies is None else self._policies.version
         taught = 0 if self._rollup is None else self._rollup.owners.members.reported.version(key.namespace)
-        return fingerprint ^ hash((policies, taught))
+        return (fingerprint ^ hash((policies, taught))) & BITS
+
+
+def _has_errors(reading: ParsedReport) -> bool:
+    """What could not be evaluated is noted for the rollup target of its object, which may become known later."""
+    return any(violation.result == "error" for violation, _ in reading.violations)
+
+
+def _has_many_policies(reading: ParsedReport) -> bool:
+    """Only the first `POLICIES` of a report are counted, and their order may change."""
+    sets = (*reading.covered, *reading.passing)
+    return sum([len(policies) for _, policies in sets]) >= POLICIES

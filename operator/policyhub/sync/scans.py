@@ -15,7 +15,7 @@ Pure: no I/O, no clock; times of engines are Unix seconds.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Scans:
         """(source, object) → findings that wait for a report, each with the time after which it counts."""
         self._awaited: dict[str, tuple[str, Subject]] = {}
         self._waiting: Counter[str] = Counter()
-        """Of these, by the namespace of the object."""
+        """The number of these by namespace."""
 
     # -- lost findings ----------------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ class Scans:
             after = newest_times.get(source, 0 if len(newest_times) < MAX_SOURCES else FAR_FUTURE)
         self._awaited[id_] = key = (source, subject)
         self._expected.setdefault(key, {})[id_] = after
-        self._waiting[subject.namespace] += 1
+        self._waiting[_namespace(subject)] += 1
 
     def forget(self, id_: str) -> None:
         key = self._awaited.pop(id_, None)
@@ -76,7 +76,7 @@ class Scans:
             del ids[id_]
             if not ids:
                 del self._expected[key]
-            namespace = key[1].namespace
+            namespace = _namespace(key[1])
             self._waiting[namespace] -= 1
             if not self._waiting[namespace]:
                 del self._waiting[namespace]
@@ -130,9 +130,15 @@ class Scans:
         return bool(self._expected)
 
     def expects_of(self, key: SourceKey) -> bool:
-        """Whether anything waits for a report about an object that this report may speak of."""
-        waiting = self._waiting
-        return bool(waiting) and (not key.namespace or key.namespace in waiting or "" in waiting)
+        """Whether any lost finding waits for a report about an object that this report may name. In a namespace these
+        are its objects, and the namespace itself.
+        """
+        return key.namespace in self._waiting if key.namespace else bool(self._waiting)
+
+    def witnesses(self) -> Iterator[SourceKey]:
+        """The reports whose rewrites are counted."""
+        for witnesses in self._witnesses.values():
+            yield from witnesses
 
     def has_scanned(self, source: str, namespace: str, *, since: SteadyMs) -> bool:
         """Whether the engine has completed a whole scan of the namespace since then."""
@@ -140,3 +146,8 @@ class Scans:
         return len(witnesses) >= MIN_WITNESSES and all(
             len(witness.rewritten_at) == ROUNDS and witness.rewritten_at[0] > since for witness in witnesses
         )
+
+
+def _namespace(subject: Subject) -> str:
+    """The namespace whose reports may name the object."""
+    return subject.name if subject.kind == "Namespace" and not subject.group else subject.namespace

@@ -20,7 +20,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from enum import StrEnum
 
 import msgspec
@@ -122,6 +122,10 @@ class Usage:
             else:
                 del self._held[key]
         return None
+
+    def source_objects(self) -> KeysView[SourceKey]:
+        """The source objects whose texts are counted."""
+        return self._held.keys()
 
     def drop(self, key: SourceKey) -> None:
         """The source object was deleted."""

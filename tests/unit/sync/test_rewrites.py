@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reports
@@ -93,6 +94,7 @@ class World:
             self.owners.sinks[resource].begin()
             self.owners.sinks[resource].finish()
             self.owners.sinks[resource].state(ReflectorState(phase="watching"))
+        self.put(REPLICASETS, "web-5d9c", uid="u")
 
     def stored(self) -> None:
         """Security Hub has a finding, and the notice of a cut list, that nobody reports."""
@@ -122,18 +124,22 @@ class World:
                 self.ledger.mark_decided(entry, None)
 
     def pod(self, owner: str | None) -> None:
-        """There is a Pod of this ReplicaSet; None: there is none."""
+        """A Pod of this ReplicaSet exists; None: it does not."""
+        self.put(PODS, "web-1", uid="uid", owner=owner, exists=owner is not None)
+
+    def put(self, resource: Resource, name: str, *, uid: str, owner: str | None = None, exists: bool = True) -> None:
+        """A workload of this ReplicaSet exists, or does not."""
         reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": "u", "controller": True}
         metadata = {
-            "name": "web-1",
+            "name": name,
             "namespace": "shop",
-            "uid": "uid",
+            "uid": uid,
             "creationTimestamp": "2026-01-01T00:00:00Z",
             "ownerReferences": [reference] if owner else [],
         }
         raw = json.dumps({"metadata": metadata}).encode()
-        sink = self.owners.sinks[PODS]
-        (sink.delete if owner is None else sink.upsert)(raw)
+        sink = self.owners.sinks[resource]
+        (sink.upsert if exists else sink.delete)(raw)
 
     def state(self) -> object:
         samples = {
@@ -333,10 +339,12 @@ def test_lost_finding_is_heard_of_in_a_rewrite() -> None:
     assert (before, entry.loss) == (Loss.SILENT, Loss.PASSED)
 
 
-def test_rewrite_elsewhere_is_not_read_for_a_lost_finding(parsed: Counter[str]) -> None:
-    """A report of another namespace cannot speak of it."""
+@pytest.mark.parametrize("scope", [DEPLOYMENT, SPACE, NODE], ids=lambda scope: scope["kind"])
+def test_rewrite_elsewhere_is_not_read_for_a_lost_finding(parsed: Counter[str], scope: dict[str, str]) -> None:
+    """A report of another namespace cannot name its object."""
     world = World()
-    lost, other = report(result("p"), name="b"), report(result("p"), namespace="other")
+    lost = report(result("p"), name="b", namespace="" if scope is NODE else "shop", scope=scope)
+    other = report(result("p"), namespace="other")
     for said in (lost, other):
         world.views[0].upsert(raw(said))
     world.sent()
@@ -356,6 +364,78 @@ def test_rewrite_says_of_the_object_itself_once_more() -> None:
     assert not entry.own
     world.views[1].upsert(again(fails))
     assert entry.own
+
+
+def test_namespace_that_was_lost_is_found_in_its_own_reports(parsed: Counter[str]) -> None:
+    """A report in a namespace may name the namespace itself."""
+    world = World()
+    lost, same = report(result("p"), name="b", scope=SPACE), report(result("p"))
+    for document in (lost, same):
+        world.views[0].upsert(raw(document))
+    world.sent()
+    world.views[0].delete(raw(lost))
+    world.views[0].upsert(again(same))
+    assert parsed["a"] == 2
+
+
+def test_what_changes_at_each_scan_is_no_change(parsed: Counter[str]) -> None:
+    """Kubewarden labels each report with its scan, and Kyverno writes which of its processes evaluated a policy."""
+    world = World()
+    for number, process in enumerate(["background scan", "admission review", None]):
+        properties = {"process": process, "resultID": str(number)} if process else None
+        document = report(result("p", properties=properties))
+        document["metadata"]["labels"] = {"kubewarden.io/audit-scanner-run-uid": str(number)}
+        world.views[0].upsert(raw(document))
+    assert parsed["a"] == 1 + 1  # the last one has no properties at all
+
+
+def test_another_engine_is_read(parsed: Counter[str]) -> None:
+    """A label may name the engine of results that name none."""
+    world = World()
+    for engine in ("kyverno", "other"):
+        document = report(result("p", source=None))
+        document["metadata"]["labels"] = {"app.kubernetes.io/managed-by": engine}
+        world.views[0].upsert(raw(document))
+    assert parsed["a"] == 2
+
+
+def test_result_that_is_null_is_counted(parsed: Counter[str]) -> None:
+    """With a limit of results it decides whether more may exist."""
+    world = World()
+    document = report(result("p"), configuration={"limits": {"maxResults": 2}})
+    world.views[0].upsert(raw(document))
+    world.views[0].upsert(raw({**document, "results": [*document["results"], None]}))
+    assert parsed["a"] == 2
+
+
+def test_unevaluated_result_waits_for_its_pod() -> None:
+    """The finding is noted as unevaluated once the target of the Pod is known, although the report is unchanged."""
+    world = World()
+    document = report(result("p", "error"), result("q", "pass"), scope=POD)
+    world.views[0].upsert(raw(document))
+    assert not world.ledger.sources.unevaluated
+    world.pod("web-5d9c")
+    world.views[0].upsert(again(document))
+    assert list(world.ledger.sources.unevaluated) == [
+        finding_id(CLUSTER, Identity("kyverno", "p", "r", Subject("apps", "ReplicaSet", "shop", "web-5d9c"), ""))
+    ]
+
+
+def test_report_without_claims_that_a_listing_lacks_is_forgotten() -> None:
+    """It was deleted unseen: it proves no scan any more, holds no finding, and is not remembered."""
+    world = World()
+    view = world.views[0]
+    passes, unevaluated = report(result("p", "pass")), report(result("q", "error"), name="b")
+    for document in (passes, unevaluated):
+        view.upsert(raw(document))
+    assert world.ledger.sources.unevaluated
+    assert view._rewrites.keys()
+    assert set(world.ledger.sources.scans.witnesses())
+    view.begin()
+    view.finish()
+    assert not world.ledger.sources.unevaluated
+    assert not view._rewrites.keys()
+    assert not set(world.ledger.sources.scans.witnesses())
 
 
 def test_policy_that_says_something_else_is_read() -> None:
@@ -401,8 +481,9 @@ PLAIN = st.lists(
     st.builds(
         result,
         st.sampled_from(["p", "q"]),
-        st.sampled_from(["fail", "pass"]),
+        st.sampled_from(["fail", "fail", "pass", "pass", "error"]),
         resources=st.sampled_from([None, None, [POD]]),
+        properties=st.sampled_from([None, None, {"process": "scan"}, {"process": "admission"}]),
     ),
     min_size=1,
     max_size=3,

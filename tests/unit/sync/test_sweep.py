@@ -1,23 +1,28 @@
 """What a listing remembers of the objects that it brings."""
 
 import msgspec
+import pytest
 
+from policyhub.sync import rewrites
 from tests.bench import shape
 from tests.bench.steps import viewed
 
 SECOND = 1_790_000_000
+MOST = 7
 
 
-def test_a_listing_remembers_no_report_without_a_violation() -> None:
-    """Reports without a violation leave nothing behind, while they are listed as little as afterwards."""
+def test_a_listing_remembers_no_report_without_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without a violation leave nothing behind but a bounded number of fingerprints and witnesses of scans."""
     reports = [msgspec.json.encode(shape.report(n, failing=0, second=SECOND)) for n in range(50)]
+    monkeypatch.setattr(rewrites, "MOST_PASSING", MOST)
     view, ledger = viewed(reports[:1])
     for _ in range(2):
         view.begin()
         for raw in reports:
             view.upsert(raw)
-            assert not view._sweep._unseen
+            assert view._sweep._unseen <= {*view._rewrites.keys(), *ledger.sources.scans.witnesses()}
         view.finish()
+    assert len(view._rewrites.keys()) == MOST
     assert not ledger.desired.objects
     assert not ledger.entries
 
