@@ -4,23 +4,35 @@ PyYAML's `compose_all` returns complete documents, so a list whose end is missin
 module calls its composer for one item after the other. After an error, reading goes on at the next `---`. Timestamps
 stay text. Aliases are rejected: no engine writes them, and a small file with aliases can expand to a huge object. The
 only I/O is reading the stream.
+
+| fault                                            | is lost                                                     |
+|--------------------------------------------------|-------------------------------------------------------------|
+| invalid YAML                                     | the rest of the document                                    |
+| an alias, more than `MAX_DEPTH` levels, a value  | the item of a list, else the document                       |
+| that does not fit its tag                        |                                                             |
+| more text after a document, without a `---`      | nothing if it is JSON, which programs write in sequence     |
 """
 
+import io
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import yaml
 from yaml.composer import Composer, ComposerError
 
 from policyhub.render.raw_object import LOADER, NO_ITEMS, TOO_DEEP, Location, RawObject, ReadError, Source
+from policyhub.render.scanner import scan
 
+MAX_DEPTH: Final = 200
+"""Levels of an object at most. PyYAML's composer takes three Python frames for each, of 1,000 that Python allows."""
 _CHUNK = 1 << 20
-_BEGIN = re.compile(rb"^(?:(?:%.*\n)*---(?=\s|$)|\.\.\.(?=\s|$).*\n?)", re.MULTILINE)
-"""The start of a document, with its directives, or the end of one."""
+_MARKER = re.compile(rb"^(?=[%.-])(?:%.*\n(?:[ \t]*(?:#.*)?\n)*+)*+((?:---|\.\.\.)(?=\s|$))?", re.MULTILINE)
+"""The start of a document, with its directives, or the end of one. Directives without a document are matched too, or
+the search would begin again on each of their lines.
+"""
 _TIME, _MAP = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:map"
 _PARTS: Any = (Composer, LOADER) if yaml.__with_libyaml__ else (LOADER,)
 """libyaml's loader composes whole documents only."""
@@ -35,99 +47,151 @@ class _Loader(*_PARTS):  # type: ignore[misc]
     def __init__(self, text: bytes) -> None:
         LOADER.__init__(self, text)
         self.anchors: dict[str, yaml.Node] = {}
+        self._depth = 0
+        self._refusal: ComposerError | None = None
+
+    def compose(self) -> yaml.Node:
+        """The next node. Raises ComposerError if it cannot be used: it is read to its end all the same."""
+        start = self.peek_event().start_mark
+        node: yaml.Node = self.compose_node(None, None)
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise ComposerError(None, None, refusal.problem, refusal.problem_mark or start)
+        return node
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        self.anchors.clear()  # without aliases, a name may be used again
         if self.check_event(yaml.AliasEvent):
-            raise ComposerError(None, None, "an alias: aliases are rejected", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+            return self._refuse("an alias: aliases are rejected", self.peek_event().start_mark)
+        if self._depth >= MAX_DEPTH:
+            return self._refuse(TOO_DEEP, None)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse(self, why: str, at: yaml.Mark | None) -> yaml.Node:
+        """Skip the next node."""
+        self._refusal = self._refusal or ComposerError(None, None, why, at)
+        depth = 0
+        while True:
+            event = self.get_event()
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if not depth:
+                return yaml.ScalarNode("", "")
 
 
 def compose(stream: Source, file: str, *, begun: bytes = b"") -> Iterator[RawObject | ReadError]:
     """Every object of the stream, and every read error. `begun`: the bytes that were already read."""
     document = 0
     for line, section in _sections(b"".join((begun, *iter(partial(stream.read, _CHUNK), b"")))):
-        document += 1
-        place = Location(file, line, document)
-        loader = _Loader(section)
-        try:
-            found = yield from _objects(loader, place)
-            document -= not found
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            at = line + (mark.line if mark is not None else 0)
-            yield ReadError(Location(file, at, document), " ".join(filter(None, (error.context, error.problem))))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            yield ReadError(place, f"invalid YAML: {' '.join(str(error).split())}")
-        except RecursionError:
-            yield ReadError(place, TOO_DEEP)
-        finally:
-            loader.dispose()
+        for found in _documents(section, Location(file, line, document)):
+            document = found.location.document
+            yield found
 
 
 def _sections(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """The text of each document, and the line on which it begins."""
-    marks = (match.start() if match[0].endswith(b"---") else match.end() for match in _BEGIN.finditer(text))
-    line = 1
-    for begin, end in pairwise((0, *marks, len(text))):
-        yield line, text[begin:end]
-        line += text.count(b"\n", begin, end)
+    """The text between markers, and the line on which it begins. A `---` is part of it, a `...` is not."""
+    line, begin = 1, 0
+    for marker in _MARKER.finditer(text):
+        if marker[1]:
+            yield line, text[begin : marker.start()]
+            after = marker.start() if marker[1] == b"---" else marker.end()
+            line += text.count(b"\n", begin, after)
+            begin = after
+    yield line, text[begin:]
 
 
-def _objects(loader: Any, place: Location) -> Generator[RawObject | ReadError, None, bool]:
-    """The objects of one document. Returns False if it is empty but for comments."""
-    loader.get_event()  # the stream begins
-    if loader.check_event(yaml.StreamEndEvent):
-        return False
+def _documents(section: bytes, before: Location) -> Iterator[RawObject | ReadError]:
+    """The objects of a section: of one document, unless JSON follows it or its lines end in carriage returns.
+
+    `before` has the number of the document before it.
+    """
+    place = msgspec.structs.replace(before, document=before.document + 1)
+    loader = _Loader(section)
+    try:
+        loader.get_event()  # the stream begins
+        while not loader.check_event(yaml.StreamEndEvent):
+            for found in _objects(loader, place):
+                place = msgspec.structs.replace(place, document=found.location.document + 1)
+                yield found
+            try:
+                loader.get_event()  # the document ends
+                loader.check_event(yaml.StreamEndEvent)
+            except yaml.MarkedYAMLError as error:
+                yield from _rest(section, place, error)
+                return
+    except yaml.MarkedYAMLError as error:
+        yield ReadError(_moved(place, error.problem_mark or error.context_mark), _worded(error))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        yield ReadError(place, f"invalid YAML: {' '.join(str(error).split())}")
+    except RecursionError:
+        yield ReadError(place, TOO_DEEP)
+    finally:
+        loader.dispose()
+
+
+def _rest(section: bytes, place: Location, error: yaml.MarkedYAMLError) -> Iterator[RawObject | ReadError]:
+    """What follows a document without a `---`: JSON, or an error."""
+    mark = error.problem_mark
+    rest = section.decode(errors="surrogateescape")[mark.index if mark is not None else 0 :]
+    stream = io.BytesIO(rest.encode(errors="surrogateescape"))
+    return scan(stream, place.file, line=_moved(place, mark).line, document=place.document)
+
+
+def _objects(loader: _Loader, place: Location) -> Iterator[RawObject | ReadError]:
+    """The objects of one document. None if it is empty but for comments."""
     loader.get_event()  # the document begins
     if loader.check_event(yaml.MappingStartEvent):
         yield from _mapping(loader, place)
     elif loader.check_event(yaml.SequenceStartEvent):
         yield from _items(loader, place, {}, "")
-    else:
-        node = loader.compose_node(None, None)
-        if not node.value:
-            return False
-        yield ReadError(_at(place, node), "expected an object, got a text")
-    loader.check_event()  # raises if more follows
-    return True
+    elif (node := loader.compose()).value:
+        yield ReadError(_moved(place, node.start_mark), "expected an object, got a text")
 
 
-def _mapping(loader: Any, place: Location) -> Iterator[RawObject | ReadError]:
+def _mapping(loader: _Loader, place: Location) -> Iterator[RawObject | ReadError]:
     start, members, is_list = loader.get_event(), list[tuple[yaml.Node, yaml.Node]](), False
     while not loader.check_event(yaml.MappingEndEvent):
-        key = loader.compose_node(None, None)
+        key = loader.compose()
         if key.value == "items" and loader.check_event(yaml.SequenceStartEvent):
             is_list = True
             yield from _items(loader, place, _heads(members), "items")
         else:
-            members.append((key, loader.compose_node(None, None)))
+            members.append((key, loader.compose()))
     end = loader.get_event()
     heads = _heads(members)
     if not is_list:
         node = yaml.MappingNode(_MAP, members, start.start_mark, end.end_mark)
-        yield _object(loader, node, _at(place, node), {})
+        yield _object(loader, node, _moved(place, node.start_mark), {})
     elif "apiVersion" in heads and "kind" not in heads:  # kubectl writes a list's kind below its items
-        at = msgspec.structs.replace(place, line=place.line + end.end_mark.line)
-        yield ReadError(at, "no kind follows the items of the list: its end may be missing")
+        yield ReadError(_moved(place, end.end_mark), "no kind follows the items of the list: its end may be missing")
 
 
-def _items(loader: Any, place: Location, heads: dict[str, str], path: str) -> Iterator[RawObject | ReadError]:
+def _items(loader: _Loader, place: Location, heads: dict[str, str], path: str) -> Iterator[RawObject | ReadError]:
     loader.get_event()
     number = 0
     while not loader.check_event(yaml.SequenceEndEvent):
-        node = loader.compose_node(None, None)
-        yield _object(loader, node, _at(place, node, f"{path}[{number}]"), heads)
+        at = msgspec.structs.replace(place, path=f"{path}[{number}]")
+        try:
+            node = loader.compose()
+        except ComposerError as error:
+            yield ReadError(_moved(at, error.problem_mark), _worded(error))
+        else:
+            yield _object(loader, node, _moved(at, node.start_mark), heads)
         number += 1
     loader.get_event()
     if not number:
         yield RawObject(place, NO_ITEMS)
 
 
-def _object(loader: Any, node: yaml.Node, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
+def _object(loader: _Loader, node: yaml.Node, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
     try:
         raw = msgspec.json.encode(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
-        return ReadError(place, " ".join(filter(None, (error.context, error.problem))))
+        return ReadError(place, _worded(error))
+    except (LookupError, AttributeError):  # by PyYAML's constructors
+        return ReadError(place, "invalid YAML: a value does not fit its tag")
     except (TypeError, ValueError, OverflowError) as error:
         return ReadError(place, f"cannot be written as JSON: {error}")
     return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""), node)
@@ -140,5 +204,10 @@ def _heads(members: list[tuple[yaml.Node, yaml.Node]]) -> dict[str, str]:
 _HEADS = ("apiVersion", "kind")
 
 
-def _at(place: Location, node: yaml.Node, path: str = "") -> Location:
-    return msgspec.structs.replace(place, line=place.line + node.start_mark.line, path=path)
+def _moved(place: Location, mark: yaml.Mark | None) -> Location:
+    """The place with the line of the mark; `place` has the line on which the section begins."""
+    return place if mark is None else msgspec.structs.replace(place, line=place.line + mark.line)
+
+
+def _worded(error: yaml.MarkedYAMLError) -> str:
+    return " ".join(filter(None, (error.context, error.problem)))

@@ -1,10 +1,11 @@
 """JSON text → objects, in one pass over a window of it; `raw_decode` finds where each value ends.
 
-    a document           an object or an array at the top; any number in sequence, on one line or several; a line of
-                         `---` between them is skipped
+    a document           an object or an array at the top; any number in sequence, on one line or several; YAML's
+                         markers (`---`, `...`) and comments between them are skipped
     `items`, an array    each element is passed on by itself, and leaves the window
 
-After an error, reading goes on at the next line that begins with `{`: in JSON lines, a missing bracket loses one line.
+An invalid element is skipped if its brackets match. After any other error, reading goes on at the next line that begins
+with `{`: in JSON lines, a missing bracket loses one line.
 The only I/O is reading the stream.
 """
 
@@ -21,6 +22,11 @@ _TAIL: Final = 16
 """Within so many characters before the window's end, an error may mean that a word or an escape is cut there."""
 _SHOWN: Final = 20
 """Characters of invalid input that a message shows."""
+_MARKERS: Final = ("---", "...")
+_PAIRS: Final = {"}": "{", "]": "["}
+_TOKEN = re.compile(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?P<quote>")?|[{}\[\]]|\n(?=\{)')
+"""A text, a bracket, or the place at which reading goes on. A text that does not end on its line has no `quote`."""
+_WORD = re.compile(r'[^\s,\[\]{}"]+')
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _INVALID: Final = "invalid JSON"
 _MISSING: Final = "the end is missing: its brackets are not closed"
@@ -45,66 +51,81 @@ def _worded(error: json.JSONDecodeError) -> str:
 
 
 class _Fault(Exception):  # noqa: N818  (a defect of the input)
-    """Why the rest of a document cannot be read, and its position in the window."""
+    """Why the rest of a document cannot be read, and the line of the defect."""
 
-    def __init__(self, message: str, at: int) -> None:
+    def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
-        self.at = at
+        self.line = line
 
 
-def scan(stream: Source, file: str, *, begun: bytes = b"") -> Iterator[RawObject | ReadError]:
-    """Every object of the stream, and every read error. `begun`: the bytes that were already read."""
-    return _Scanner(stream, file, begun).objects()
+class _Unclosed(_Fault):
+    """The end of the document is missing."""
+
+
+class _Begun(_Unclosed):
+    """The next document begins here."""
+
+
+def scan(
+    stream: Source, file: str, *, begun: bytes = b"", line: int = 1, document: int = 1
+) -> Iterator[RawObject | ReadError]:
+    """Every object of the stream, and every read error. `begun`: the bytes that were already read. `line`, `document`:
+    the numbers of the first ones.
+    """
+    return _Scanner(stream, Location(file, line, document - 1), begun).objects()
 
 
 class _Scanner:
-    def __init__(self, stream: Source, file: str, begun: bytes) -> None:
+    def __init__(self, stream: Source, start: Location, begun: bytes) -> None:
         self._stream = stream
-        self._file = file
+        self._file = start.file
         # Invalid UTF-8 is an error of its object, not of all objects in the window.
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._window = self._decode(begun)
         self._ended = False
         self._at = 0
         """The position of the next character in the window."""
-        self._line = 1
+        self._line = start.line
         """The line of the next character."""
         self._from = 0
         """The start of the current object in the window; text before it may be dropped."""
-        self._document = 0
+        self._document = start.document
         self._path = ""
 
     def objects(self) -> Iterator[RawObject | ReadError]:
         while first := self._peek():
-            if first == "-" and self._shown() == "---":
+            if first == "#":
                 self._skip(r"\n")
+                continue
+            if first in "-." and (marker := self._shown()[:3]) in _MARKERS:
+                self._move(len(marker))
                 continue
             self._document += 1
             self._path = ""
             try:
                 yield from self._items({}) if first == "[" else self._object()
             except _Fault as fault:
-                line = self._line + self._window.count("\n", self._at, fault.at)
-                yield ReadError(Location(self._file, line, self._document, self._path), str(fault))
-                self._skip(r"\n(?=\{)")
+                yield ReadError(self._place(fault.line), str(fault))
+                if not isinstance(fault, _Begun):
+                    self._skip(r"\n(?=\{)")
 
     # -- the parts of a document ----------------------------------------------------------------------------------
 
     def _object(self) -> Iterator[RawObject | ReadError]:
-        place, heads, is_list = Location(self._file, self._line, self._document), dict[str, str](), False
+        place, heads, is_list = self._place(), dict[str, str](), False
         self._from = self._at
         if self._peek() != "{":
-            raise _Fault(f"expected an object, got {self._shown()!r}", self._at)
+            raise _Fault(f"expected an object, got {self._shown()!r}", self._line)
         self._move(1)
         while (char := self._peek()) != "}":
             if char == ",":
                 self._move(1)
                 continue
-            if char not in {'"', ""}:
-                raise _Fault(f"{_INVALID}: expected a name, got {self._shown()!r}", self._at)
+            if char != '"':
+                raise self._unexpected("a name", place)
             name = self._value()
-            if self._peek() not in {":", ""}:
-                raise _Fault(f"{_INVALID}: expected a colon, got {self._shown()!r}", self._at)
+            if self._peek() != ":":
+                raise self._unexpected("a colon", place)
             self._move(1)
             if self._peek() == "[" and name == "items":
                 is_list = True
@@ -114,6 +135,14 @@ class _Scanner:
         self._move(1)
         if not is_list:
             yield self._raw(place, {})
+
+    def _unexpected(self, expected: str, place: Location) -> _Fault:
+        """`place`: the document's start, which is shown if its end is missing."""
+        if not self._peek():
+            return _Unclosed(_MISSING, place.line)
+        if self._window.startswith("\n{", self._at - 1):
+            return _Begun(_MISSING, place.line)
+        return _Fault(f"{_INVALID}: expected {expected}, got {self._shown()!r}", self._line)
 
     def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject | ReadError]:
         """The elements of the next array."""
@@ -125,15 +154,26 @@ class _Scanner:
                 self._move(1)
                 continue
             self._path = f"{path}[{number}]"
-            place = Location(self._file, self._line, self._document, self._path)
-            self._value()
-            yield self._raw(place, heads)
+            place = self._place()
+            try:
+                self._value()
+            except _Unclosed:
+                raise
+            except _Fault as fault:
+                if not self._skip_element():
+                    raise _Fault(f"{fault}; the rest of the list is not read", fault.line) from None
+                yield ReadError(self._place(fault.line), str(fault))
+            else:
+                yield self._raw(place, heads)
             number += 1
+        self._path = ""
         if not number:
-            yield RawObject(Location(self._file, self._line, self._document), NO_ITEMS)
+            yield RawObject(self._place(), NO_ITEMS)
         self._move(1)
         self._from = self._at
-        self._path = ""
+
+    def _place(self, line: int = 0) -> Location:
+        return Location(self._file, line or self._line, self._document, self._path)
 
     def _value(self) -> Any:
         """The next value if it is a string; any other is skipped."""
@@ -141,25 +181,53 @@ class _Scanner:
             try:
                 value, end = _decoder.raw_decode(self._window, self._at)
             except RecursionError:
-                raise _Fault(TOO_DEEP, self._at) from None
+                raise _Fault(TOO_DEEP, self._line) from None
             except json.JSONDecodeError as error:
                 ended = error.pos >= len(self._window.rstrip()) or "Unterminated" in error.msg
                 can_go_on = ended or error.pos >= len(self._window) - _TAIL
                 missing = ended or self._window.startswith("\n{", error.pos - 1)  # the next object has begun
-                fault = _Fault(
-                    _MISSING if missing else f"{_INVALID}: {_worded(error)}", self._at if missing else error.pos
-                )
+                line = self._line + self._window.count("\n", self._at, error.pos)
+                fault = _Unclosed(_MISSING, self._line) if missing else _Fault(f"{_INVALID}: {_worded(error)}", line)
             except ValueError as error:
-                raise _Fault(str(error), self._at) from None
+                raise _Fault(str(error), self._line) from None
             else:
-                if end < len(self._window) or not self._window[-1].isdecimal() or not self._fill():
+                is_cut = end > len(self._window) - _TAIL and self._window[end - 1].isdecimal()  # perhaps: a number
+                if not (is_cut and self._fill()):
                     self._move(end - self._at)
                     return value
                 continue
             if len(self._window) - self._from > MAX_OBJECT:
-                raise _Fault(f"an object is larger than {MAX_OBJECT >> 20} MiB, or its end is missing", self._at)
+                raise _Unclosed(f"an object is larger than {MAX_OBJECT >> 20} MiB, or its end is missing", self._line)
             if not (can_go_on and self._fill()):
                 raise fault
+
+    def _skip_element(self) -> bool:
+        """Move to the end of the element, if its brackets show it."""
+        while True:
+            if (end := self._end()) >= 0:
+                self._move(end - self._at)
+                return end > self._from
+            if len(self._window) - self._from > MAX_OBJECT or not self._fill():
+                return False
+
+    def _end(self) -> int:
+        """The end of the element in the window; its start if its brackets do not match; -1 if more text is needed."""
+        if self._window[self._from] not in '{["':
+            word = _WORD.match(self._window, self._from)
+            end = self._from if word is None else word.end()
+            return end if end < len(self._window) or self._ended else -1
+        opened: list[str] = []
+        for token in _TOKEN.finditer(self._window, self._from):
+            first = token[0][0]
+            if first in "{[":
+                opened.append(first)
+            elif first == '"' and not token["quote"]:
+                return self._from if "\n" in self._window[token.end() :] else -1
+            elif first == "\n" or (first in _PAIRS and opened.pop() != _PAIRS[first]):
+                return self._from
+            if not opened:
+                return token.end()
+        return -1
 
     # -- the window -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,12 @@ JSON = {
     "lines without a break between": (json.dumps(A) + json.dumps(B), [A, B]),
     "several lists": (json.dumps(LIST, indent=4) * 2, [A, B, A, B]),
     "separated": (f"{json.dumps(A)}\n---\n{json.dumps(B)}", [A, B]),
+    "separated by commented markers, with carriage returns": (
+        f"{json.dumps(A)}\r\n---\r\n{json.dumps(B)}\n--- \n{json.dumps(A)}\n--- # x\n# y\n{json.dumps(B)}\n...\n",
+        [A, B, A, B],
+    ),
+    "separated on the line of the next object": (f"{json.dumps(A)}\n--- {json.dumps(B)}", [A, B]),
+    "numbers": ('{"a": 12.5e+3, "b": -0.25, "c": 7}', [{"a": 12500.0, "b": -0.25, "c": 7}]),
     "nothing": (" \n", []),
 }
 
@@ -106,6 +113,16 @@ BROKEN_JSON = {
         [f"f:{n}: document {n}: invalid JSON: {word}" for n, word in ((1, "NaN"), (2, "Infinity"))],
     ),
     "deep": ('{"a": ' + "[" * 100_000 + f"\n{json.dumps(B)}", ["f:1: document 1: is nested too deeply", B]),
+    "the outer bracket of a line": (
+        f"{json.dumps(A)[:-1]}\n{json.dumps(B)}\n{json.dumps(A)}",
+        [f"f:1: document 1: {MISSING}", B, A],
+    ),
+    "the outer bracket of a list": (
+        f"{json.dumps(LIST)[:-1]}\n{json.dumps(B)}",
+        [A, B, f"f:1: document 1: {MISSING}", B],
+    ),
+    "a name alone on its line": (f'{{"kind"\n{json.dumps(B)}', [f"f:1: document 1: {MISSING}", B]),
+    "the last line": (f"{json.dumps(A)}\n{json.dumps(B)[:-1]}\n", [A, f"f:2: document 2: {MISSING}"]),
     "no value": ('{"a": }\n', ["f:1: document 1: invalid JSON: expecting value"]),
     "no name": ("{a: 1}\n", ["f:1: document 1: invalid JSON: expected a name, got 'a: 1}'"]),
     "no colon": ('{"a" 1}\n', ["f:1: document 1: invalid JSON: expected a colon, got '1}'"]),
@@ -117,6 +134,63 @@ BROKEN_JSON = {
 def test_broken_json_is_named_and_the_rest_is_read(text: str, found: list[Any], step: int) -> None:
     """What breaks is told with its place; what comes before and after it is read."""
     assert told(scan(Drip(text.encode(), step), "f")) == found
+
+
+ELEMENTS = {
+    "no number": ('{"a": NaN}', "NaN"),
+    "a word": ("NaN", "NaN"),
+    "a trailing comma": ('{"a": 1,}', "expecting property name enclosed in double quotes"),
+    "a leading zero": ('{"a": 01}', "expecting ',' delimiter"),
+    "an escape": (r'{"a": "}\x"}', r"invalid \escape"),
+    "an escape in a text": (r'"\x"', r"invalid \escape"),
+    "a tab in a text": ('{"a": "}\t"}', "invalid control character"),
+    "single quotes": ("{'a': 'b'}", "expecting property name enclosed in double quotes"),
+    "no comma": ('{"a": 1 "b": 2}', "expecting ',' delimiter"),
+    "no colon": ('{"a" [1]}', "expecting ':' delimiter"),
+    "no word": ("truth", "expecting value"),
+}
+
+
+@pytest.mark.parametrize("step", [3, 1 << 20], ids=["bits", "whole"])
+@pytest.mark.parametrize(("text", "why"), ELEMENTS.values(), ids=ELEMENTS)
+def test_an_invalid_element_of_a_list_loses_only_itself(text: str, why: str, step: int) -> None:
+    """Its brackets show its end, so the elements after it are read."""
+    whole = json.dumps({"items": [A, "BAD", B], "kind": "List"}, indent=4).replace('"BAD"', text)
+    line = whole[: whole.index(text)].count("\n") + 1
+    error = f"f:{line}: document 1, items[1]: invalid JSON: {why}"
+    assert told(scan(Drip(f"{whole}\n{json.dumps(A)}".encode(), step), "f")) == [A, error, B, A]
+
+
+def test_an_element_that_is_nested_too_deeply_loses_only_itself() -> None:
+    """As any other invalid element."""
+    whole = f'[{json.dumps(A)},\n{{"a": {"[" * 9_999}{"]" * 9_999}}},\n{json.dumps(B)}]'
+    assert told(scan(io.BytesIO(whole.encode()), "f")) == [A, "f:2: document 1, [1]: is nested too deeply", B]
+
+
+@pytest.mark.parametrize("text", ['{"a": [1}', '{"a": "x\n"}', '{"a": [1, NaN}', "}"])
+def test_that_the_rest_of_a_list_is_lost_is_told(text: str) -> None:
+    """If the brackets of an element do not match. The next object is read."""
+    whole = json.dumps({"items": [A, "BAD", B], "kind": "List"}, indent=4).replace('"BAD"', text)
+    first, error, last = told(scan(io.BytesIO(f"{whole}\n{json.dumps(B)}".encode()), "f"))
+    assert (first, last) == (A, B)
+    assert error.endswith("; the rest of the list is not read")
+
+
+QUICK = {
+    "directives": (compose, "%\n" * 60_000),
+    "markers": (compose, "---\n...\n" * 20_000),
+    "JSON lines": (compose, f"{json.dumps(B)}\n" * 10_000),
+    "invalid elements": (scan, "[" + '{"a": NaN},' * 30_000),
+    "elements that do not end": (scan, '{"items": [{"a": NaN\n' * 10_000),
+}
+
+
+@pytest.mark.parametrize(("read", "text"), QUICK.values(), ids=QUICK)
+def test_time_grows_with_the_length(read: Any, text: str) -> None:
+    """And not with its square. Each takes a fraction of a second."""
+    begun = time.thread_time()
+    assert sum(1 for _ in read(io.BytesIO(text.encode()), "f")) >= 0
+    assert time.thread_time() - begun < 5
 
 
 def test_an_object_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +293,69 @@ def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
     assert [one.split(": ")[0] for one in found[1:-1]] == ["f:4", "f:7", "f:9", "f:11"]
     assert "aliases are rejected" in found[2]
     assert "expected an object, got a text" in found[3]
+
+
+FLOWS = {
+    "lists in sequence": (f"{json.dumps(LIST, indent=4)}\n{json.dumps(LIST, indent=4)}\n", [A, B, A, B]),
+    "lines": (f"{json.dumps(A)}\n{json.dumps(B)}\n{json.dumps(A)}\n---\nkind: C\n", [A, B, A, {"kind": "C"}]),
+    "after a marker": (f"---\n{json.dumps(A)}\n{json.dumps(B)}", [A, B]),
+    "after a comment": (f"# é\n{json.dumps(A)} # one\n# two\n{json.dumps(B)}\n# three\n", [A, B]),
+    "something else": (
+        f"{json.dumps(B)} junk\n{json.dumps(A)}",
+        [B, "f:1: document 2: expected an object, got 'junk'", A],
+    ),
+    "a bracket too many": (
+        f"{json.dumps(B)}}}\n{json.dumps(A)}",
+        [B, "f:1: document 2: expected an object, got '}'", A],
+    ),
+    "after a text": (
+        '"x" y',
+        [f"f:1: document {n}: expected an object, got {got}" for n, got in ((1, "a text"), (2, "'y'"))],
+    ),
+    "carriage returns": ("kind: A\r---\rkind: B\r---\r{kind: C}\r", [{"kind": name} for name in "ABC"]),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), FLOWS.values(), ids=FLOWS)
+def test_what_follows_a_document_in_yaml_is_not_lost(text: str, found: list[Any]) -> None:
+    """JSON in sequence, though YAML wants a `---` there; all else is told."""
+    assert told(compose(io.BytesIO(text.encode()), "f")) == found
+
+
+def test_places_of_json_in_yaml() -> None:
+    """Lines and documents are counted through."""
+    listed = json.dumps(LIST, indent=4)
+    line = 4 + len(listed.splitlines())
+    text = f"---\nkind: A\n---\n{listed}\n{json.dumps(B)}\n{json.dumps(B)}\n---\nkind: C\n"
+    found = places(compose(io.BytesIO(text.encode()), "f"))
+    assert [found[0], *found[3:]] == [
+        "f:2: document 1",
+        f"f:{line}: document 3",
+        f"f:{line + 1}: document 4",
+        f"f:{line + 3}: document 5",
+    ]
+
+
+def test_an_item_of_yaml_that_cannot_be_used_loses_only_itself() -> None:
+    """A value that does not fit its tag, an alias, a nesting that is too deep. An anchor may be used again."""
+    bad = ["!!bool nope", '!!int ""', '!!float ""', "!!timestamp foo", "{a: &x 1, b: *x, c: *x}", "[" * 300 + "]" * 300]
+    good = ["&x {kind: A}", "&x {kind: A}"]
+    text = "items:\n" + "".join(f"- {item}\n" for item in [*bad, *good]) + "kind: List\n"
+    *errors, first, second = told(compose(io.BytesIO(text.encode()), "f"))
+    assert (first, second) == ({"kind": "A"}, {"kind": "A"})
+    tag = "invalid YAML: a value does not fit its tag"
+    assert errors == [
+        f"f:{n + 2}: document 1, items[{n}]: {why}"
+        for n, why in enumerate([tag, tag, tag, tag, "an alias: aliases are rejected", "is nested too deeply"])
+    ]
+
+
+def test_ends_of_documents_in_yaml_may_be_repeated_and_commented() -> None:
+    """And directives may be followed by comments."""
+    text = "kind: A\n...\n...\n# x\n... # y\n%YAML 1.1\n# z\n\n---\nkind: B\n... # z\n...\n"
+    found = list(compose(io.BytesIO(text.encode()), "f"))
+    assert told(iter(found)) == [{"kind": "A"}, {"kind": "B"}]
+    assert places(iter(found)) == ["f:1: document 1", "f:10: document 2"]
 
 
 def test_a_list_in_yaml_that_was_cut_is_told() -> None:
