@@ -63,7 +63,7 @@ class Finalization:
                 Reason.DELETED, f"deleted: nothing is sent for it any more. Its finalizers keep the object: {others}"
             )
             return
-        leaving = Deletion(
+        deletion = Deletion(
             watched=watched,
             body=body,
             home=self._home,
@@ -75,7 +75,7 @@ class Finalization:
             rng=self._rng,
         )
         if not finalizer.is_wanted(body):
-            watched.start(leaving.retain(), "retain")
+            watched.start(deletion.retain(), "retain")
             return
         monitored = parsed(body)
         if isinstance(monitored, Cause):
@@ -86,7 +86,7 @@ class Finalization:
             watched.fault = target
         elif (opened := open_(target, monitored)) is not None:
             client, engine = opened
-            watched.start(leaving.archive(client, engine.acknowledged, sent), "retire")
+            watched.start(deletion.archive(client, engine.acknowledged, sent), "retire")
 
     async def finalize(self, watched: Watched, body: Mapping[str, Any]) -> None:
         """Set or remove the finalizer of a MonitoredCluster that is not deleted."""

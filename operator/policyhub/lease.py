@@ -41,7 +41,7 @@ NEVER = float("-inf")
 class Timing:
     """Seconds. A killed replica is replaced after at most `duration + poll`, 20 s. The successor must work within 30 s,
     so it has 10 s to connect and read. The numbers depend on each other: after one failed renewal the holder must still
-    be able to make calls, which need `hub.credentials.CALL_SECONDS` = 10.
+    be able to make calls, which need `securityhub.credentials.CALL_SECONDS` = 10.
     """
 
     duration: int = 18

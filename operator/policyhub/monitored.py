@@ -80,16 +80,16 @@ class MonitoredClusters:
         """(name, uid) → each MonitoredCluster that can be read. Raises Refused, Unreachable; MsgspecError,
         RecursionError if the answer cannot be read.
         """
-        there: dict[tuple[str, str], Mapping[str, Any]] = {}
+        found: dict[tuple[str, str], Mapping[str, Any]] = {}
         for raw in await self._list():
             try:
                 body = msgspec.json.decode(raw)
-                get = object_version(body)
+                version = object_version(body)
             except (NotIdentifiable, msgspec.MsgspecError, RecursionError) as error:
                 log.warning("monitored_cluster_unreadable", message=clean(str(error)))
             else:
-                there[get.name, get.uid] = body
-        return there
+                found[version.name, version.uid] = body
+        return found
 
     async def _list(self, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
         return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=MAX_PAGE_BYTES), type=_Listed).items

@@ -305,8 +305,6 @@ def _approve(seen: Snapshot) -> str:
 _NAME = 128
 """Maximum length of an engine's name in a command, which must contain it in full."""
 _SHOWN = 64
-_MOST = 5
-"""How many of several items a message names."""
 
 
 def _cut(text: str) -> str:

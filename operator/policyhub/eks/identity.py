@@ -105,7 +105,7 @@ class Identity:
         self._retry_sign_in_at = NEVER
 
     async def describe(self, arn: Arn) -> Description:
-        """Raises NotTried, Missing."""
+        """Raises NotTried, ClusterMissing."""
 
         def ask() -> Mapping[str, Any]:
             return self._clients.eks().describe_cluster(name=arn.name)

@@ -34,7 +34,7 @@ class StateReporter:
         self.publish()
 
     def publish(self, *, force: bool = False) -> None:
-        """To the sink where it is news or was found `again`."""
+        """Report the state to the sink if it has changed, or if `force` is set."""
         cause = self.listing_problem or self.watch_problem
         phase: Phase
         if self.live:

@@ -57,15 +57,18 @@ class Target:
     """The uid of the deleted MonitoredCluster that only our finalizer keeps."""
 
 
-def uids(output: Collection[str]) -> frozenset[str]:
-    """`none` means findings without a uid; an empty value is an unset shell variable. Raises RetireError."""
-    if any(not word.strip() for word in output):
+def uids(given: Collection[str]) -> frozenset[str]:
+    """The uids that `--uid` names. `none` means findings without a uid; an empty value is an unset shell variable.
+
+    Raises RetireError.
+    """
+    if any(not word.strip() for word in given):
         raise RetireError("--uid is empty. Give the cluster's uid; `--uid none` names findings that carry none")
-    return frozenset("" if word == ADOPT_NONE else word for word in output)
+    return frozenset("" if word == ADOPT_NONE else word for word in given)
 
 
 def target(options: Options, existing: Collection[Body], *, settings: Settings) -> Target:
-    """`there`: the MonitoredClusters of the home cluster. Raises RetireError."""
+    """`existing`: the MonitoredClusters of the home cluster. Raises RetireError."""
     body = next((body for body in existing if body["metadata"]["name"] == options.cluster), None)
     identity = options.identity or (identity_of(body) if body is not None else options.cluster)
     hub = _hub(options, body, settings)

@@ -125,7 +125,7 @@ class Intake:
         return changed
 
     def repeat(self, key: SourceKey, *, newest: Collection[tuple[str, int]], now: SteadyMs) -> None:
-        """A report is unchanged, with new times. Call it only while the report `stands`."""
+        """A report is unchanged, with new times. Call it only while `sources.stands(key)`."""
         self._desired.repeat(key)
         self._sources.reported(key, newest=newest, about=(), changed=False, now=now)
 
@@ -197,7 +197,7 @@ class Intake:
         A pass from before the finding was last sent is no evidence: a superseded API would show it for ever (`newest`:
         the newest time, in Unix s, of each source in the object).
 
-        Call it only once `reports_listed`: before, an unread report may still report the findings.
+        Call it only once `sources.reports_listed`: before, an unread report may still report the findings.
         """
         self._mark_passed(self._desired.passing_ids(key, identities), key=key, times=dict(newest))
 

@@ -238,9 +238,7 @@ class Links:
             link.state = LinkState.REFUSED
             self._apply(link)
         elif link.state is LinkState.ACCEPTED or not link.grace_ends:
-            if (
-                link.owner_listed
-            ):  # the owner was deleted, and its dependents follow, though their events may be missing
+            if link.owner_listed:  # the owner is deleted, and so are its dependents: their events may be missing
                 link.owner_listed = False
                 for workload in filter(None, map(self.workloads.get, link.dependents)):
                     workload.deleting_since = workload.deleting_since or self._now()

@@ -82,9 +82,9 @@ def _details(finding: Mapping[str, Any]) -> Mapping[str, Any]:
     """Details of the object, which is the first resource."""
     resources = finding.get("Resources")
     for resource in resources if isinstance(resources, list) else ():
-        cells = _mapping(_mapping(resource).get("Details")).get("Other")
-        if isinstance(cells, Mapping):
-            return cells
+        details = _mapping(_mapping(resource).get("Details")).get("Other")
+        if isinstance(details, Mapping):
+            return details
     return {}
 
 
