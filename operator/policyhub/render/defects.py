@@ -22,33 +22,34 @@ from policyhub.sources.violation import Malformed
 Defect = tuple[Path_, str]
 
 _RESULTS = "fail, warn, error, pass, skip"
-_LEFT_OUT = "the result is left out"
-_COUNTS = "it is left out, its result counts"
+_LEFT_OUT = "the {noun} is left out"
 _TOLD = {
     problems.NO_POLICY: f"names neither a policy nor a rule: {_LEFT_OUT}",
-    problems.INVALID_OBJECT: "no object can be called so: the result counts for the source object itself",
-    problems.FOREIGN_NAMESPACE: f"lies in another namespace than the report, which speaks for its own: {_LEFT_OUT}",
-    problems.UNNAMED_OBJECT: "names an object without a name: the result is left out for it",
+    problems.INVALID_OBJECT: "no object can be called so: the {noun} counts for the source object itself",
+    problems.FOREIGN_NAMESPACE: "is in namespace {theirs!r}, but the report is in {own!r} and speaks only for that: "
+    + _LEFT_OUT,
+    problems.UNNAMED_OBJECT: "names an object without a name: the {noun} is left out for it",
     problems.TEXT_TOO_LONG: "has a text that is too long: it is cut",
     problems.UNPRINTABLE_TEXT: "has a name with characters that cannot be seen: it is written without them",
 }
-"""Problem of the reader → its text for people."""
+"""Problem of the reader → its text for people. `noun`: result or violation."""
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 def defects(document: Document, group: str) -> Iterator[Defect]:
     """Every defect that has a path, in the order of the object."""
     of_constraint = group == CONSTRAINTS
+    noun = "violation" if of_constraint else "result"
     entries = listed(document, group)
     bare = with_list(document, group, []) if entries else document
     common = _words(bare, group)
     for path, message in misfits(bare, constraints.Constraint if of_constraint else wire.Report):
-        yield path, f"{message}: {'the whole object' if common is None else 'it'} is left out"
+        yield path, f"{message}: {_loss(path, group, common, noun)}"
     if common is None:
         return
     if common[problems.INVALID_OBJECT]:
         place = ("scope",) if document.get("scope") else ("metadata", "ownerReferences", 0)
-        yield place, _TOLD[problems.INVALID_OBJECT]
+        yield place, _TOLD[problems.INVALID_OBJECT].format(noun=noun)
     for number, entry in enumerate(entries):
 
         def of(one: Any) -> Counter[str]:
@@ -56,8 +57,17 @@ def defects(document: Document, group: str) -> Iterator[Defect]:
 
         if found := of(entry):
             shape = constraints.Listed if of_constraint else wire.Result
-            for path, message in (*_wrong(entry, shape, found), *_named(entry, found, of)):
+            for path, message in (*_wrong(entry, shape, found, noun), *_named(document, entry, found, of, noun)):
                 yield (*path_of(group), number, *path), message
+
+
+def _loss(path: Path_, group: str, common: Counter[str] | None, noun: str) -> str:
+    """What a wrong type outside the list costs."""
+    if common is None:
+        return "the whole object is left out"
+    if common[wire.MALFORMED_RESULT] and path[0] == path_of(group)[0]:
+        return f"it is not known whether the list of {noun}s is complete"
+    return "it is left out"
 
 
 def _words(document: Document, group: str) -> Counter[str] | None:
@@ -68,9 +78,10 @@ def _words(document: Document, group: str) -> Counter[str] | None:
         return None
 
 
-def _wrong(entry: Any, shape: type[msgspec.Struct], found: Counter[str]) -> Iterator[Defect]:
+def _wrong(entry: Any, shape: type[msgspec.Struct], found: Counter[str], noun: str) -> Iterator[Defect]:
     """Members with the wrong type, and an invalid `result`."""
-    then = _LEFT_OUT if found[wire.MALFORMED_RESULT] else _COUNTS
+    left_out = _LEFT_OUT.format(noun=noun)
+    then = left_out if found[wire.MALFORMED_RESULT] else f"it is left out, its {noun} counts"
     if isinstance(entry, dict):  # the reader accepts these
         taken = {name for name in ("properties", "data") if isinstance(entry.get(name), dict)}
         entry = {name: value for name, value in entry.items() if name not in taken}
@@ -78,17 +89,27 @@ def _wrong(entry: Any, shape: type[msgspec.Struct], found: Counter[str]) -> Iter
     for path, message in misfits(entry, shape):
         yield path, f"{message}: {then}"
     if found[problems.UNKNOWN_RESULT] and isinstance(word := entry.get("result") or "", str):
-        yield ("result",), f"{f'{word!r} is none of {_RESULTS}' if word else 'is missing'}: {_LEFT_OUT}"
+        yield ("result",), f"{f'{word!r} is none of {_RESULTS}' if word else 'is missing'}: {left_out}"
 
 
-def _named(entry: Any, found: Counter[str], words: Callable[[Any], Counter[str]]) -> Iterator[Defect]:
+def _named(
+    document: Document, entry: Any, found: Counter[str], words: Callable[[Any], Counter[str]], noun: str
+) -> Iterator[Defect]:
     """The reader's other problems, at one of the resources if that resource alone causes it."""
-    resources = entry.get("resources") if isinstance(entry, dict) else None
-    alone = [words({**entry, "resources": [one]}) for one in (resources if isinstance(resources, list) else ())]
+    named = entry.get("resources") if isinstance(entry, dict) else None
+    resources = named if isinstance(named, list) else []
+    alone = [words({**entry, "resources": [one]}) for one in resources]
+    own = _namespace(document.get("metadata"))
     for word, told in _TOLD.items():
         if found[word]:
-            places: list[Path_] = [("resources", number) for number, of in enumerate(alone) if of[word]]
-            yield from ((place, told) for place in places or [()])
+            at: list[tuple[Path_, Any]]
+            at = [(("resources", number), resources[number]) for number, of in enumerate(alone) if of[word]]
+            for path, reference in at or [((), document.get("scope"))]:
+                yield path, told.format(noun=noun, own=own, theirs=_namespace(reference))
+
+
+def _namespace(of: Any) -> Any:
+    return of.get("namespace") if isinstance(of, dict) else None
 
 
 def misfits(document: Any, shape: type[msgspec.Struct]) -> Iterator[Defect]:

@@ -83,25 +83,26 @@ def target(
     uid: str = "",
 ) -> Target:
     """Flags (None: not given) take precedence over a MonitoredCluster's document, and this over the operator's
-    settings. `uid` was read from the cluster.
+    settings, which come from the environment. `uid` was read from the cluster.
 
     Raises TargetError.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    origins = {name: _flag(name) for name in given}
     for name, value in (settings or {}).items():
-        if name not in given and not _origin(name, given, document, file):
-            given[name] = value
-    monitored = _monitored(given, document, file)
+        if not _origin(name, origins, document, file):
+            given[name], origins[name] = value, f"POLICYHUB_{name.upper()}"
+    monitored = _monitored(given, origins, document, file)
     spec = monitored.spec
     came = {
-        name: _origin(name, given, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
+        name: _origin(name, origins, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
     }
     name = monitored.metadata.name
     if came["cluster_name"] == "" and spec.cluster_arn is not None:
         name, came["cluster_name"] = spec.cluster_arn.rpartition("/")[2], came["cluster_arn"]
     account = spec.security_hub.account_id or PLACEHOLDERS["account_id"]
     region = spec.security_hub.region or PLACEHOLDERS["region"]
-    came = {key: told or f"--{key.replace('_', '-')} (placeholder)" for key, told in came.items()}
+    came = {key: told or f"{_flag(key)} (placeholder)" for key, told in came.items()}
     stated = given.get("cluster_uid")
     came["cluster_uid"] = (
         "--cluster-uid" if stated else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
@@ -117,7 +118,7 @@ def target(
     return Target(cluster, wanted, enabled(spec.sources), spec.roll_up, spec.enrichment, came)
 
 
-def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredCluster:
+def _monitored(given: dict[str, Any], origins: dict[str, str], document: Any, file: str) -> MonitoredCluster:
     if document is None:
         document = {"metadata": {"name": PLACEHOLDERS["cluster_name"]}, "spec": {"connection": {"inCluster": {}}}}
     elif not isinstance(document, dict) or document.get("kind") != KIND:
@@ -131,18 +132,18 @@ def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredClus
     try:
         monitored = MonitoredCluster.model_validate(merged)
     except ValidationError as error:
-        flags = {path: f"--{name.replace('_', '-')}" for name, path in _FLAGS.items() if name in given}
+        named = {path: origins[name] for name, path in _FLAGS.items() if name in origins}
         lines = []
         for problem in error.errors():
             loc = problem["loc"]
-            flag = next((flag for path, flag in flags.items() if loc[: len(path)] == path), None)
-            where = flag or f"{file}: {'.'.join(str(part) for part in loc)}"
+            origin = next((origin for path, origin in named.items() if loc[: len(path)] == path), None)
+            where = origin or f"{file}: {'.'.join(str(part) for part in loc)}"
             lines.append(f"{where}: {problem['msg']} (given: {problem['input']!r})")
         raise TargetError("\n".join(lines)) from error
-    named = monitored.metadata.name
-    if not _NAME.fullmatch(named):
-        where = "--cluster-name" if "cluster_name" in given else f"{file}: metadata.name"
-        raise TargetError(f"{where}: {named!r} is not a valid name of a Kubernetes object")
+    name = monitored.metadata.name
+    if not _NAME.fullmatch(name):
+        where = origins.get("cluster_name") or f"{file}: metadata.name"
+        raise TargetError(f"{where}: {name!r} is not a valid name of a Kubernetes object")
     return monitored
 
 
@@ -154,10 +155,14 @@ def _with(document: Any, path: tuple[str, ...], value: Any) -> Any:
     return {**whole, first: _with(inner or {}, tuple(rest), value) if rest else value}
 
 
-def _origin(name: str, given: dict[str, Any], document: Any, file: str) -> str:
-    """The flag or the field of the file that sets the value; empty if none does."""
-    if name in given:
-        return f"--{name.replace('_', '-')}"
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _origin(name: str, origins: dict[str, str], document: Any, file: str) -> str:
+    """The flag, the environment variable or the field of the file that sets the value; empty if none does."""
+    if name in origins:
+        return origins[name]
     for part in _FLAGS[name]:
         document = document.get(part) if isinstance(document, dict) else None
     return f"{'.'.join(_FLAGS[name])} of {file}" if document else ""

@@ -194,6 +194,17 @@ def test_options_of_the_target() -> None:
     assert finding["ProductArn"].startswith("arn:aws-us-gov:securityhub:us-gov-west-1:444455556666:")
     assert finding["Resources"][1]["Details"]["AwsEksCluster"]["Name"] == "gov"
     assert run("--exclude-namespace", "shop", stdin=json.dumps(REPORT)).stdout == ""
+    done = run(stdin=json.dumps(REPORT), POLICYHUB_ACCOUNT_ID="bad")
+    assert (done.returncode, done.stderr.partition(": String")[0]) == (2, "policyhub: POLICYHUB_ACCOUNT_ID")
+
+
+def test_lists_appended_to_a_file_of_yaml_are_read(tmp_path: Path) -> None:
+    """`kubectl get polr -o json > all.yaml; kubectl get cpolr -o json >> all.yaml`."""
+    other = {**LIST, "items": [{**REPORT, "metadata": {"name": "other", "namespace": "shop"}, "scope": None}]}
+    file = tmp_path / "all.yaml"
+    file.write_text(f"{json.dumps(LIST, indent=4)}\n{json.dumps(other, indent=4)}\n")
+    done = run(file)
+    assert (done.returncode, policies(done)) == (0, ["a", "b", "a", "b"])
 
 
 def test_who_reads_may_stop() -> None:

@@ -373,7 +373,7 @@ WHERE = {
     "metadata of another type": ({**report("a"), "metadata": 3}, "metadata: expected `object`, got `int`"),
     "results of another type": (
         report("a", results="x"),
-        "results: expected `array | null`, got `str`: it is left out",
+        "results: expected `array | null`, got `str`: it is not known whether the list of results is complete",
     ),
     "a result of another type": (report("a", 7), "results[0]: expected `object`, got `int`: the result is left out"),
     "a severity of another type": (report("a", result("p", severity=3)), "results[0].severity: expected `str | null`"),
@@ -402,11 +402,20 @@ WHERE = {
     "no policy": (report("a", result("", rule="")), "results[0]: names neither a policy nor a rule"),
     "another namespace": (
         report("a", result("p", resources=[{"kind": "Pod", "name": "x", "namespace": "other"}])),
-        "results[0].resources[0]: lies in another namespace than the report",
+        "results[0].resources[0]: is in namespace 'other', but the report is in 'shop'",
+    ),
+    "a scope in another namespace": (
+        report("a", result("p"), scope={"apiVersion": "v1", "kind": "Pod", "name": "x", "namespace": "other"}),
+        "results[0]: is in namespace 'other', but the report is in 'shop'",
+    ),
+    "a word with braces": (report("a", result("p", result="{x}")), "results[0].result: '{x}' is none of"),
+    "the time of an audit": (
+        {**CONSTRAINT, "status": {**CONSTRAINT["status"], "auditTimestamp": 7}},
+        "status.auditTimestamp: expected `datetime | null`, got `int`: it is not known whether the list",
     ),
     "a violation without a kind": (
         {**CONSTRAINT, "status": {"violations": [{"name": "x"}]}},
-        "status.violations[0]: object missing required field `kind`",
+        "status.violations[0]: object missing required field `kind`: the violation is left out",
     ),
     "a violation of another type": (
         {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": 3}]}},
@@ -414,7 +423,7 @@ WHERE = {
     ),
     "a violation's message of another type": (
         {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": "x", "message": 3}]}},
-        "status.violations[0].message: expected `str | null`",
+        "status.violations[0].message: expected `str | null`, got `int`: it is left out, its violation counts",
     ),
     "a summary of another type": (report("a", result("p"), summary={"error": "x"}), "summary.error: expected `int"),
     "violations of another type": (
@@ -625,6 +634,17 @@ WRONG = {
     "a name": ({"cluster_name": "Prod EU"}, "--cluster-name: "),
     "a namespace": ({"namespace": ["A B"]}, "--namespace: "),
 }
+
+
+@pytest.mark.parametrize("name", ["account_id", "region"])
+def test_a_setting_is_named_by_its_variable(name: str) -> None:
+    """Whether it is wrong or explained: nobody gave a flag."""
+    variable = f"POLICYHUB_{name.upper()}"
+    with pytest.raises(TargetError, match=f"^{variable}: "):
+        target({}, settings={name: "bad"})
+    good = {"account_id": "777788889999", "region": "eu-west-3"}
+    assert target({}, settings=good).origins[name] == variable
+    assert target({name: good[name]}, settings=good).origins[name] == f"--{name.replace('_', '-')}"
 
 
 @pytest.mark.parametrize(("flags", "told"), WRONG.values(), ids=WRONG)
