@@ -1,27 +1,16 @@
 """The provenance of each field of a finding: the inputs that change the field when they change.
 
-The operator's own reader and mapping run again on the source object, with one member changed at a time, and with one
-setting of the cluster or hub changed at a time. So this module knows nothing about the mapping.
-
-| member                                | changed                                                                     |
-|---------------------------------------|-----------------------------------------------------------------------------|
-| a text                                | into a word that is both a valid result and a valid severity                |
-| a text whose change removes the       | together with all equal texts: a resource must be in its report's namespace |
-|   finding                             |                                                                             |
-| a member of several results of the    | in all of them at once, or the others would keep the old value              |
-|   finding                             |                                                                             |
-| a time, a number, a boolean           | into another                                                                |
-| the list, for a notice that a list is | in its length                                                               |
-|   truncated                           |                                                                             |
+The operator's own reader and mapping run again on the source object, with one member changed at a time
+(render/influence.py), and with one setting of the cluster or hub changed at a time. So this module knows nothing about
+the mapping. For a notice that a list is truncated, the length of the list is changed too.
 
 Of several objects that claim the finding, only the representative one is changed. It provides every field except the
 earliest time, which may come from another one. Pure: no I/O, no clock.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -31,28 +20,21 @@ from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import merged_by_identity, rolled_up
 from policyhub.render.collector import Collector, Inputs, mapped
 from policyhub.render.entries import Document, Place, decoded, each, listed, only, path_of, with_list
+from policyhub.render.influence import MOST, Finding, Influences, Member, changed, fields
 from policyhub.render.raw_object import Location, Path_, joined
 from policyhub.render.target import cluster_of
-from policyhub.sources.severity import severity_of
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Malformed, SourceKey, Subject, Violation
 from policyhub.sync.admitted import claim
 from policyhub.sync.entry import Entry
 from policyhub.sync.statement import Claim
 
-Finding = dict[str, Any]
-Member = tuple[str, ...]
-"""A path with `*` for each index: the same member of several results."""
-
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
-_OTHER_TIME: Final = "2020-02-02T02:02:02Z"
 _REFERENCE: Final = frozenset({"apiVersion", "group", "version", "kind", "namespace", "name"})
 """Members of a reference: if several change a field, the reference is shown instead of each."""
 _SHOWN: Final = 3
 """Places that are shown of one member."""
-_MOST: Final = 1_000
-"""Members of one object that are changed at most. A report has some thirty beside its results."""
 _NOTHING: Final = "constant"
+_UNKNOWN: Final = f"not examined: the object has more than {MOST:,} members"
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -66,18 +48,6 @@ class _Case(msgspec.Struct, frozen=True):
     is_notice: bool
     prefix: str
     """The prefix of labels of the result's object: its controller replaces it in the finding."""
-
-
-def fields(finding: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every leaf of the finding: its path and its value."""
-    if isinstance(finding, dict):
-        for key, value in finding.items():
-            yield from fields(value, f"{path}.{key}" if path else key)
-    elif isinstance(finding, list):
-        for number, value in enumerate(finding):
-            yield from fields(value, f"{path}[{number}]")
-    else:
-        yield path, str(finding)
 
 
 class Provenance:
@@ -103,14 +73,14 @@ class Provenance:
         base, _ = self._run(case, case.raw, inputs)
         found: dict[str, list[str]] = defaultdict(list)
         for label, other in self._settings(inputs):
-            for path in _changed(base, self._run(case, case.raw, other)[0]):
+            for path in changed(base, self._run(case, case.raw, other)[0]):
                 found[path].append(label)
-        for path, labels in self._members(case, base, inputs):
-            found[path] += labels
+        is_whole = self._members(case, base, inputs, found)
         if base is None or base["CreatedAt"] != finding["CreatedAt"]:
             earliest = [f"the earliest time that {len(entry.claims)} objects give"]
             found |= {"CreatedAt": earliest, "FirstObservedAt": earliest}
-        return [(path, value, ", ".join(dict.fromkeys(found[path])) or _NOTHING) for path, value in fields(finding)]
+        nothing = _NOTHING if is_whole else _UNKNOWN
+        return [(path, value, ", ".join(dict.fromkeys(found[path])) or nothing) for path, value in fields(finding)]
 
     def _settings(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """The inputs with one setting changed, each with the label of that setting."""
@@ -126,30 +96,21 @@ class Provenance:
         yield "apiVersion, kind", msgspec.structs.replace(inputs, origin="error")
         yield "the default severity, since none is stated", msgspec.structs.replace(inputs, default_severity="LOW")
 
-    def _members(self, case: _Case, base: Finding | None, inputs: Inputs) -> Iterator[tuple[str, list[str]]]:
-        """Field → the members of the source object that change it."""
-        document, group = msgspec.json.decode(case.raw), case.key.group
-        others = _leaves(with_list(document, group, []))
-        leaves = list(islice(chain(others, _leaves(listed(document, group), path_of(group))), _MOST))
-        members: dict[Member, list[tuple[Path_, Any]]] = defaultdict(list)
-        for path, value in leaves:
-            members[_wild(path, group)].append((path, value))
-        found: dict[str, dict[Member, str]] = defaultdict(dict)
-        for member, ((_, value), *_) in members.items():
-            made, moved = self._run(case, _with(case.raw, members[member], _other(value)), inputs)
-            if not made:
-                equals = (leaf for leaf in leaves if leaf[1] == value)
-                made, moved = self._run(case, _with(case.raw, equals, _other(value)), inputs)
-            for field in _changed(base, made):
-                found[field][member] = case.prefix if moved else ""
-        places = {member: [path for path, _ in parts] for member, parts in members.items()}
+    def _members(self, case: _Case, base: Finding | None, inputs: Inputs, found: dict[str, list[str]]) -> bool:
+        """Adds the members of the source object that change each field. Returns whether all members were changed."""
+        influences = Influences(case.raw, case.key.group, run=partial(self._run, case, inputs=inputs), base=base)
+        unexplained = {path for path, _ in fields(base)} - found.keys()
+        alone = influences.alone()
+        unexplained -= alone.keys()
+        alone |= influences.removed(unexplained)
+        for field, members in alone.items():
+            found[field] += _labels(members, influences.paths, case.prefix)
         if case.is_notice:
-            list_ = path_of(group)
-            places[list_] = [list_]
-            for field in _changed(base, self._run(case, _shorter(case), inputs)[0]):
-                found[field][list_] = "the length of "
-        for field, prefixes in found.items():
-            yield field, _labels(prefixes, places)
+            for field in changed(base, self._run(case, _shorter(case), inputs)[0]):
+                found[field].append(f"the length of {joined('', path_of(case.key.group))}")
+        for field, group in influences.together(unexplained - found.keys()).items():
+            found[field].append(" with ".join(_labels(dict.fromkeys(group, False), influences.paths, "")))
+        return influences.is_whole
 
     # -- running the mapping --------------------------------------------------------------------------------------
 
@@ -224,65 +185,18 @@ def _shorter(case: _Case) -> bytes:
     return msgspec.json.encode(with_list(document, case.key.group, listed(document, case.key.group)[1:]))
 
 
-def _leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _leaves(inner, (*path, key))
-    elif value is not None:
-        yield path, value
-
-
-def _wild(path: Path_, group: str) -> Member:
-    list_ = path_of(group)
-    is_within = path[: len(list_)] == list_
-    return tuple("*" if is_within and isinstance(part, int) else str(part) for part in path)
-
-
-def _other(value: Any) -> Any:
-    """The value that replaces it."""
-    if not isinstance(value, str):
-        return not value if isinstance(value, bool) else value + 1
-    if _TIME.match(value):
-        return _OTHER_TIME
-    return "fail" if severity_of(value) == severity_of("error") else "error"
-
-
-def _with(raw: bytes, leaves: Iterable[tuple[Path_, Any]], value: Any) -> bytes:
-    document = msgspec.json.decode(raw)
-    for (*path, last), _ in leaves:
-        of = document
-        for part in path:
-            of = of[part]
-        of[last] = value
-    return msgspec.json.encode(document)
-
-
 # -- labels -----------------------------------------------------------------------------------------------------------
 
 
-def _changed(base: Any, made: Any, path: str = "") -> Iterator[str]:
-    """The fields that differ; none if there is no finding to compare."""
-    if base == made or (made is None and not path):
-        return
-    if isinstance(base, dict):
-        for key, value in base.items():
-            other = made.get(key) if isinstance(made, dict) else None
-            yield from _changed(value, other, f"{path}.{key}" if path else key)
-    elif isinstance(base, list):
-        for number, value in enumerate(base):
-            other = made[number] if isinstance(made, list) and number < len(made) else None
-            yield from _changed(value, other, f"{path}[{number}]")
-    else:
-        yield path
-
-
-def _labels(members: Mapping[Member, str], places: Mapping[Member, list[Path_]]) -> list[str]:
-    """The label of each member. Several members of one reference have one label."""
+def _labels(members: Mapping[Member, bool], paths: Callable[[Member], list[Path_]], prefix: str) -> list[str]:
+    """The label of each member, with the prefix if the finding moves to another object. Several members of one
+    reference have one label.
+    """
     of_one = Counter(member[:-1] for member in members if member[-1] in _REFERENCE and len(member) > 1)
     labels = []
-    for member, prefix in members.items():
+    for member, moved in members.items():
         inner = 1 if member[-1] in _REFERENCE and of_one[member[:-1]] > 1 else 0
-        named = list(dict.fromkeys(joined("", place[: len(place) - inner]) for place in places[member]))
+        named = list(dict.fromkeys(joined("", path[: len(path) - inner]) for path in paths(member)))
         more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-        labels.append(prefix + ", ".join(named[:_SHOWN]) + more)
+        labels.append((prefix if moved else "") + ", ".join(named[:_SHOWN]) + more)
     return labels

@@ -19,7 +19,8 @@ from policyhub.metrics import Metrics
 from policyhub.render import collector as intakes
 from policyhub.render.collector import Collector
 from policyhub.render.defects import defects
-from policyhub.render.provenance import Provenance, fields
+from policyhub.render.influence import MOST, fields
+from policyhub.render.provenance import Provenance
 from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
@@ -571,6 +572,63 @@ FROM = {
 def test_a_field_is_traced(policy: str, path: str, where: str) -> None:
     """The very member that was read is named."""
     assert explained(*RICH, policy=policy, path=path) == where
+
+
+def annotated(**annotations: str) -> Document:
+    return {**CONSTRAINT, "metadata": {"name": "must", "annotations": annotations}}
+
+
+DECIDED: dict[str, tuple[Document, str, str]] = {
+    "a severity that is stated twice": (
+        annotated(severity="high", **{"policyhub.dev/severity": "high"}),
+        "FindingProviderFields.Severity.Label",
+        'metadata.annotations["policyhub.dev/severity"]',
+    ),
+    "a severity with the meaning of the word": (
+        annotated(severity="error", **{"policyhub.dev/severity": "high"}),
+        "FindingProviderFields.Severity.Label",
+        'metadata.annotations["policyhub.dev/severity"]',
+    ),
+    "a control that is stated twice": (
+        report("audited", result("AVD-KSV-0001", rule="AVD-KSV-0001", source="Trivy Config Audit")),
+        "Compliance.SecurityControlId",
+        "results[0].policy with results[0].rule",
+    ),
+    "a link that is stated twice": (
+        report("a", result("p", properties=dict.fromkeys(("remediation-docs", "primaryLink"), "https://example.com"))),
+        "Remediation.Recommendation.Url",
+        "results[0].properties.remediation-docs with results[0].properties.primaryLink",
+    ),
+    "the report's own kind": (
+        report("a", result("p"), scope=None),
+        "Resources[0].Details.Other.Kind",
+        "metadata.namespace",
+    ),
+    "a severity below many annotations": (
+        {
+            **report("a", result("p", severity="high")),
+            "metadata": {"name": "a", "annotations": {str(number): "x" for number in range(MOST)}},
+        },
+        "FindingProviderFields.Severity.Label",
+        "results[0].severity",
+    ),
+    "a name that is not examined": (
+        {
+            **report("a", result("p")),
+            "metadata": {"annotations": {str(number): "x" for number in range(MOST)}, "name": "a"},
+        },
+        "Resources[0].Details.Other.Name",
+        "not examined: the object has more than 1,000 members",
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "path", "where"), DECIDED.values(), ids=DECIDED)
+def test_what_the_input_decides_is_not_called_constant(document: Document, path: str, where: str) -> None:
+    """Though one changed word does not show it."""
+    intake, _ = given(document, wanted=target({"exclude_source": [""]}), keep=True)
+    entry, finding = next(iter(intake.findings()))
+    assert {at: came for at, _, came in Provenance(intake).explain(entry, finding)}[path] == where
 
 
 def test_callers_are_named() -> None:
