@@ -41,8 +41,8 @@ from policyhub.sources.violation import Severity, Violation
 RENDERER = 4
 """Increased when the texts of findings change. It is stored next to the digest, never in it."""
 
-_LAST = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z in Unix milliseconds."""
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
+"""The start of the year 1 and the end of the year 9999, in Unix milliseconds."""
 
 PRODUCT = "policyhub"
 CLUSTER, CLUSTER_UID = f"{PRODUCT}/cluster", f"{PRODUCT}/cluster-uid"
@@ -154,8 +154,8 @@ def render(
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
 def timestamp(milliseconds: WallMs) -> str:
-    """RFC 3339 with milliseconds, in UTC. Later times than the year 9999, from foreign data, become its last moment."""
-    seconds, rest = divmod(min(int(milliseconds), _LAST), 1000)
+    """RFC 3339 with milliseconds, in UTC. Times outside the years 1 to 9999, from foreign data, become the nearest."""
+    seconds, rest = divmod(min(max(int(milliseconds), _FIRST), _LAST), 1000)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000, tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
 

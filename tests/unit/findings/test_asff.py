@@ -447,6 +447,7 @@ def test_the_validator_does_object(objections: Objections) -> None:
         assert objections({**rendered(), **change}), change
 
 
-def test_a_time_beyond_all_years_is_the_last_one() -> None:
+def test_a_time_beyond_all_years_is_the_nearest_one() -> None:
     """A finding whose UpdatedAt somebody set to the end of the year 9999 can still be written."""
     assert asff.timestamp(253_402_300_800_000) == "9999-12-31T23:59:59.999Z"
+    assert asff.timestamp(-62_135_600_400_000) == "0001-01-01T00:00:00.000Z", "the year 1 in a zone east of Greenwich"
