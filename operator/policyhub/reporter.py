@@ -7,7 +7,8 @@ time, so a reader can recognise a stale status.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,18 +114,39 @@ class Reporter:
         self._now = now
         self._wall = wall
         self._clock = clock
+        self._started = asyncio.Event()
+
+    def start(self) -> None:
+        """A data plane was started: write its first status at once, since it sends nothing before."""
+        self._started.set()
 
     async def run(self) -> None:
         """Write each status when it has changed. Runs until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            for watched in list(self._watched.values()):
-                if self._watched.get(watched.name) is not watched:  # it was removed while another status was written
-                    continue
-                try:
-                    await self._report(watched)
-                except Exception:  # outermost loop: one status must not end the others
-                    log.exception("status_failed", cluster=watched.name)
-            await asyncio.sleep(STATUS_SECONDS)
+            await self._report_all(self._watched.values())
+            due = loop.time() + STATUS_SECONDS
+            while (seconds := due - loop.time()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._started.wait()
+                if self._started.is_set():
+                    self._started.clear()
+                    await self._report_all(
+                        one for one in self._watched.values() if one.plane and not one.plane.recorded
+                    )
+
+    async def _report_all(self, some: Iterable[Watched]) -> None:
+        for watched in list(some):
+            if self._watched.get(watched.name) is not watched:  # it was removed while another status was written
+                continue
+            plane = watched.plane
+            try:
+                await self._report(watched)
+            except Exception:  # outermost loop: one status must not end the others
+                log.exception("status_failed", cluster=watched.name)
+            if plane is not None and not plane.recorded:
+                plane.record()
 
     async def _report(self, watched: Watched) -> None:
         refused = watched.broken

@@ -287,6 +287,7 @@ class Supervisor:
         watched.plane = plane
         watched.claim = (*target.place, monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
+        self._reporter.start()
         log.info("monitored_cluster_started", cluster=plane.name, identity=monitored.identity, hub=engine.hub_name)
 
     def _open(

@@ -79,6 +79,7 @@ class Product:
         assert self._site is not None
         site = replace(self._site, monitored=self._monitored())
         self.plane = DataPlane(site, connect=self._connect)
+        self.plane.record()
         self._tasks = [engine, self.loop.create_task(self.plane.run())]
 
     def _monitored(self) -> MonitoredCluster:
@@ -123,6 +124,7 @@ class Product:
             predecessor=Predecessor(started=self.wall()),
         )
         self.plane = DataPlane(self._site, connect=self._connect)
+        self.plane.record()  # `stop` keeps the status
         self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
 
     async def stop(self) -> None:

@@ -73,6 +73,10 @@ class DataPlane:
         """An older MonitoredCluster with the same identity and hub: this one sends nothing. Empty: there is none."""
         self.rivals: tuple[str, ...] = ()
         """Younger MonitoredClusters with the same identity and hub: they send nothing."""
+        self.recorded = site.worked_on
+        """Whether the status shows that a process handles this MonitoredCluster. Nothing is sent before: a process that
+        takes it over would not know that findings were sent. True also if the status could not be written.
+        """
         self.unlisted = False
         """Whether some MonitoredClusters have not been listed yet: an older one may exist, so nothing is sent."""
         self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
@@ -106,6 +110,11 @@ class DataPlane:
     def annotate(self, annotations: Mapping[str, str]) -> None:
         """Set the annotations of the MonitoredCluster, which may change while it runs."""
         self._annotations = annotations
+
+    def record(self) -> None:
+        """The first status was written, or could not be."""
+        self.recorded = True
+        self._gate()
 
     def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
         """Set which other MonitoredClusters have the same identity and hub: only the oldest sends."""
@@ -248,6 +257,7 @@ class DataPlane:
         feed = self.work.queue
         sends = (
             self.site.spec.mode != "DryRun"
+            and self.recorded
             and self.state.account is None
             and not feed.ledger.observed.quarantine.conflict
             and not self.claimed_twice

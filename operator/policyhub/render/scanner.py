@@ -28,6 +28,7 @@ _TOKEN = re.compile(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?P<quote>")?|[{}\[\]]|\n(?=
 """A text, a bracket, or the place at which reading goes on. A text that does not end on its line has no `quote`."""
 _WORD = re.compile(r'[^\s,\[\]{}"]+')
 _BLANKS = re.compile(r"[ \t\r\n]*")
+_LINE, _OBJECT_LINE = re.compile(r"\n"), re.compile(r"\n(?=\{)")
 _INVALID: Final = "invalid JSON"
 _MISSING: Final = "the end is missing: its brackets are not closed"
 
@@ -95,7 +96,7 @@ class _Scanner:
     def objects(self) -> Iterator[RawObject | ReadError]:
         while first := self._peek():
             if first == "#":
-                self._skip(r"\n")
+                self._skip(_LINE)
                 continue
             if first in "-." and (marker := self._shown()[:3]) in _MARKERS:
                 self._move(len(marker))
@@ -107,7 +108,7 @@ class _Scanner:
             except _Fault as fault:
                 yield ReadError(self._place(fault.line), str(fault))
                 if not isinstance(fault, _Begun):
-                    self._skip(r"\n(?=\{)")
+                    self._skip(_OBJECT_LINE)
 
     # -- the parts of a document ----------------------------------------------------------------------------------
 
@@ -262,9 +263,9 @@ class _Scanner:
             if not self._fill():
                 return ""
 
-    def _skip(self, pattern: str) -> None:
+    def _skip(self, pattern: re.Pattern[str]) -> None:
         """Skip to the end of the next match, or of the stream."""
-        while (found := re.compile(pattern).search(self._window, self._at)) is None:
+        while (found := pattern.search(self._window, self._at)) is None:
             self._move(max(0, len(self._window) - 1 - self._at))  # a match may begin with the last character
             self._from = self._at
             if not self._fill():

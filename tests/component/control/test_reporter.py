@@ -124,6 +124,43 @@ async def test_a_status_that_cannot_be_built_says_so_and_recovers() -> None:
     assert not any("StatusFailed" in each for each in made.exposed())
 
 
+@pytest.mark.parametrize("error", [None, Refused(403, "Forbidden", "no"), Unreachable("no route")], ids=str)
+async def test_nothing_is_sent_before_the_first_status(error: Exception | None) -> None:
+    """A process that takes the MonitoredCluster over must know that findings were sent. The first status is written at
+    once; if it cannot be written, findings are sent all the same.
+    """
+    working = plane()
+    working.recorded = False
+    made = Stand(working=working)
+    asked, free = asyncio.Event(), asyncio.Event()
+    patch = made.home.patch
+
+    async def held(path: str, body: dict[str, Any]) -> bytes:
+        asked.set()
+        await free.wait()
+        return await patch(path, body)
+
+    made.home.patch = held  # type: ignore[assignment,method-assign]
+    made.home.answer = lambda _: error
+    made.watched.plane = None
+    run = asyncio.create_task(made.reporter.run())
+    free.set()
+    await asyncio.wait_for(asked.wait(), 1)
+    asked.clear()
+    free.clear()
+    made.time += RETRY_SECONDS
+    made.watched.plane = working
+    made.reporter.start()
+    await asyncio.wait_for(asked.wait(), STATUS_SECONDS / 2)
+    working._gate()
+    sends = [working.sends]
+    free.set()
+    await asyncio.sleep(0.05)
+    sends.append(working.sends)
+    run.cancel()
+    assert sends == [False, True]
+
+
 def picky(status: int) -> Answer:
     """Takes nothing but a status that failed."""
 

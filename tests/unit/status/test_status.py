@@ -65,6 +65,7 @@ def plane(**annotations: str) -> DataPlane:
         rng=random.Random(1),  # noqa: S311  (jitter)
     )
     made = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here"))
+    made.record()
     state = made.state
     state.connection = state.account = state.discovery = state.inventory = None
     state.cluster_uid = "uid-1"
