@@ -129,6 +129,10 @@ class ApiServer:
         for watch in self.watches:
             watch.send("BOOKMARK", {"metadata": {"resourceVersion": str(self.version)}})
 
+    def cut(self) -> None:
+        """The connection of the first watch breaks: what changes from here on is not sent to it."""
+        self.watches.pop(0).cut()
+
     def compact(self) -> None:
         """Everything up to now is forgotten: a watch from before it expires."""
         self.compacted = self.version
@@ -224,7 +228,8 @@ class ApiServer:
         except ConnectionError:
             return response
         finally:
-            self.watches.remove(watch)
+            if watch in self.watches:  # `cut` has removed it
+                self.watches.remove(watch)
         with suppress(ConnectionError):
             await response.write_eof()
         return response
