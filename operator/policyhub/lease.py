@@ -334,7 +334,7 @@ class Lease:
         return self._last_error
 
 
-class _TakenByAnother(Exception):  # noqa: N818  (says what happened)
+class _TakenByAnother(Exception):
     """Another replica holds the lease."""
 
 

@@ -20,7 +20,7 @@ from policyhub.sources.text import clean
 log = structlog.get_logger(__name__)
 
 
-class NotIdentifiable(Exception):  # noqa: N818  (the name says what happened)
+class NotIdentifiable(Exception):
     """A MonitoredCluster without name or uid."""
 
 

@@ -261,7 +261,7 @@ def encoded(document: Document, rng: random.Random) -> bytes:
 # -- what reads -------------------------------------------------------------------------------------------------------
 
 
-class Broken(AssertionError):  # noqa: N818  (an invariant that does not hold)
+class Broken(AssertionError):
     """What may never be."""
 
 

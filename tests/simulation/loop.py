@@ -23,7 +23,7 @@ EPOCH_MS = 1_767_225_600_000
 T = TypeVar("T")
 
 
-class Deadlock(RuntimeError):  # noqa: N818  (it says what happened)
+class Deadlock(RuntimeError):
     """Nothing is ready and no timer is set: time would stand still for ever."""
 
 

@@ -203,7 +203,7 @@ class Reason(StrEnum):
     @classmethod
     def known(cls, word: str) -> Self | None:
         """The member with this value in the API; None: this version has none."""
-        return cls._value2member_map_.get(word)  # type: ignore[return-value]  # typeshed has Enum
+        return next((reason for reason in cls if reason.value == word), None)
 
     @property
     def progress(self) -> bool:

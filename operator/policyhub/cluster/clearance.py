@@ -52,7 +52,7 @@ async def nobody(_: Collection[str]) -> str:
     return ""
 
 
-class ClusterGone(Exception):  # noqa: N818  (it says what happened)
+class ClusterGone(Exception):
     """The absence of the cluster is accepted, and its findings have to be archived."""
 
 

@@ -32,11 +32,11 @@ Connect = Callable[[], Awaitable[Connection]]
 Explain = Callable[[Exception], Awaitable[Cause]]
 
 
-class Stale(Exception):  # noqa: N818  (it says what happened)
+class Stale(Exception):
     """A new connection is needed: the credentials are refused, or the API server has not answered for a minute."""
 
 
-class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
+class ClusterReplaced(Exception):
     """Another cluster answers in place of the monitored one."""
 
 

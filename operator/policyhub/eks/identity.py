@@ -49,7 +49,7 @@ TIMEOUT_SECONDS = 3 * credentials.CALL_SECONDS
 T = TypeVar("T")
 
 
-class ClusterMissing(Exception):  # noqa: N818  (it says what happened)
+class ClusterMissing(Exception):
     """EKS has no cluster of this name in the account and Region of the calling identity."""
 
 
@@ -69,7 +69,7 @@ class Clients(Protocol):
     def secrets(self) -> Iterable[str]: ...
 
 
-class _CallFailed(Exception):  # noqa: N818  (it says what happened)
+class _CallFailed(Exception):
     """A call failed with `fault`, whose text may contain `secrets`. The message that is made of it depends on the
     cluster.
     """

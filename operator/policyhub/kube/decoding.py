@@ -21,7 +21,7 @@ T = TypeVar("T")
 Json = bytes | bytearray | memoryview | msgspec.Raw
 
 
-class TooDeep(Exception):  # noqa: N818  (says what it is)
+class TooDeep(Exception):
     """Nested too deeply for the decoder."""
 
 

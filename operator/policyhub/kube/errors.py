@@ -26,7 +26,7 @@ def quoted(text: str, secrets: Iterable[str] = ()) -> str:
     return line(redacted(text, secrets), _MAX_MESSAGE)
 
 
-class Refused(Exception):  # noqa: N818  (the name says what happened)
+class Refused(Exception):
     """The API server answered with an error."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Refused(Exception):  # noqa: N818  (the name says what happened)
         """Retry-After of the server, in seconds."""
 
 
-class Unreachable(Exception):  # noqa: N818  (the name says what happened)
+class Unreachable(Exception):
     """No usable answer: network, TLS, time-out, or not a Kubernetes API server."""
 
     def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:

@@ -36,7 +36,7 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
-class _NotAStatus(Exception):  # noqa: N818  (says what happened)
+class _NotAStatus(Exception):
     """An error's body that is not a Status object."""
 
 

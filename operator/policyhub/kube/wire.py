@@ -24,7 +24,7 @@ _DEEP_BYTES: Final = 8 * 2**20
 """Largest page that is split without recursion, at some 20 MB/s."""
 
 
-class Unreadable(Exception):  # noqa: N818  (as Refused and Unreachable)
+class Unreadable(Exception):
     """The answer does not follow the API."""
 
 

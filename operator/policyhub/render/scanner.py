@@ -51,7 +51,7 @@ def _worded(error: json.JSONDecodeError) -> str:
     return (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
 
 
-class _Fault(Exception):  # noqa: N818  (a defect of the input)
+class _Fault(Exception):
     """Why the rest of a document cannot be read, and the line of the defect."""
 
     def __init__(self, message: str, line: int) -> None:

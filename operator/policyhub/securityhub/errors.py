@@ -69,29 +69,29 @@ class HubError(Exception):
         return Cause(self.reason, self.found, self.advice)
 
 
-class Throttled(HubError):  # noqa: N818 - named for what the caller does about it
+class Throttled(HubError):
     reason = Reason.THROTTLED
 
 
-class Unavailable(HubError):  # noqa: N818 - named for what the caller does about it
+class Unavailable(HubError):
     reason = Reason.UNAVAILABLE
 
 
-class NotLeader(HubError):  # noqa: N818 - named for what the caller does about it
+class NotLeader(HubError):
     reason = Reason.NOT_LEADER
 
     def __init__(self) -> None:
         super().__init__("not sent: another replica or operator may be at work by now", code="NotLeader")
 
 
-class AccessLost(HubError):  # noqa: N818 - named for what the caller does about it
+class AccessLost(HubError):
     def __init__(self, kind: AccessKind, message: str, *, code: str, advice: str = "") -> None:
         super().__init__(message, code=code, advice=advice)
         self.kind = kind
         self.reason = kind
 
 
-class Refused(HubError):  # noqa: N818 - named for what the caller does about it
+class Refused(HubError):
     reason = Reason.REFUSED
 
 

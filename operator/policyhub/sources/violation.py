@@ -190,7 +190,7 @@ def below(ref: ObjectRef, boundary: ObjectRef) -> bool:
     return ref < boundary and (not same_group or ref.version == boundary.version)
 
 
-class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons
+class Malformed(ValueError):
     """A source object whose key cannot be read. What it stated before remains valid."""
 
     def __init__(self, reason: str, message: str) -> None:

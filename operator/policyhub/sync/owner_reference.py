@@ -110,7 +110,7 @@ class ObjectMetadata(msgspec.Struct):
     """Whether it has a deletionTimestamp."""
 
 
-class UnnamedObject(ValueError):  # noqa: N818  (it names what is wrong)
+class UnnamedObject(ValueError):
     """An object without a readable name: it may be any object."""
 
 

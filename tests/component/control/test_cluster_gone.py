@@ -37,7 +37,7 @@ Script = list[tuple[int, str]]
 """What is heard, each so many minutes after the one before."""
 
 
-class Ended(Exception):  # noqa: N818
+class Ended(Exception):
     """The script has."""
 
 
