@@ -14,6 +14,7 @@ import urllib3
 
 from dev.cluster.kubeconfig import Access
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FIELD_MANAGER = "policyhub-dev"
 TIMEOUT = 30.0  # seconds, per request
 THREADS = 4  # of one `apply`: more only queue up in an API server that shares two cores
@@ -108,6 +109,21 @@ class Client:
         self._apply_all(namespaces)
         self._apply_all(rest)
 
+    def remove_crd(self, name: str, *, timeout: float = TIMEOUT) -> None:
+        """Deletes a CRD, and waits until none of its versions is served: the API server answers the DELETE first, then
+        deletes the objects, and serves the resource for a moment longer.
+        """
+        deadline = time.monotonic() + timeout
+        spec = self.request("GET", f"{CRDS}/{name}")["spec"]
+        group, plural = spec["group"], spec["names"]["plural"]
+        self.request("DELETE", f"{CRDS}/{name}")
+        served = [f"/apis/{group}/{version['name']}/{plural}" for version in spec["versions"] if version.get("served")]
+        for path in (f"{CRDS}/{name}", *served):
+            while (answer := self._status(path)) != 404:
+                if time.monotonic() > deadline:
+                    raise UnreachableError(f"{path} is still served after {timeout:.0f} s: {answer}")
+                time.sleep(0.05)
+
     def path(self, document: Document) -> str:
         """Of the object that the document describes. Namespace `default` where a namespaced one names none."""
         resource = self.resource(document["apiVersion"], document["kind"])
@@ -154,26 +170,38 @@ class Client:
         self.request("PATCH", path, document, patch="apply", fieldManager=FIELD_MANAGER, force="true")
 
     def _await_served(self, crd: Document, deadline: float) -> None:
-        """Established comes first, discovery a moment later; both are needed before an object can be applied."""
+        """Established comes first, discovery and the resource itself a moment later, in this order or the other; all
+        are needed before an object can be applied. What discovery answered before does not count: the CRD may have
+        been removed since.
+        """
         path, spec = self.path(crd), crd["spec"]
         versions = [f"{spec['group']}/{version['name']}" for version in spec["versions"] if version.get("served")]
         while True:
             conditions = self.request("GET", path).get("status", {}).get("conditions") or ()
             established = any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
-            if established and all(self._serves(version, spec["names"]["kind"]) for version in versions):
+            if established and all(self._serves(version, spec["names"]) for version in versions):
                 return
             if time.monotonic() > deadline:
                 raise UnreachableError(f"{crd['metadata']['name']} is not served in time: {conditions}")
             time.sleep(0.05)
 
-    def _serves(self, api_version: str, kind: str) -> bool:
+    def _serves(self, api_version: str, names: Document) -> bool:
+        self._resources.pop(api_version, None)
         try:
-            self.resource(api_version, kind)
+            self.resource(api_version, names["kind"])
         except ApiError as error:
             if error.status == 404:
                 return False
             raise
-        return True
+        return self._status(f"{_root(api_version)}/{names['plural']}") == 200
+
+    def _status(self, path: str) -> int:
+        """Of the answer to a GET. While a CRD ends, 429 and 5xx are answers too."""
+        try:
+            self.request("GET", path, limit=1)
+        except ApiError as error:
+            return error.status
+        return 200
 
 
 def _root(api_version: str) -> str:

@@ -71,6 +71,10 @@ class Cluster:
         """Server-side apply as admin, see Client.apply. `timeout` is how long CRDs may take to be served."""
         self._client.apply(documents, timeout=timeout)
 
+    def remove_crd(self, plural: str, group: str, *, timeout: float = TIMEOUT) -> None:
+        """Deletes a CRD with its objects, see Client.remove_crd."""
+        self._client.remove_crd(f"{plural}.{group}", timeout=timeout)
+
     def path(self, document: Document) -> str:
         """The API path of the object that a document describes."""
         return self._client.path(document)

@@ -205,7 +205,7 @@ def unread_policies(play: Play) -> Problems:
     finally:
         for crd in KINDS:
             plural, _, group = crd["metadata"]["name"].partition(".")
-            play.world.drop_crd(plural, group)
+            play.world.cluster.remove_crd(plural, group)
 
 
 @story("a listing that is slower than the inventory")

@@ -160,6 +160,5 @@ async def test_policies(alpha: Cluster) -> None:
         assert await stand.presence(*asked) == [PRESENT, ABSENT, PRESENT, ABSENT, ABSENT, ABSENT]
         assert await stand.presence(PolicyName("Trivy ConfigAudit", "a")) == [UNKNOWN]
         for plural in ("clusterpolicies", "policies"):
-            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.kyverno.io"
-            await in_thread(alpha.request, "DELETE", path)
+            await asyncio.to_thread(alpha.remove_crd, plural, "kyverno.io")
         assert await stand.until_refused(*asked[:4], passes=EXPIRY_MS) == [UNKNOWN] * 4

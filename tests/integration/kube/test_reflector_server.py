@@ -280,9 +280,7 @@ async def test_the_last_constraint_kind_goes(cluster: Cluster) -> None:
     """When the last template is deleted its group answers 404: no constraints, and no error."""
     async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
         for kind in ("k8sfirst", "k8slast"):
-            name = f"{kind}.constraints.gatekeeper.sh"
-            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-            await asyncio.to_thread(cluster.request, "DELETE", path)
+            await asyncio.to_thread(cluster.remove_crd, kind, "constraints.gatekeeper.sh")
         await until_found(connection, lambda discovery: not any("constraints" in r.group for r in discovery.served))
 
 

@@ -21,7 +21,7 @@ def engines(home: World) -> Iterator[World]:
     yield home
     for crd in KINDS:
         plural, _, group = crd["metadata"]["name"].partition(".")
-        home.drop_crd(plural, group)
+        home.cluster.remove_crd(plural, group)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_enrichment_that_is_not_asked_for(told: World) -> None:
 def test_an_engine_that_comes_later(engines: World) -> None:
     """Its kinds of policies are found while the operator is at work."""
     engines.clear()
-    engines.drop_crd("constrainttemplates", "templates.gatekeeper.sh")
+    engines.cluster.remove_crd("constrainttemplates", "templates.gatekeeper.sh")
     engines.apply(constraint("registry", "pod-a"))
     engines.monitor()
     engines.start()

@@ -73,7 +73,7 @@ def real(world: World) -> Iterator[World]:
         pytest.skip(f"no recorded objects in {DATA}")
     for group, plurals in REPORTS.items():
         for plural in plurals:
-            world.drop_crd(plural, group)
+            world.cluster.remove_crd(plural, group)
     files = [*DATA.glob("crds/wg-policy-prototypes_v1alpha2_*.yaml"), *DATA.glob("crds/openreports.io_*.yaml")]
     published = [yaml.safe_load(path.read_text("utf-8")) for path in files]
     assert len(published) == 4
@@ -83,9 +83,9 @@ def real(world: World) -> Iterator[World]:
     world.clear()
     for group, plurals in REPORTS.items():
         for plural in plurals:
-            world.drop_crd(plural, group)
+            world.cluster.remove_crd(plural, group)
     for kind in kinds:
-        world.drop_crd(kind.lower(), "constraints.gatekeeper.sh")
+        world.cluster.remove_crd(kind.lower(), "constraints.gatekeeper.sh")
     world.cluster.apply(ENGINES)
 
 

@@ -114,7 +114,7 @@ def live(home: World, gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> I
     """An operator that runs through the gate, in a cluster that serves no openreports yet."""
     home.clear()
     for plural in ("reports", "clusterreports"):
-        home.drop_crd(plural, "openreports.io")
+        home.cluster.remove_crd(plural, "openreports.io")
     home.monitor(archiveDelay=DELAY)
     home.start(KUBECONFIG=kubeconfig(home, gate, tmp_path_factory.mktemp("gate")))
     home.synced()
@@ -179,7 +179,7 @@ def test_errors_while_running(live: World, gate: Gate) -> None:
 @contextmanager
 def without_policy_reports(world: World) -> Iterator[None]:
     """The CRD of PolicyReports is deleted, and all of them with it."""
-    world.drop_crd("policyreports", "wgpolicyk8s.io")
+    world.cluster.remove_crd("policyreports", "wgpolicyk8s.io")
     try:
         yield
     finally:
@@ -218,7 +218,7 @@ def test_constraint_kinds_come_and_go(live: World) -> None:
     live.cluster.apply([crds.constraint(kind)])
     live.apply(constraint("passing", "pod-a", kind=kind))
     live.await_states(kind, **{"pod-a": "ACTIVE"})
-    live.drop_crd(kind.lower(), "constraints.gatekeeper.sh")
+    live.cluster.remove_crd(kind.lower(), "constraints.gatekeeper.sh")
     live.until(lambda: "no longer served" in live.condition("SourcesComplete")["message"], "it to be told")
     assert live.condition("SourcesComplete")["status"] == "True"
     live.await_states(kind, **{"pod-a": "ARCHIVED"})

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.cluster import ApiError
+from dev.cluster import CRDS, ApiError
 from tests.integration.operator.test_operator_rollup import workload
-from tests.integration.operator.world import CRDS, Document, World, report, result
+from tests.integration.operator.world import Document, World, report, result
 
 CRD = f"{CRDS}/monitoredclusters.policyhub.dev"
 LOST = 20

@@ -24,7 +24,6 @@ SECONDS = 150.0
 """How long anything that should happen is waited for: on an idle machine it takes one or two, back-offs take more."""
 SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS": "127.0.0.1"}
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")
 ENGINES = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
 
@@ -187,20 +186,6 @@ class World:
         except ApiError as error:
             if error.status != 404:
                 raise
-
-    def drop_crd(self, plural: str, group: str) -> None:
-        """Delete a CRD and wait until it is gone."""
-        path = f"{CRDS}/{plural}.{group}"
-        self.cluster.request("DELETE", path)
-
-        def gone() -> bool:
-            try:
-                self.cluster.request("GET", path)
-            except ApiError as error:
-                return error.status == 404
-            return False
-
-        stand.until(gone, seconds=SECONDS, what=f"{plural}.{group} to be gone")
 
     # -- the hub --------------------------------------------------------------------------------------------------
 
