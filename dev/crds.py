@@ -6,8 +6,8 @@ and are served as v1beta1 and v1alpha1.
 
 from typing import Any
 
-from policyhub.sources.policy_apis import POLICY_APIS
-from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_APIS, SOURCE_GROUPS
+from policyhub.model.policy_apis import POLICY_APIS
+from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_APIS, SOURCE_GROUPS
 
 Document = dict[str, Any]
 

@@ -6,7 +6,7 @@
 | the charts' schemas and README tables | the comments of their values.yaml      |
 | the charts' rules of what is read   | the tables in operator/policyhub/sources |
 | the other rules in policyhub-access | those in the chart policyhub             |
-| docs/metrics.md                     | the definitions in policyhub.metrics     |
+| docs/metrics.md                     | the definitions in policyhub.metrics.definitions     |
 | the chart's dashboards              | dev/dashboards                           |
 | the names of Regions, and FIPS      | botocore's endpoint data                 |
 | addresses of releases (dev.address) | the owner in pyproject.toml              |

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from policyhub.sources.policy_apis import POLICY_APIS, PolicyApi
-from policyhub.sources.source_apis import SOURCE_APIS, Shape, SourceApi
+from policyhub.model.policy_apis import POLICY_APIS, PolicyApi
+from policyhub.model.source_apis import SOURCE_APIS, Shape, SourceApi
 
 WIDTH = 120
 _HEAD = """{{/*
-The APIs that are read, of operator/policyhub/sources/source_apis.py and policy_apis.py. Made by `make generate`.
+The APIs that are read, of operator/policyhub/model/source_apis.py and policy_apis.py. Made by `make generate`.
 */}}
 """
 _ANY_KIND = "Each kind of constraint is a resource of its own, and they come and go with their templates."

@@ -8,7 +8,7 @@ from dev.company.report import with_result
 from dev.company.workload import Document
 from dev.demo.opening import ARCHIVE_DELAY
 from dev.demo.stage import Stage, least_calls, quantile
-from policyhub.sources.violation import SEVERITIES
+from policyhub.model.violation import SEVERITIES
 
 WATCHED_SECONDS = 3.0
 """How long nothing must happen after a rewrite."""

@@ -1,3 +1,3 @@
-from policyhub.cli import main
+from policyhub.cli.main import main
 
 main()

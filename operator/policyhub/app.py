@@ -26,20 +26,23 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import policyhub
-from policyhub import approval, kopf_adapter, probes, reporter
+from policyhub import kopf_adapter
 from policyhub.clock import UNDATED, SteadyMs, WallMs
+from policyhub.cluster import approval
 from policyhub.clusterdiscovery.controller import Discoveries
+from policyhub.control import reporter
+from policyhub.control.hub_registry import Hubs
+from policyhub.control.stall_guard import StallGuard
+from policyhub.control.supervisor import Supervisor
 from policyhub.eks.connector import EksClusters
 from policyhub.findings.asff import timestamp
-from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
-from policyhub.lease import Lease, name_of
-from policyhub.metrics import Metrics
+from policyhub.kube.lease import Lease, name_of
+from policyhub.metrics import server
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.credentials import CALL_SECONDS
 from policyhub.settings import Settings
-from policyhub.stall_guard import StallGuard
-from policyhub.supervisor import Supervisor
 from policyhub.sync.predecessor import Predecessor
 
 log = structlog.get_logger(__name__)
@@ -116,7 +119,7 @@ async def run(settings: Settings) -> int:
     control = Control()
     async with (
         home,
-        probes.serve(
+        server.serve(
             host=settings.metrics_host,
             port=settings.metrics_port,
             registry=registry,

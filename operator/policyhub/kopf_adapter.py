@@ -12,9 +12,9 @@ from typing import Any
 import kopf
 
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION
+from policyhub.control.supervisor import Supervisor
 from policyhub.kube import user_kubeconfig
 from policyhub.kube.connection import in_cluster_address
-from policyhub.supervisor import Supervisor
 
 
 def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

@@ -18,8 +18,8 @@ from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
+from policyhub.model.violation import Violation
 from policyhub.sources import reader
-from policyhub.sources.violation import Violation
 from tests.bench import shape, standin, steps
 from tests.bench.scene import Rows
 

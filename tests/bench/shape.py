@@ -5,7 +5,7 @@ Pure: no I/O, no clock.
 
 from typing import Any, Protocol
 
-from policyhub.sources.violation import Identity, Subject
+from policyhub.model.violation import Identity, Subject
 
 Document = dict[str, Any]
 

@@ -29,7 +29,7 @@ from aiohttp import web
 
 from dev import stand
 from dev.cluster.certificate import Authority
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.model.source_apis import CONSTRAINTS
 from tests.bench import shape
 from tests.bench.sink import serve
 

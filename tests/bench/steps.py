@@ -15,21 +15,21 @@ from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.severity import DEFAULT_SEVERITY
+from policyhub.model.violation import Violation
 from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
 from policyhub.securityhub.credentials import Clients
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.violation import Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
 from tests.bench import shape, sink, standin
 from tests.bench.scene import PACE, BenchError, Rows, pace

@@ -1,6 +1,6 @@
 """`python -m tests.bench.unbound run`: policyhub with a pace that never holds it back, for a hub without quotas."""
 
-from policyhub.cli import main
+from policyhub.cli.main import main
 from policyhub.securityhub import rate_limit
 from policyhub.securityhub.rate_limit import Quota
 

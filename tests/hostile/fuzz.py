@@ -33,9 +33,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
-from policyhub import approval
 from policyhub.api import selector
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster import approval
+from policyhub.cluster.sinks.namespaces import NamespaceSink
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.doctor import others
 from policyhub.findings.asff import render
 from policyhub.findings.digest import digest
@@ -45,7 +47,10 @@ from policyhub.kube import discovery, kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.resource import Resource
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.source_apis import CONSTRAINTS, REPORT_GROUPS, SOURCE_GROUPS, plural_of
+from policyhub.model.text import distinct
+from policyhub.model.violation import Malformed, ParsedReport, Subject, Violation
 from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
 from policyhub.render.provenance import Provenance
@@ -56,14 +61,9 @@ from policyhub.securityhub import inventory
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.policy import enriched, policy_of
-from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS, SOURCE_GROUPS, plural_of
-from policyhub.sources.text import distinct
-from policyhub.sources.violation import Malformed, ParsedReport, Subject, Violation
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.namespace_sink import NamespaceSink
 from policyhub.sync.owners import Owners
 from policyhub.sync.policy_metadata import PolicyMetadata
-from policyhub.sync.report_sink import ReportSink
 from policyhub.triage.row import row
 from tests.unit.findings.conftest import objections_to
 from tests.unit.findings.mapping import CLUSTER, SAMPLES

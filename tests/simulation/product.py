@@ -15,17 +15,17 @@ from typing import Any, cast
 import structlog
 from prometheus_client import CollectorRegistry
 
-from policyhub import approval, status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.cluster import context, tick
+from policyhub.cluster import approval, context, tick
 from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
+from policyhub.control import status
 from policyhub.kube.connection import Connection as RealConnection
 from policyhub.kube.reflector import Reflector
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub import inventory
 from policyhub.securityhub.client import HubClient as RealHubClient
 from policyhub.securityhub.inventory import Inventory

@@ -11,7 +11,7 @@ import pytest
 from policyhub.clock import SteadyMs
 from policyhub.kube.connection import Connection as Real
 from policyhub.kube.connection import Refused
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import Answer, Existence, PolicyName
 from policyhub.sync.existence_client import ExistenceClient
 from tests.simulation.cluster import Cluster, Workload, reference

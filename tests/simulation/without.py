@@ -11,9 +11,9 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
 from policyhub.kube.isolating_sink import IsolatingSink
+from policyhub.model.violation import SourceKey, Subject
 from policyhub.securityhub.errors import Failure
 from policyhub.sources.results import ResultReader
-from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import grading, owner_reference
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired

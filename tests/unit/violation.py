@@ -1,6 +1,6 @@
 """A plain violation, for tests that change in it what they are about (`msgspec.structs.replace`)."""
 
-from policyhub.sources.violation import Subject, Violation
+from policyhub.model.violation import Subject, Violation
 
 VIOLATION = Violation(
     source="kyverno",

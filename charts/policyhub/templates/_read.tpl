@@ -1,5 +1,5 @@
 {{/*
-The APIs that are read, of operator/policyhub/sources/source_apis.py and policy_apis.py. Made by `make generate`.
+The APIs that are read, of operator/policyhub/model/source_apis.py and policy_apis.py. Made by `make generate`.
 */}}
 {{- define "policyhub.sourceRules" -}}
 - apiGroups: [wgpolicyk8s.io]

@@ -80,7 +80,7 @@ class Reason(StrEnum):
     NOT_STARTED = "NotStarted", "False", _TROUBLE, _ALONE | _TOLD
     STATUS_FAILED = "StatusFailed", "False", _TROUBLE, _ALONE | _TOLD
     STARTING = "Starting", "False", _PROGRESS
-    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # these three: policyhub.deletion and finalization
+    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # these three: policyhub.control.deletion and finalization
     RETIRE_FAILED = "RetireFailed", "False", _ELSEWHERE, _TOLD
     DELETED = "Deleted", "False", _ELSEWHERE, _TOLD
 

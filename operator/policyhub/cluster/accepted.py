@@ -7,7 +7,7 @@ It never makes Ready False, because a writer in one namespace must not make the 
 from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings
-from policyhub.sources.text import NAME, line
+from policyhub.model.text import NAME, line
 from policyhub.sync.refusals import NamespaceRefusals
 from policyhub.sync.usage import Excess
 

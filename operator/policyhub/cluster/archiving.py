@@ -1,5 +1,5 @@
 """Archives all active findings of one cluster, round by round, until Security Hub shows none: when a deletion requests
-it (`policyhub.deletion`), or when the cluster no longer exists (`clearance`).
+it (`policyhub.control.deletion`), or when the cluster no longer exists (`clearance`).
 
 A round reads findings, archives them and returns the result. GetFindings lags, so a round that finds nothing proves
 nothing while calls are in flight, or while GetFindings does not show earlier acknowledged imports yet.
@@ -13,7 +13,7 @@ from typing import Any
 from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.cluster.formatting import counted
 from policyhub.findings.identity import prefix
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.inventory import from_asff as found_as
 from policyhub.securityhub.retirement import Retirement

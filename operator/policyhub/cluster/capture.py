@@ -19,8 +19,8 @@ from policyhub.cluster.snapshot import (
     UnverifiedSummary,
 )
 from policyhub.cluster.sources import Source
-from policyhub.sources.engines import GATEKEEPER
-from policyhub.sources.violation import SourceKey
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.violation import SourceKey
 from policyhub.sync import figures
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger

@@ -31,8 +31,8 @@ from policyhub.cluster.conflict import adopted
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Refused, Unreachable
+from policyhub.model.text import line
 from policyhub.securityhub.errors import HubError
-from policyhub.sources.text import line
 from policyhub.sync.ledger import Ledger
 
 log = structlog.get_logger(__name__)

@@ -27,18 +27,17 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
-from policyhub import approval
 from policyhub.api.reason import Cause, ConditionStatus, Nature, Reason, Trait
 from policyhub.api.status import ConditionType
 from policyhub.clock import SteadyMs
-from policyhub.cluster import conflict, engines, insync
+from policyhub.cluster import approval, conflict, engines, insync
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.formatting import counted, some
 from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
 from policyhub.cluster.shown import left_out
 from policyhub.cluster.snapshot import Snapshot
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 NAME = 253
 MESSAGE_PART = 512

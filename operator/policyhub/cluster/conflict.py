@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Aliases, Snapshot
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
 """Takes over findings after the cluster was rebuilt: its value is the uid that they carry, or several with commas."""

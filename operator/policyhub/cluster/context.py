@@ -21,20 +21,21 @@ import structlog
 from policyhub.api.reason import Cause, Reason
 from policyhub.cancellation import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
+from policyhub.cluster.policy_watcher import LONG_REFUSAL_GRACE_MS, PolicyWatcher
+from policyhub.cluster.sinks import namespaces
+from policyhub.cluster.sinks.namespaces import NamespaceSink
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import served_kinds
 from policyhub.kube.reflector import Reflector
-from policyhub.sources.source_apis import enabled
-from policyhub.sources.text import line
-from policyhub.sync import namespace_sink, owners
+from policyhub.model.source_apis import enabled
+from policyhub.model.text import line
+from policyhub.sync import owners
 from policyhub.sync.existence import Existence
 from policyhub.sync.existence_client import ExistenceClient
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.namespace_sink import NamespaceSink
 from policyhub.sync.owners import Owners, UnverifiedObjects
 from policyhub.sync.policy_metadata import PolicyMetadata
-from policyhub.sync.policy_watcher import LONG_REFUSAL_GRACE_MS, PolicyWatcher
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 
@@ -110,10 +111,10 @@ class Context:
         view = NamespaceSink(self._ledger.sources, cluster=self._site.name, now=self._site.now)
         reflector = Reflector(
             connection,
-            namespace_sink.RESOURCE,
+            namespaces.RESOURCE,
             view,
             relist_interval=self._site.settings.relist_interval,
-            forbidden_cap=namespace_sink.FORBIDDEN_CAP,
+            forbidden_cap=namespaces.FORBIDDEN_CAP,
         )
         try:
             await reflector.run()

@@ -25,10 +25,10 @@ from policyhub.api.reason import Cause, ConditionStatus, Reason
 from policyhub.cluster.formatting import MOST, coarse, counted, sentence, some, span
 from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
-from policyhub.sources.engines import GATEKEEPER, KNOWN_ENGINES
+from policyhub.model.engines import GATEKEEPER, KNOWN_ENGINES
+from policyhub.model.text import line
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
-from policyhub.sources.text import line
 
 HOUR = 3600.0
 NEVER_SILENT = (

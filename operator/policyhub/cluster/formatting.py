@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 MOST = 5
 """How many of several items a message names."""

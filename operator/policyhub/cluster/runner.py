@@ -24,8 +24,8 @@ from policyhub.cluster.state import State
 from policyhub.cluster.tick import Tick
 from policyhub.findings import asff
 from policyhub.kube.connection import Connection
-from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.source_apis import disabled
+from policyhub.model.severity import DEFAULT_SEVERITY
+from policyhub.model.source_apis import disabled
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.guard import GuardHold

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from policyhub.api.monitoredcluster import MonitoredCluster, Spec
 from policyhub.clock import UNDATED, SteadyMs, WallMs
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine

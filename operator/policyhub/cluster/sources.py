@@ -25,18 +25,18 @@ from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
 from policyhub.cluster.coverage import Api, coverage
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import DISCOVERING, State
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
+from policyhub.model.source_apis import CONSTRAINTS, enabled, is_constraint
 from policyhub.sources.filter import filter_of
-from policyhub.sources.source_apis import CONSTRAINTS, enabled, is_constraint
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.holds import Hold
 from policyhub.sync.policy_metadata import concerns
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.superseded import Superseded
 from policyhub.sync.sweep import forget
 

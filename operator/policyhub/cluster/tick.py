@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from policyhub import approval
 from policyhub.clock import NEVER, SteadyMs
+from policyhub.cluster import approval
 from policyhub.cluster.context import Context
+from policyhub.cluster.gauges import Gauges, SourceGauges
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source, Sources
-from policyhub.gauges import Gauges, SourceGauges
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
 from policyhub.sync.age_statistics import AgeStatistics

@@ -38,15 +38,15 @@ from policyhub.clusterdiscovery.place import Place, Sleep
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, document, plan
 from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
+from policyhub.control.events import EventType
+from policyhub.control.monitored import conditions
+from policyhub.control.reporter import TIMES_SECONDS, event
 from policyhub.eks.connector import EksClusters
-from policyhub.events import EventType
 from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.monitored import conditions
-from policyhub.reporter import TIMES_SECONDS, event
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import clean
 from policyhub.settings import Settings
-from policyhub.sources.text import clean
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from policyhub.clusterdiscovery.plan import Existing, existing
+from policyhub.control.monitored import MonitoredClusters
+from policyhub.control.reporter import RESOURCE
 from policyhub.kube.connection import Connection
-from policyhub.monitored import MonitoredClusters
-from policyhub.reporter import RESOURCE
 
 
 class Register:

@@ -20,7 +20,7 @@ from policyhub.api.reason import Cause, ConditionStatus, Reason, Trait
 from policyhub.api.status import Condition
 from policyhub.cluster.formatting import counted, sentence
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision
-from policyhub.sources.text import capped
+from policyhub.model.text import capped
 
 _NAMED = 3
 """How many clusters or places a message names."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from policyhub.clock import UNDATED, WallMs
 from policyhub.cluster.formatting import span
+from policyhub.model.text import line
 from policyhub.securityhub.inventory import milliseconds
-from policyhub.sources.text import line
 
 STALE_MS = 600_000
 STALE = "StatusStale"

@@ -21,8 +21,8 @@ from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
-from policyhub.sources.policy_apis import ASKED_POLICIES, POLICY_KINDS
-from policyhub.sources.source_apis import SOURCE_APIS, Shape, enabled, shapes
+from policyhub.model.policy_apis import ASKED_POLICIES, POLICY_KINDS
+from policyhub.model.source_apis import SOURCE_APIS, Shape, enabled, shapes
 from policyhub.sync.existence import OTHER_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 

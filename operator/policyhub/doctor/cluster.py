@@ -14,8 +14,8 @@ from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import Discovery, discover
-from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_APIS, enabled
-from policyhub.sources.text import line
+from policyhub.model.source_apis import CONSTRAINTS, SOURCE_APIS, enabled
+from policyhub.model.text import line
 
 OLDEST = (1, 25)
 """The oldest supported version of Kubernetes: the chart's CRD needs CEL rules."""

@@ -20,15 +20,15 @@ from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import Resource
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.source_apis import CONSTRAINTS, SOURCE_GROUPS
+from policyhub.model.text import line
+from policyhub.model.violation import Malformed, ParsedReport
 from policyhub.render.listing import listing
 from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.sources import reader
-from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
-from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_GROUPS
-from policyhub.sources.text import line
-from policyhub.sources.violation import Malformed, ParsedReport
 from policyhub.sync.freshness import listed
 from policyhub.sync.superseded import Superseded
 

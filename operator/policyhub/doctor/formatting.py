@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import policyhub
 from policyhub.doctor.result import CheckResult, exit_code, tally
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 _LABELS = {"fine": "fine", "problem": "PROBLEM", "unchecked": "unknown"}
 _WIDTH = 118

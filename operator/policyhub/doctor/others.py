@@ -25,11 +25,11 @@ from policyhub.cluster.formatting import counted as counted_as
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.findings.identity import ROOT
+from policyhub.model.text import line
 from policyhub.securityhub import retirement
 from policyhub.securityhub.client import Filters, HubClient
 from policyhub.securityhub.errors import AccessLost, HubError
 from policyhub.securityhub.inventory import milliseconds
-from policyhub.sources.text import line
 
 PAGES = 10
 """Pages that the check reads at most: all tools of the account share the quota of GetFindings."""

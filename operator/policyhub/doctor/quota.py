@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from policyhub.cluster.formatting import counted, some
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.model.text import line
 from policyhub.securityhub.errors import is_throttle
 from policyhub.securityhub.rate_limit import IMPORTS, READS
-from policyhub.sources.text import line
 
 _SECONDS = 5.0
 _SLOW = 0.9

@@ -22,12 +22,12 @@ from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.eks.connector import EksClusters
-from policyhub.hub_target import HubTarget, resolve
 from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.securityhub import advice
 from policyhub.securityhub.opener import Opener
+from policyhub.securityhub.target import HubTarget, resolve
 from policyhub.settings import Settings
 
 RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"

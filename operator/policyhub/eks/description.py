@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policyhub.api.reason import Cause, Reason
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 _CODE = 64
 _MAX_ISSUES = 5

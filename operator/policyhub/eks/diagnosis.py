@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.eks.description import Arn, Description, health
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 GROUP = "policyhub"
 """The chart binds its ClusterRole to this group by default."""

@@ -33,10 +33,10 @@ from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.remediation import remediation, source_url, vulnerabilities
 from policyhub.findings.sentence import non_blank
 from policyhub.findings.text import description, title, unnamed_subject
+from policyhub.model.violation import Severity, Violation
 from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Severity, Violation
 
 RENDERER = 4
 """Increased when the texts of findings change. It is stored next to the digest, never in it."""

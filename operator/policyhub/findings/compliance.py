@@ -20,10 +20,10 @@ import re
 from typing import Any
 
 from policyhub.findings.limits import fit
+from policyhub.model.violation import Result, Violation
 from policyhub.sources.check import number
 from policyhub.sources.policy import tail
 from policyhub.sources.risk import is_manual
-from policyhub.sources.violation import Result, Violation
 
 KUBE_BENCH = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
 COMPLIANCE = "Trivy Compliance"

@@ -11,8 +11,8 @@ import hashlib
 
 from policyhub.findings import truncation
 from policyhub.findings.identity import encode
+from policyhub.model.violation import Severity, Violation
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Severity, Violation
 
 
 def digest(violation: Violation, *, default_severity: Severity = "MEDIUM") -> str:

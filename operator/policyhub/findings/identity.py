@@ -7,7 +7,7 @@ namespace, name, and the discriminator). Two identities never have the same enco
 import hashlib
 from collections.abc import Iterable
 
-from policyhub.sources.violation import Identity
+from policyhub.model.violation import Identity
 
 ID_LIMIT = 512
 _DIGITS = 32  # 128 bits: no collision to expect among fewer than 2^64 findings

@@ -6,7 +6,7 @@ The text (512 characters) contains only known facts, in this order; if it is too
 |----------------------------------------------|----------------------------------------------------------------------|
 | how to fix it                                | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
 | else which field of which object to change   | the path, container or volume that the message names                 |
-| where the rule is defined                    | the policy object (sources/policy_apis.py), as a `kubectl get`       |
+| where the rule is defined                    | the policy object (model/policy_apis.py), as a `kubectl get`       |
 | how to accept it                             | the engine's exceptions; else the workflow status                    |
 | that it is archived automatically            |                                                                      |
 
@@ -30,13 +30,13 @@ from typing import Any
 from policyhub.findings.compliance import POD_SECURITY, VULNERABILITY
 from policyhub.findings.limits import clean, cut, fit, length
 from policyhub.findings.text import object_text, trivy_messages
+from policyhub.model.policy_apis import object_of
+from policyhub.model.violation import Violation
 from policyhub.sources.check import number
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import tail
-from policyhub.sources.policy_apis import object_of
 from policyhub.sources.risk import is_manual
-from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"
 CHECK_URL = "https://avd.aquasec.com/misconfig/{check}"

@@ -12,7 +12,7 @@ import msgspec
 
 from policyhub.clock import WallMs
 from policyhub.findings.representative import representative
-from policyhub.sources.violation import Identity, Subject, Violation
+from policyhub.model.violation import Identity, Subject, Violation
 
 ROLLED_UP_KINDS = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
 """(group, kind) of objects that a controller creates and deletes."""

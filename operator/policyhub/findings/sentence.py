@@ -24,10 +24,10 @@ from functools import lru_cache
 
 from policyhub.findings.compliance import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.findings.limits import fit
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.violation import Violation
 from policyhub.sources import check
-from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.policy import TITLE as POLICY_TITLE
-from policyhub.sources.violation import Violation
 
 LIMIT = 256
 # Benchmarks append to each check how it is assessed.

@@ -19,11 +19,11 @@ from functools import lru_cache
 from policyhub.findings.compliance import KUBE_BENCH, VULNERABILITY
 from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
 from policyhub.findings.sentence import exact_name, index, non_blank, other_names, policy_property, sentence
+from policyhub.model.violation import Result, Violation
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
 from policyhub.sources.results import ITSELF
 from policyhub.sources.risk import is_manual
 from policyhub.sources.target import meant
-from policyhub.sources.violation import Result, Violation
 
 TITLE, DESCRIPTION = 256, 1024
 TITLE_VISIBLE = 80

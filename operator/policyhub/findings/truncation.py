@@ -19,10 +19,10 @@ import shlex
 from typing import Any
 
 from policyhub.findings.limits import cut, fit, fit_distinct, length
-from policyhub.sources.engines import GATEKEEPER
-from policyhub.sources.policy_apis import object_of
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.policy_apis import object_of
+from policyhub.model.violation import Violation
 from policyhub.sources.truncation import counts
-from policyhub.sources.violation import Violation
 
 GUIDE_URL = "https://open-policy-agent.github.io/gatekeeper/website/docs/audit"
 """Gatekeeper's documentation of its audit and of the flag."""

@@ -22,8 +22,8 @@ from policyhub.kube.connection import MAX_KINDS, Connection
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, Unreachable, quoted
 from policyhub.kube.resource import Resource
-from policyhub.sources.policy_apis import POLICY_APIS, POLICY_GROUPS, PolicyApi, policy_groups
-from policyhub.sources.source_apis import SOURCE_APIS, SourceApi
+from policyhub.model.policy_apis import POLICY_APIS, POLICY_GROUPS, PolicyApi, policy_groups
+from policyhub.model.source_apis import SOURCE_APIS, SourceApi
 
 _T = TypeVar("_T")
 

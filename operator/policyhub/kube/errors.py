@@ -13,8 +13,8 @@ Pure: no I/O, no clock.
 from collections.abc import Iterable
 
 from policyhub.api.reason import Cause, Reason
+from policyhub.model.text import line
 from policyhub.redaction import redacted
-from policyhub.sources.text import line
 
 _MAX_MESSAGE = 500
 _MAX_FOUND = 1_500

@@ -28,8 +28,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
+from policyhub.model.text import line
 from policyhub.redaction import redacted
-from policyhub.sources.text import line
 
 MAX_BYTES: Final = 65_536
 """Of a kubeconfig in a Secret. For one cluster, with a bundle of ten CAs, a client certificate and a key, it has 25 KB.

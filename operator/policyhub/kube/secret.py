@@ -26,7 +26,7 @@ from policyhub.kube import kubeconfig
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused
 from policyhub.kube.kubeconfig import KubeconfigError
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 _KEYS: Final = 5
 """Maximum number of keys in a message."""

@@ -12,7 +12,7 @@ import msgspec
 
 from policyhub.kube.decoding import TooDeep, decoded, elements, fits, members
 from policyhub.kube.errors import TooLarge
-from policyhub.sources.text import line
+from policyhub.model.text import line
 
 _MIN_OBJECT_BYTES: Final = 64
 """Least average size of the objects of a page of more than `_MANY_OBJECTS`: an object `{}` takes 25 times its size in

@@ -24,14 +24,14 @@ from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import is_rolled_up, rolled_up
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
+from policyhub.model.source_apis import SOURCE_GROUPS, plural_of
+from policyhub.model.violation import Malformed, ParsedReport, Severity, SourceKey, Subject, Violation
 from policyhub.render.defects import defects, misfits
 from policyhub.render.entries import decoded
 from policyhub.render.raw_object import Location, RawObject, ReadError, line_of
 from policyhub.render.target import Target
 from policyhub.sources import reader
 from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
-from policyhub.sources.source_apis import SOURCE_GROUPS, plural_of
-from policyhub.sources.violation import Malformed, ParsedReport, Severity, SourceKey, Subject, Violation
 from policyhub.sync.admitted import admit
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger

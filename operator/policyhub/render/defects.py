@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import Malformed
 from policyhub.render.entries import Document, listed, path_of, with_list
 from policyhub.render.raw_object import Path_
 from policyhub.sources import constraints, problems, reader, wire
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.violation import Malformed
 
 Defect = tuple[Path_, str]
 

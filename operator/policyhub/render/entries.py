@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.model.source_apis import CONSTRAINTS
 
 Document = dict[str, Any]
 Place = tuple[int, int | None]

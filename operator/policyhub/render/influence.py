@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import msgspec
 
+from policyhub.model.severity import severity_of
 from policyhub.render.entries import listed, path_of, with_list
 from policyhub.render.raw_object import Path_
-from policyhub.sources.severity import severity_of
 from policyhub.sources.verdict import SEVERITY_RANK
 
 Finding = dict[str, Any]

@@ -12,9 +12,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from policyhub.model.text import clean
 from policyhub.render.collector import Collector
 from policyhub.render.provenance import Provenance
-from policyhub.sources.text import clean
 from policyhub.sources.verdict import SEVERITY_RANK
 
 Form = Literal["jsonl", "json", "table"]

@@ -18,13 +18,13 @@ import msgspec
 from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import merged_by_identity, rolled_up
+from policyhub.model.violation import Malformed, SourceKey, Subject, Violation
 from policyhub.render.collector import Collector, Inputs, mapped
 from policyhub.render.entries import Document, Place, decoded, each, listed, only, path_of, with_list
 from policyhub.render.influence import MOST, Finding, Influences, Member, changed, fields
 from policyhub.render.raw_object import Location, Path_, joined
 from policyhub.render.target import cluster_of
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Malformed, SourceKey, Subject, Violation
 from policyhub.sync.admitted import claim
 from policyhub.sync.entry import Entry
 from policyhub.sync.statement import Claim

@@ -23,6 +23,8 @@ import yaml
 
 from policyhub.clock import WallMs
 from policyhub.kube.resource import Resource
+from policyhub.model.source_apis import SOURCE_GROUPS, is_constraint
+from policyhub.model.text import capped
 from policyhub.render import output, summary
 from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
@@ -30,8 +32,6 @@ from policyhub.render.output import Form
 from policyhub.render.raw_object import LOADER, YAML_SUFFIXES, Location, RawObject, ReadError, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
-from policyhub.sources.source_apis import SOURCE_GROUPS, is_constraint
-from policyhub.sources.text import capped
 from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"

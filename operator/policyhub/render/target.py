@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from policyhub.api.monitoredcluster import KIND, MonitoredCluster
 from policyhub.api.scalar import partition_of
 from policyhub.findings.asff import Cluster
+from policyhub.model.source_apis import enabled
 from policyhub.securityhub.arn import product_arn
 from policyhub.sources.filter import Filter, filter_of
-from policyhub.sources.source_apis import enabled
 
 PLACEHOLDERS = {
     "cluster_name": "example",

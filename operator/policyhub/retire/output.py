@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from policyhub.cluster.conflict import ADOPT_NONE
 from policyhub.cluster.formatting import counted
+from policyhub.model.text import line
+from policyhub.model.violation import SEVERITIES
 from policyhub.retire.target import Target
 from policyhub.securityhub.retirement import Kind
-from policyhub.sources.text import line
-from policyhub.sources.violation import SEVERITIES
 from policyhub.sync.entry import WORKFLOW
 
 OTHER = "(other)"

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack
 import typer
 from botocore.exceptions import BotoCoreError
 
-from policyhub import finalizer
 from policyhub.cluster.formatting import counted
-from policyhub.deletion import API_ERRORS
+from policyhub.control import finalizer
+from policyhub.control.deletion import API_ERRORS
+from policyhub.control.monitored import MonitoredClusters
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
-from policyhub.monitored import MonitoredClusters
 from policyhub.retire import output
 from policyhub.retire.target import Options, RetireError, Target, target
 from policyhub.securityhub.client import HubClient

@@ -14,12 +14,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub import finalizer
 from policyhub.api.status import Status
 from policyhub.cluster.conflict import ADOPT_NONE
-from policyhub.deletion import identity_of, writer
-from policyhub.hub_target import HubTarget, named_in, resolve
-from policyhub.monitored import recorded_status
+from policyhub.control import finalizer
+from policyhub.control.deletion import identity_of, writer
+from policyhub.control.monitored import recorded_status
+from policyhub.securityhub.target import HubTarget, named_in, resolve
 from policyhub.settings import Settings
 
 Body = Mapping[str, Any]

@@ -27,9 +27,9 @@ from botocore.parsers import ResponseParserError
 
 from policyhub import network
 from policyhub.api.reason import Cause, Reason, Trait
+from policyhub.model.text import line
 from policyhub.redaction import redacted
 from policyhub.securityhub import advice
-from policyhub.sources.text import line
 
 AccessKind = Literal[
     Reason.ACCESS_DENIED,

@@ -29,15 +29,15 @@ import structlog
 
 from policyhub.clock import UNDATED, WallMs
 from policyhub.findings import identity
+from policyhub.model.kinds import known_group
+from policyhub.model.recent import share
+from policyhub.model.text import LIMIT, capped
+from policyhub.model.violation import ObjectRef
 from policyhub.securityhub.batch import Finding
 from policyhub.securityhub.client import Filters, Page
 from policyhub.securityhub.errors import HubError, NotLeader, Throttled, Unavailable
-from policyhub.sources.kinds import known_group
-from policyhub.sources.recent import share
 from policyhub.sources.results import ITSELF, ITSELF_VERSION
 from policyhub.sources.target import written
-from policyhub.sources.text import LIMIT, capped
-from policyhub.sources.violation import ObjectRef
 
 log = structlog.get_logger(__name__)
 

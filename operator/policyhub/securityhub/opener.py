@@ -1,6 +1,6 @@
 """Opens a Security Hub: the only place that creates a `HubClient` from a `HubTarget`.
 
-The operator keeps hubs open while MonitoredClusters use them (`policyhub.hub_registry`), and sends calls only while it
+The operator keeps hubs open while MonitoredClusters use them (`policyhub.control.hub_registry`), and sends calls only while it
 holds the lease. A command opens a hub for one `with` block.
 """
 
@@ -10,10 +10,10 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 import policyhub
-from policyhub.hub_target import HubTarget
 from policyhub.securityhub import credentials, rate_limit
 from policyhub.securityhub.client import HubClient, Observer, workers
 from policyhub.securityhub.rate_limit import TokenBucket
+from policyhub.securityhub.target import HubTarget
 
 
 class Pace(NamedTuple):

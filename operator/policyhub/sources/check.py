@@ -13,7 +13,7 @@ So the text that looks like a number is used as the number. The adapters' commit
 
 import re
 
-from policyhub.sources.violation import Violation
+from policyhub.model.violation import Violation
 
 VULNERABILITY = "Trivy Vulnerability"
 _COMPLIANCE = "Trivy Compliance"

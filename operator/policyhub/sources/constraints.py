@@ -24,7 +24,7 @@ every order and proves none. Strings compare as in Go, by bytes of UTF-8, which 
 
 A constraint's annotations about controls, standards and remediation apply to each of its violations.
 
-An entry with an invalid kind or name (sources/grammar.py) becomes a violation of the constraint itself: problem
+An entry with an invalid kind or name (model/grammar.py) becomes a violation of the constraint itself: problem
 `invalid-object`. Texts are bounded as in reports.
 
 A constraint is cluster-scoped and written by Gatekeeper, so it applies to every namespace. Pure: no I/O, no clock.
@@ -35,17 +35,17 @@ from typing import Any
 
 import msgspec
 
-from policyhub.sources import grammar
-from policyhub.sources.engines import GATEKEEPER
-from policyhub.sources.kinds import known_group
+from policyhub.model import grammar
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.kinds import known_group
+from policyhub.model.recent import share
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.text import LIMIT, clean, line
+from policyhub.model.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
 from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.problems import INVALID_OBJECT, key, part
-from policyhub.sources.recent import share
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.truncation import MOST, Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
-from policyhub.sources.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
 from policyhub.sources.wire import (
     EARLIEST,
     MALFORMED_MEMBER,

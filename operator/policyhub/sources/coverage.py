@@ -18,9 +18,9 @@ The cost is linear in the number of results. Pure: no I/O, no clock.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from policyhub.model.recent import Recent
+from policyhub.model.violation import Covered, PolicyRef, Subject
 from policyhub.sources.problems import part
-from policyhub.sources.recent import Recent
-from policyhub.sources.violation import Covered, PolicyRef, Subject
 
 OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """Kinds of objects that come and go with a controller."""

@@ -18,9 +18,9 @@ list receives its results. Engines that are known to report states are not exami
 
 from functools import lru_cache
 
-from policyhub.sources.engines import KNOWN_ENGINES
+from policyhub.model.engines import KNOWN_ENGINES
+from policyhub.model.violation import ParsedReport, Violation
 from policyhub.sources.producers import PRODUCERS
-from policyhub.sources.violation import ParsedReport, Violation
 
 BY_NAME = ("Falco", "JsPolicy")
 """Filtered out by `spec.sources.exclude` only."""

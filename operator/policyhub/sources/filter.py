@@ -20,13 +20,13 @@ from functools import lru_cache
 import msgspec
 
 from policyhub.api.monitoredcluster import Spec
+from policyhub.model.severity import DEFAULT_SEVERITY
+from policyhub.model.violation import SEVERITIES, ParsedReport, Result, Severity, Subject, Violation
 from policyhub.sources.event_logs import tells_of_events
 from policyhub.sources.risk import rated
-from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.verdict import SEVERITY_RANK
-from policyhub.sources.violation import SEVERITIES, ParsedReport, Result, Severity, Subject, Violation
 
 _SEVERITY_OF: dict[str, Severity] = {severity.lower(): severity for severity in SEVERITIES}
 """By the value in a spec."""

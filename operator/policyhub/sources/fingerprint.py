@@ -21,10 +21,10 @@ from typing import Final
 
 import msgspec
 
+from policyhub.model.violation import SourceKey
 from policyhub.sources import wire
 from policyhub.sources.problems import key, part
 from policyhub.sources.results import VOLATILE, engine_of
-from policyhub.sources.violation import SourceKey
 
 BITS: Final = 2**60 - 1
 """A larger int takes 8 bytes more."""

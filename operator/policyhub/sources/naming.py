@@ -5,7 +5,7 @@ Pure: no I/O, no clock.
 
 import msgspec
 
-from policyhub.sources.violation import Malformed, SourceKey
+from policyhub.model.violation import Malformed, SourceKey
 
 
 class _Named(msgspec.Struct):

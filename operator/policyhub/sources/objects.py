@@ -3,10 +3,11 @@
 Pure: no I/O, no clock.
 """
 
-from policyhub.sources import grammar, wire
-from policyhub.sources.kinds import Reference, group_of
-from policyhub.sources.recent import Recent, share
-from policyhub.sources.text import LIMIT, clean
+from policyhub.model import grammar
+from policyhub.model.kinds import Reference, group_of
+from policyhub.model.recent import Recent, share
+from policyhub.model.text import LIMIT, clean
+from policyhub.sources import wire
 
 _types: Recent[tuple[str | None, str | None], tuple[str, str, str]] = Recent(limit=1_000_000)
 """apiVersion and kind as written → group, kind and apiVersion, for references with a valid grammar."""

@@ -22,11 +22,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from policyhub.sources.recent import Recent, share
-from policyhub.sources.severity import severity_of
-from policyhub.sources.text import LIMIT, capped, clean
+from policyhub.model.recent import Recent, share
+from policyhub.model.severity import severity_of
+from policyhub.model.text import LIMIT, capped, clean
+from policyhub.model.violation import Severity, Violation
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, Properties, bounded
-from policyhub.sources.violation import Severity, Violation
 
 TITLE, DESCRIPTION = "policy-title", "policy-description"
 """The properties with the text for people, whatever the annotation is called."""

@@ -1,6 +1,6 @@
 """Problems of a source object or of a result in it, and how much of a text is kept.
 
-**Every text is bounded and visible** (sources/text.py), and an object has a valid grammar (sources/objects.py):
+**Every text is bounded and visible** (model/text.py), and an object has a valid grammar (sources/objects.py):
 
 | a report contains …                            | then                                                              |
 |------------------------------------------------|-------------------------------------------------------------------|
@@ -13,10 +13,10 @@
 Pure: no I/O, no clock.
 """
 
+from policyhub.model.recent import known, share
+from policyhub.model.text import LIMIT, NAME, capped, distinct
+from policyhub.model.violation import SourceKey
 from policyhub.sources import wire
-from policyhub.sources.recent import known, share
-from policyhub.sources.text import LIMIT, NAME, capped, distinct
-from policyhub.sources.violation import SourceKey
 
 UNKNOWN_RESULT = "unknown-result"
 NO_POLICY = "no-policy"

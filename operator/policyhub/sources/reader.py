@@ -2,10 +2,10 @@
 
 import msgspec
 
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import Identity, ParsedReport, Severity
 from policyhub.sources import constraints, fingerprint, reports
 from policyhub.sources.fingerprint import Decoded
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.violation import Identity, ParsedReport, Severity
 
 
 def read(

@@ -14,6 +14,7 @@ Invariant: nothing here depends on the API group or version of a report. Pure: n
 
 import msgspec
 
+from policyhub.model.violation import Identity, ParsedReport, Violation
 from policyhub.sources import wire
 from policyhub.sources.coverage import POLICIES, Named, Said
 from policyhub.sources.fingerprint import Decoded, decode
@@ -21,7 +22,6 @@ from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT
 from policyhub.sources.results import ResultReader
 from policyhub.sources.truncation import MOST
 from policyhub.sources.verdict import merge
-from policyhub.sources.violation import Identity, ParsedReport, Violation
 
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far the time of a result may be ahead of our clock."""

@@ -19,9 +19,14 @@ Pure: no I/O, no clock.
 
 from collections.abc import Iterable
 
-from policyhub.sources import canonical, grammar, wire
+from policyhub.model import grammar
+from policyhub.model.kinds import Reference
+from policyhub.model.recent import known, share
+from policyhub.model.severity import severity_of
+from policyhub.model.text import LIMIT, NAME, capped, clean, distinct
+from policyhub.model.violation import Identity, Severity, Subject, Violation
+from policyhub.sources import canonical, wire
 from policyhub.sources.coverage import Coverage, Named, Said, by_default, by_object
-from policyhub.sources.kinds import Reference
 from policyhub.sources.objects import is_object, type_known, typed
 from policyhub.sources.problems import (
     FOREIGN_NAMESPACE,
@@ -33,12 +38,8 @@ from policyhub.sources.problems import (
     part,
 )
 from policyhub.sources.producers import PRODUCERS, UNKNOWN, Producer
-from policyhub.sources.recent import known, share
-from policyhub.sources.severity import severity_of
-from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.truncation import Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
-from policyhub.sources.violation import Identity, Severity, Subject, Violation
 
 # If neither a result nor its report names a source, the label of the engine does.
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")

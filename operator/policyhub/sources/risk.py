@@ -22,7 +22,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from policyhub.sources.violation import Severity, Violation
+from policyhub.model.violation import Severity, Violation
 
 _MANUAL: Final = "(Manual)"
 """How the CIS benchmarks mark a check that a person has to make; kube-bench reports it as a warning."""

@@ -12,8 +12,8 @@ The subject itself stays as written, because ids derive from it. Trivy hashes lo
 Pure: no I/O, no clock.
 """
 
-from policyhub.sources.kinds import known_group
-from policyhub.sources.violation import Subject
+from policyhub.model.kinds import known_group
+from policyhub.model.violation import Subject
 
 _KINDS = {
     kind.lower(): kind

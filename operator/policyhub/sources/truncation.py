@@ -21,7 +21,7 @@ Pure: no I/O, no clock.
 
 from typing import Final
 
-from policyhub.sources.violation import Identity, Subject, Violation
+from policyhub.model.violation import Identity, Subject, Violation
 
 DISCRIMINATOR: Final = "truncated"
 LISTED: Final = "listed"

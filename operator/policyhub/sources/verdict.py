@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policyhub.sources.text import LIMIT
-from policyhub.sources.violation import SEVERITIES, Result, Severity, Violation
+from policyhub.model.text import LIMIT
+from policyhub.model.violation import SEVERITIES, Result, Severity, Violation
 
 RESULT_RANK: dict[Result, int] = {"truncated": 0, "error": 0, "warn": 1, "fail": 2}
 """`error` is the weakest: it means that the outcome is unknown, and must not hide a known violation."""

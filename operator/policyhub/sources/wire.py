@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from policyhub.sources.kinds import Reference
-from policyhub.sources.text import line
-from policyhub.sources.violation import Malformed
+from policyhub.model.kinds import Reference
+from policyhub.model.text import line
+from policyhub.model.violation import Malformed
 
 MALFORMED_RESULT = "malformed-result"
 """The identifying members of a result cannot be read: it is left out."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from policyhub.clock import from_seconds
+from policyhub.model.violation import Identity, ParsedReport, Violation
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, ParsedReport, Violation
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.statement import Claim

@@ -13,8 +13,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from policyhub.ages import AGE_SECONDS, DAY, Ages
 from policyhub.clock import SteadyMs, WallMs, to_wall_clock
+from policyhub.metrics.ages import AGE_SECONDS, DAY, Ages
 from policyhub.sources.filter import namespace_of
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import ObjectRef, SourceKey, Subject, Violation, below
+from policyhub.model.violation import ObjectRef, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import News, Requeue
 from policyhub.sync.ownership import Ownership

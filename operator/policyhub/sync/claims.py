@@ -7,7 +7,7 @@ equal claims are stored once, with the representative. Pure: no I/O, no clock.
 from collections.abc import Iterator
 
 from policyhub.findings.representative import representative
-from policyhub.sources.violation import SourceKey, Violation
+from policyhub.model.violation import SourceKey, Violation
 
 SourceClaim = tuple[SourceKey, Violation]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.batch import Finding
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import Failure, HubError, Unavailable

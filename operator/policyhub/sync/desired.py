@@ -14,8 +14,8 @@ from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.truncation import same_content
+from policyhub.model.violation import Identity, SourceKey, Violation
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.violation import Identity, SourceKey, Violation
 from policyhub.sync.claims import Claims, claim_of, excluding, including, representative_of
 from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.finding_counts import FindingCounts

@@ -17,7 +17,7 @@ from typing import Protocol
 from policyhub.api.reason import Cause
 from policyhub.cancellation import TaskGroup
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.batch import MAX_FINDINGS
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.cluster_queue import ClusterQueue

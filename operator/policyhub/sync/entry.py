@@ -10,9 +10,9 @@ import msgspec
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
-from policyhub.sources.recent import share
-from policyhub.sources.source_apis import is_constraint
-from policyhub.sources.violation import ObjectRef, Severity, SourceKey, Subject, Violation
+from policyhub.model.recent import share
+from policyhub.model.source_apis import is_constraint
+from policyhub.model.violation import ObjectRef, Severity, SourceKey, Subject, Violation
 from policyhub.sync.claims import Claims
 
 NEW, NOTIFIED, SUPPRESSED, RESOLVED = WORKFLOW = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")

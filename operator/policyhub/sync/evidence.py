@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
-from policyhub.sources.source_apis import CONSTRAINTS, is_constraint
-from policyhub.sources.violation import SourceKey, Subject
+from policyhub.model.source_apis import CONSTRAINTS, is_constraint
+from policyhub.model.violation import SourceKey, Subject
 from policyhub.sync import known_namespaces
 from policyhub.sync.audits import Audits
 from policyhub.sync.entry import Coverage, Entry

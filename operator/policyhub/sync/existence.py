@@ -31,10 +31,10 @@ from typing import Final
 import msgspec
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.sources.engines import GATEKEEPER
-from policyhub.sources.grammar import is_name, is_namespace, is_typed
-from policyhub.sources.policy_apis import kinds_of
-from policyhub.sources.violation import Subject
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.grammar import is_name, is_namespace, is_typed
+from policyhub.model.policy_apis import kinds_of
+from policyhub.model.violation import Subject
 
 REFUSAL_CONFIRM_MS: Final = 15_000
 """A refusal is accepted if it is repeated after this time: an API server refuses for some seconds while it starts."""

@@ -38,8 +38,8 @@ from policyhub.kube.kinds import Group, Kind, Kinds
 from policyhub.kube.listing_limits import ListingLimits
 from policyhub.kube.resource import Resource
 from policyhub.kube.wire import Unreadable
-from policyhub.sources.policy_apis import name_in_reports
-from policyhub.sources.violation import Subject
+from policyhub.model.policy_apis import name_in_reports
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import Batch, Existence, FoundObject, PolicyName, Referent
 
 log = structlog.get_logger(__name__)

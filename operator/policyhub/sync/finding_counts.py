@@ -7,7 +7,7 @@ I/O, no clock.
 from collections import Counter
 from collections.abc import Mapping
 
-from policyhub.sources.violation import Severity
+from policyhub.model.violation import Severity
 from policyhub.sync.entry import NEW, SUPPRESSED, CountKeys, Entry, ObservedFinding, Tally, Triage
 
 SPARE_KEYS = 10_000

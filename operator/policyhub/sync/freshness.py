@@ -8,10 +8,10 @@ not as silent. No clock.
 
 from collections.abc import Callable
 
-from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.model.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import ParsedReport, SourceKey
 from policyhub.sources.truncation import counts
-from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.admission import Admission
 
 

@@ -25,7 +25,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds, to_wall_clock
-from policyhub.sources.source_apis import REPORT_GROUPS, SOURCE_GROUPS
+from policyhub.model.source_apis import REPORT_GROUPS, SOURCE_GROUPS
 from policyhub.sync import known_namespaces
 from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss

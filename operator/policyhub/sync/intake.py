@@ -20,9 +20,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from policyhub.clock import SteadyMs, from_seconds
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync.desired import Claim, Desired
 from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.evidence import Sources

@@ -4,7 +4,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import ObjectRef
+from policyhub.model.violation import ObjectRef
 
 NAMESPACES = "namespaces"
 """Their group resource: the key of their stream in `Sources.stream_started_at`."""

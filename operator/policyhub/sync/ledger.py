@@ -22,8 +22,8 @@ from collections.abc import Callable, Collection, Mapping
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
+from policyhub.model.violation import Severity
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.violation import Severity
 from policyhub.sync import grading
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda

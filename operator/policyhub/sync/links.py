@@ -21,7 +21,7 @@ from typing import Final, Protocol
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.owner_reference import ControllerRef, ObjectMetadata, Verification
 from policyhub.sync.served_kinds import ServedKinds
 from policyhub.sync.timers import Timers

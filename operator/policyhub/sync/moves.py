@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.model.violation import SourceKey, Subject, Violation
 from policyhub.sync.fair_queue import FairQueue, WorkBudget
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.statement import Claim, Statement

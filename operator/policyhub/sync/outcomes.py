@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import Violation
+from policyhub.model.violation import Violation
 from policyhub.sync.entry import Entry, result_and_severity
 from policyhub.sync.finding_counts import severity
 

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import msgspec
 
-from policyhub.sources.recent import share
-from policyhub.sources.violation import Subject
+from policyhub.model.recent import share
+from policyhub.model.violation import Subject
 from policyhub.sources.wire import ServedName, ServedNamespace
 
 LATEST_REVISION: Final = 2**31

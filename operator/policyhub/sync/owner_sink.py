@@ -24,7 +24,7 @@ from policyhub.api.reason import Reason, Trait
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync import owner_reference
 from policyhub.sync.owner_reference import ObjectMetadata, UnnamedObject
 

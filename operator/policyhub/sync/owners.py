@@ -51,7 +51,7 @@ import msgspec
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.findings.rollup import is_rolled_up
 from policyhub.kube.resource import Resource
-from policyhub.sources.violation import ObjectRef, Subject
+from policyhub.model.violation import ObjectRef, Subject
 from policyhub.sync.fair_queue import WorkBudget
 from policyhub.sync.links import Links, Workload
 from policyhub.sync.owner_reference import ObjectMetadata

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.sources.violation import ObjectRef, SourceKey, Subject
+from policyhub.model.violation import ObjectRef, SourceKey, Subject
 
 
 class Ownership(Protocol):

@@ -30,14 +30,14 @@ from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.engines import GATEKEEPER
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.policy_apis import POLICY_GROUPS, POLICY_KINDS, name_in_reports
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.text import line
+from policyhub.model.violation import Severity, Violation
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import Policy, enriched, policy_of
-from policyhub.sources.policy_apis import POLICY_GROUPS, POLICY_KINDS, name_in_reports
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.text import line
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import ServedName, ServedNamespace
 
 DEBOUNCE_MS: Final = 2_000

@@ -10,9 +10,9 @@ import msgspec
 
 from policyhub.clock import SteadyMs
 from policyhub.findings.rollup import rolled_up
+from policyhub.model.violation import Identity, ParsedReport, Subject, Violation
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, ParsedReport, Subject, Violation
 from policyhub.sync.admitted import admit
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import PolicyMetadata

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from policyhub.sources.violation import PolicyRef
+from policyhub.model.violation import PolicyRef
 
 MAX_LEARNED: Final = 2_000
 """Policies of one kind in a namespace; beyond that, what was learned is replaced by the newest set. A report shows

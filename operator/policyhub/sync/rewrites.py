@@ -19,10 +19,10 @@ Pure: no I/O, no clock.
 from collections.abc import KeysView
 from typing import Final
 
+from policyhub.model.violation import ParsedReport, SourceKey
 from policyhub.sources.coverage import POLICIES
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.fingerprint import BITS, Decoded
-from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.rollup import Rollup

@@ -22,8 +22,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from policyhub.clock import NEVER, SteadyMs, WallMs, from_seconds
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import is_rolled_up, merged_by_identity, normalized_identity, rolled_up
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.moves import MAX_UNINDEXED, MAX_UNITS_PER_CALL, Moves
 from policyhub.sync.owners import Owners, Unresolved, object_ref

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from policyhub.sources.violation import PolicyRef, Subject
+from policyhub.model.violation import PolicyRef, Subject
 from policyhub.sync.reported import NO_POLICIES, PolicySet, Reported
 
 K = TypeVar("K")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.fair_queue import FairQueue, WorkBudget
 from policyhub.sync.links import GRACE_MS, Link, Links, LinkState, Workload
 from policyhub.sync.owner_reference import Verification

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import SourceKey, Subject
+from policyhub.model.violation import SourceKey, Subject
 
 MAX_SOURCES = 20
 """Sources of one namespace whose times are kept; a real namespace has one to three. For further sources nothing is ever

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 
 RECHECK_MS: Final = 3_600_000
 RETRY_MS: Final = 60_000

@@ -11,7 +11,7 @@ import msgspec
 
 from policyhub.clock import WallMs
 from policyhub.findings.rollup import is_rolled_up, merged, merged_by_identity, rolled_up
-from policyhub.sources.violation import Identity, Subject, Violation
+from policyhub.model.violation import Identity, Subject, Violation
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.reported import PolicySet
 

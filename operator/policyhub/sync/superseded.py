@@ -1,6 +1,6 @@
 """Superseded reports: those that an engine left in one report API when it switched to another. They are ignored.
 
-The operator, render and the doctor share this rule, for all report APIs of the table (sources/source_apis.py).
+The operator, render and the doctor share this rule, for all report APIs of the table (model/source_apis.py).
 
 It applies to each engine and namespace separately (and to cluster-scoped reports), so that reports in one namespace
 never supersede those in another:
@@ -22,8 +22,8 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
-from policyhub.sources.source_apis import REPORT_GROUPS
+from policyhub.model.engines import ENGINES_EACH, KNOWN_ENGINES
+from policyhub.model.source_apis import REPORT_GROUPS
 
 SUPERSEDED_AFTER_SECONDS = 3 * 3600
 """If an engine's newest result in one API is this much older than in another, the older reports are superseded."""

@@ -7,7 +7,7 @@ object, and nothing is swept. Pure: no I/O, no clock.
 from collections.abc import Set as AbstractSet
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import SourceKey
+from policyhub.model.violation import SourceKey
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.rollup import Rollup
 

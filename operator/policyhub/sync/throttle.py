@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import SourceKey
+from policyhub.model.violation import SourceKey
 
 _NONE: Final[frozenset[str]] = frozenset()
 BURST: Final = 20_000

@@ -26,8 +26,8 @@ from enum import StrEnum
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
+from policyhub.model.violation import ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.violation import ParsedReport, SourceKey, Subject, Violation
 
 DAY_MS = 86_400_000
 TEXT_BYTES = 2_048

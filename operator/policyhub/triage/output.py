@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 
-from policyhub.sources.text import LIMIT, line
+from policyhub.model.text import LIMIT, line
 from policyhub.triage.row import Row, summary
 
 _GAP = "   "

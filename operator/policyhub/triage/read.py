@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
 from policyhub.clock import WallMs
 from policyhub.findings.identity import prefix
-from policyhub.hub_target import HubTarget, resolve
 from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection
 from policyhub.securityhub.opener import Opener
+from policyhub.securityhub.target import HubTarget, resolve
 from policyhub.settings import Settings
 from policyhub.triage.row import Filter, Row, row
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from policyhub.clock import WallMs
+from policyhub.model.text import LIMIT, line
+from policyhub.model.violation import SEVERITIES
 from policyhub.securityhub.inventory import milliseconds
-from policyhub.sources.text import LIMIT, line
-from policyhub.sources.violation import SEVERITIES
 from policyhub.sync.entry import SUPPRESSED, WORKFLOW
 
 DAY_MS = 86_400_000

@@ -16,11 +16,11 @@ from dev.chart.values import parse as parse_values
 from dev.cluster.helm import HelmError, lint, render
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
+from policyhub.cluster.sinks import namespaces
+from policyhub.model.policy_apis import ASKED_POLICIES, POLICY_APIS
+from policyhub.model.source_apis import SOURCE_APIS, Shape
 from policyhub.securityhub.credentials import Clients
 from policyhub.settings import Settings
-from policyhub.sources.policy_apis import ASKED_POLICIES, POLICY_APIS
-from policyhub.sources.source_apis import SOURCE_APIS, Shape
-from policyhub.sync import namespace_sink
 from policyhub.sync.existence import OTHER_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 
@@ -262,7 +262,7 @@ def test_what_may_be_asked_for_is_what_is_asked() -> None:
     for _, group, plurals, verbs in EXISTENCE:
         given[verbs] |= {f"{plural}.{group}" if group else plural for plural in plurals.split()}
     assert given == {"get": {*WATCHED_KINDS}, "get list": {*OTHER_KINDS}, "list": {*ASKED_POLICIES}}
-    watched = {resource.group_resource for resource in (*RESOURCES, *CONTROLLERS, namespace_sink.RESOURCE)}
+    watched = {resource.group_resource for resource in (*RESOURCES, *CONTROLLERS, namespaces.RESOURCE)}
     assert watched == {*WATCHED_KINDS}
 
 

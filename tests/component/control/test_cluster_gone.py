@@ -17,10 +17,10 @@ from policyhub.cluster.clearance import Rival
 from policyhub.cluster.contact import Stale
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.deletion import rivals
+from policyhub.control.deletion import rivals
 from policyhub.kube.connection import Connection, Unreachable
 from policyhub.kube.errors import NotTried
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import Acknowledged

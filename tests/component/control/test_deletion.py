@@ -10,20 +10,20 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub import deletion, finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub, Status
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import LAG_MS, Sent, Writer
-from policyhub.deletion import Deletion
-from policyhub.events import EventType
-from policyhub.finalization import RETRY_MS, Finalization, deletion_intent, sent_by
-from policyhub.finalizer import FINALIZER
+from policyhub.control import deletion, finalizer
+from policyhub.control.deletion import Deletion
+from policyhub.control.events import EventType
+from policyhub.control.finalization import RETRY_MS, Finalization, deletion_intent, sent_by
+from policyhub.control.finalizer import FINALIZER
+from policyhub.control.reporter import Watched
 from policyhub.findings.asff import timestamp
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.reporter import Watched
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient, ImportResult
 from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings

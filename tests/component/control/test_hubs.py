@@ -12,12 +12,12 @@ import pytest
 from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry, generate_latest
 
-from policyhub import hub_registry
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.hub_registry import KEPT_SECONDS, Hubs
-from policyhub.hub_target import HubTarget
-from policyhub.metrics import Metrics
+from policyhub.control import hub_registry
+from policyhub.control.hub_registry import KEPT_SECONDS, Hubs
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import signature
 from policyhub.sync.entry import ObservedFinding

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.control.hub_registry import Hubs
+from policyhub.control.reporter import Watched
+from policyhub.control.supervisor import Supervisor
 from policyhub.eks.connector import EksClusters
-from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.reporter import Watched
+from policyhub.metrics.definitions import Metrics
 from policyhub.settings import Settings
-from policyhub.supervisor import Supervisor
 from tests.component.control.test_supervisor import listing
 
 ROUNDS = 12

@@ -18,8 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
-from policyhub.metrics import Metrics
-from policyhub.probes import LIMITS, Limits, serve
+from policyhub.metrics.definitions import Metrics
+from policyhub.metrics.server import LIMITS, Limits, serve
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBELET_SECONDS = 5.0

@@ -7,14 +7,12 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from policyhub import status
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, Hub, Status
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
-from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.reporter import (
+from policyhub.control import status
+from policyhub.control.reporter import (
     EVENT_BYTES,
     HEARTBEAT_SECONDS,
     RETRY_SECONDS,
@@ -23,6 +21,8 @@ from policyhub.reporter import (
     Reporter,
     Watched,
 )
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics.definitions import Metrics
 from tests.unit.status.test_status import plane
 
 NOW = SteadyMs(1_790_000_000_000)

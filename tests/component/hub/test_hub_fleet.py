@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from dev.hub.process import HubProcess
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import SourceKey, Subject, Violation
 from policyhub.securityhub import rate_limit
 from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.client import HubClient, workers
 from policyhub.securityhub.credentials import Clients, Loader, models
 from policyhub.securityhub.inventory import Inventory
-from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine

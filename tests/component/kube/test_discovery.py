@@ -6,8 +6,8 @@ import pytest
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover, discover_policies
 from policyhub.kube.kubeconfig import Access
-from policyhub.sources.policy_apis import POLICY_APIS
-from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_GROUPS
+from policyhub.model.policy_apis import POLICY_APIS
+from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_GROUPS
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 KYVERNO, KYVERNO_CEL, KUBEWARDEN, ADMISSION, TEMPLATES = (api.group for api in POLICY_APIS)

@@ -18,7 +18,7 @@ from policyhub.kube.connection import Connection, TooLarge, Unreachable
 from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
 from policyhub.kube.reflector import Reflector
-from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_GROUPS
+from policyhub.model.source_apis import CONSTRAINTS, SOURCE_GROUPS
 from tests.component.kube import evil
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer
 from tests.component.kube.evil import Attack

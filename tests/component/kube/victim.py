@@ -18,7 +18,7 @@ from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.model.source_apis import CONSTRAINTS
 
 REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 

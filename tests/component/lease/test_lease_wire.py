@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Connection, Refused
 from policyhub.kube.kubeconfig import Access
-from policyhub.lease import Lease, Timing
+from policyhub.kube.lease import Lease, Timing
 from tests.component.kube.apiserver import Answer, ApiServer, _answer, refusal
 from tests.unit.lease.virtual import PATH, Server
 

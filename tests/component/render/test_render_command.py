@@ -234,7 +234,7 @@ def test_no_network_library_is_loaded(arguments: list[str], heavy: list[str]) ->
     """Rendering what is piped in loads neither AWS's nor Kubernetes's client, nor the operator; help loads less yet."""
     heavy = [*heavy, "aiohttp", "boto3", "botocore", "kopf", "kubernetes", "prometheus_client", "urllib3"]
     code = (
-        "import sys\nfrom policyhub.cli import app\n"
+        "import sys\nfrom policyhub.cli.main import app\n"
         f"app({arguments!r}, standalone_mode=False)\n"
         f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
     )

@@ -23,7 +23,7 @@ def end(code, real=os._exit):
     print(*sys.modules, sep="\\n", flush=True)
     real(code)
 os._exit = end
-from policyhub.cli import app
+from policyhub.cli.main import app
 app(["run", "--metrics-port", "0"])
 """
 

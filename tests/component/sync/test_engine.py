@@ -14,11 +14,11 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, SourceKey, Subject, Violation
 from policyhub.securityhub.batch import measure
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
-from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import engine, figures
 from policyhub.sync.acknowledged import signature
 from policyhub.sync.cluster_queue import ClusterQueue

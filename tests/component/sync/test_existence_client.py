@@ -14,7 +14,7 @@ from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, Answer, Existence, FoundObject, PolicyName, Presence, Referent
 from policyhub.sync.existence_client import PAGE_SIZE, RATE, ExistenceClient
 from tests.component.kube.apiserver import Answer as Reply

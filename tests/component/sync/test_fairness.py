@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
-from policyhub.metrics import Metrics
-from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine

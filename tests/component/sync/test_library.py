@@ -13,13 +13,13 @@ import pytest
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clock import SteadyMs
 from policyhub.cluster.context import Context, policy_faults
+from policyhub.cluster.policy_watcher import LONG_REFUSAL_GRACE_MS, MAX_WAIT_MS, PolicyWatcher
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
+from policyhub.model.source_apis import SOURCE_GROUPS
 from policyhub.settings import Settings
-from policyhub.sources.source_apis import SOURCE_GROUPS
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import REFUSAL_GRACE_MS, PolicyMetadata
-from policyhub.sync.policy_watcher import LONG_REFUSAL_GRACE_MS, MAX_WAIT_MS, PolicyWatcher
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 START = SteadyMs(1_790_000_000_000)

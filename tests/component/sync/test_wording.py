@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.model.violation import Severity, Violation
 from policyhub.securityhub import inventory
-from policyhub.sources.violation import Severity, Violation
 from policyhub.sync import figures
 from policyhub.sync.holds import Hold
 from policyhub.sync.lookups import observation_of

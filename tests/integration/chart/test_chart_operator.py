@@ -140,7 +140,7 @@ def image(tmp_path: Path) -> Image:
     (tmp_path / "config.json").write_text(json.dumps({"Env": environment}))
     script = tmp_path / "bin/policyhub"
     script.parent.mkdir()
-    script.write_text("#!/run/python/bin/python3\nfrom policyhub.cli import main\nmain()\n")
+    script.write_text("#!/run/python/bin/python3\nfrom policyhub.cli.main import main\nmain()\n")
     script.chmod(0o755)
     return Image(tmp_path)
 

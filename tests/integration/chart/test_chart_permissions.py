@@ -20,8 +20,8 @@ from dev import crds, stand
 from dev.cluster import ApiError, Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
-from policyhub.sources.source_apis import SOURCE_APIS
-from policyhub.sources.violation import Subject
+from policyhub.model.source_apis import SOURCE_APIS
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
 from tests.integration.kube.asking import asking
 

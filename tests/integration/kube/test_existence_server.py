@@ -10,7 +10,7 @@ import pytest
 from dev import crds
 from dev.cluster import Cluster, ControlPlane
 from policyhub.kube.kinds import EXPIRY_MS
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, PolicyName, Presence, Referent
 from policyhub.sync.existence_client import PAGE_SIZE
 from tests.integration.kube.asking import asking

@@ -11,6 +11,7 @@ import pytest
 from dev import crds
 from dev.cluster import Cluster, ControlPlane
 from policyhub.clock import SteadyMs
+from policyhub.cluster.sinks import namespaces
 from policyhub.kube import listing
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
@@ -18,8 +19,7 @@ from policyhub.kube.listing import PAGE
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.source_apis import SOURCE_GROUPS
-from policyhub.sync import namespace_sink
+from policyhub.model.source_apis import SOURCE_GROUPS
 
 Document = dict[str, Any]
 API = "/apis/wgpolicyk8s.io/v1alpha2"
@@ -235,10 +235,10 @@ class Existence:
 async def test_namespaces(cluster: Cluster) -> None:
     """They are listed and watched like any resource; a namespace is gone once its deletion is finished, not before."""
     existence = Existence()
-    sink = namespace_sink.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
+    sink = namespaces.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     async with (
         await Connection.from_kubeconfig(cluster.kubeconfig()) as connection,
-        running(Reflector(connection, namespace_sink.RESOURCE, sink)),
+        running(Reflector(connection, namespaces.RESOURCE, sink)),
     ):
         await until(lambda: existence.live)
         assert {"default", "kube-system"} <= existence.known
@@ -263,13 +263,11 @@ async def test_namespaces(cluster: Cluster) -> None:
 async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
     """Nothing is told to exist or to be gone where the right is not given."""
     existence = Existence()
-    sink = namespace_sink.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
+    sink = namespaces.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
     async with (
         await Connection.from_kubeconfig(config) as connection,
-        running(
-            Reflector(connection, namespace_sink.RESOURCE, sink, forbidden_cap=namespace_sink.FORBIDDEN_CAP)
-        ) as reflector,
+        running(Reflector(connection, namespaces.RESOURCE, sink, forbidden_cap=namespaces.FORBIDDEN_CAP)) as reflector,
     ):
         await until(lambda: reflector.state.reason == "ListingForbidden")
         assert "namespaces" in reflector.state.message

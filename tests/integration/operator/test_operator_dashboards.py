@@ -12,7 +12,7 @@ from dev.dashboards.picture import page
 from dev.dashboards.prometheus import Prometheus, filled
 from dev.dashboards.trial import LOST, VARIABLES, trial
 from dev.hub.process import HubProcess
-from policyhub.series import Definition
+from policyhub.metrics.series import Definition
 
 QUERIES = [
     pytest.param(name, panel, query, id=f"{board.uid} {panel.title} {number}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policyhub.finalizer import FINALIZER
+from policyhub.control.finalizer import FINALIZER
 from policyhub.securityhub.inventory import strip_for_import
 from tests.integration.operator.test_operator_clusters import names, refer, uid, write
 from tests.integration.operator.world import CLUSTERS, World, report, result

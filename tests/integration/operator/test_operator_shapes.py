@@ -10,7 +10,7 @@ import pytest
 
 from dev import crds
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Identity, Subject
+from policyhub.model.violation import Identity, Subject
 from tests.integration.operator.world import CLUSTERS, KINDS, World, constraint, report, result
 
 

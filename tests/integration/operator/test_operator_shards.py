@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientError, web
 
 from dev.stand import Operator
-from policyhub.stall_guard import STALL_SECONDS
+from policyhub.control.stall_guard import STALL_SECONDS
 from tests.integration.operator.gate import Gate
 from tests.integration.operator.test_operator_deletion import finalizers, kept
 from tests.integration.operator.world import CLUSTERS, Document, World, report, result

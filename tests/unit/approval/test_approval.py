@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from policyhub import approval
 from policyhub.clock import WallMs
+from policyhub.cluster import approval
 
 NOW = WallMs(1_790_000_000_000)  # 2026-09-21T14:13:20Z
 

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from policyhub import cancellation, supervisor
+from policyhub import cancellation
 from policyhub.cancellation import TaskGroup, cancelled, raise_if_cancelled
+from policyhub.control import supervisor
 
 OPERATOR = Path(__file__).parents[3] / "operator/policyhub"
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 
 from policyhub.cluster.coverage import Api, coverage
-from policyhub.sources.source_apis import OPEN_REPORTS, POLICY_REPORTS
+from policyhub.model.source_apis import OPEN_REPORTS, POLICY_REPORTS
 
 
 def api(group: str = POLICY_REPORTS, **changes: bool) -> Api:

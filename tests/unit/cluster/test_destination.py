@@ -5,7 +5,7 @@ import pytest
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause
 from policyhub.api.status import Hub
-from policyhub.destination import destination
+from policyhub.control.destination import destination
 from policyhub.settings import Settings
 
 OURS = Settings(

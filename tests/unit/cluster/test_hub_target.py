@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from policyhub import deletion
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause
 from policyhub.api.status import Hub
+from policyhub.control import deletion
+from policyhub.control.monitored import recorded_status
 from policyhub.doctor import run
-from policyhub.hub_target import HubTarget, named_in, resolve
-from policyhub.monitored import recorded_status
 from policyhub.retire.target import Options, target
+from policyhub.securityhub.target import HubTarget, named_in, resolve
 from policyhub.settings import Settings
 from policyhub.triage import read
 

@@ -16,7 +16,7 @@ from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import INCOMPLETE, State
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import Page
 from policyhub.securityhub.errors import AccessKind, AccessLost, HubError, Throttled
 from policyhub.settings import Settings

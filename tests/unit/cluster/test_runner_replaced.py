@@ -12,7 +12,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.contact import ClusterReplaced
 from policyhub.cluster.runner import FORMER, REPLACED_AFTER_MS, DataPlane
 from policyhub.cluster.site import Site
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.settings import Settings
 
 

@@ -21,9 +21,9 @@ from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.kube.time_slice import TimeSlice
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.settings import Settings
-from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.superseded import SUPERSEDED_AFTER_SECONDS
 

@@ -17,7 +17,7 @@ from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import CallerIdentity
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.settings import Settings
 
 FIRST, SECOND, REGION = "111111111111", "222222222222", "eu-west-1"

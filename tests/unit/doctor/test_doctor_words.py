@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.cli import app
+from policyhub.cli.main import app
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import conditions, remedies
 from policyhub.cluster import engines as rules
@@ -26,10 +26,10 @@ from policyhub.doctor import access, cluster, engines, formatting, hub, network,
 from policyhub.doctor.result import CHECKS, CheckResult, exit_code, fine, problem, unchecked
 from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import Resource
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.model.violation import ParsedReport, SourceKey
 from policyhub.settings import Settings
-from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
-from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.guard import GuardHold
 
 NOW = 1_800_000_000.0

@@ -5,9 +5,9 @@ from typing import Literal, cast, get_args
 
 import pytest
 
-from policyhub import events
 from policyhub.api.reason import Nature, Reason
 from policyhub.api.status import Condition, ConditionType
+from policyhub.control import events
 from tests.unit.docs.test_docs import code, rows
 
 EPOCH = datetime.fromtimestamp(0, UTC)

@@ -18,10 +18,11 @@ from policyhub.findings import asff, compliance
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources import policy, problems, producers, reader, results, severity, wire
+from policyhub.model import severity
+from policyhub.model.source_apis import SOURCE_APIS, SOURCE_GROUPS, plural_of
+from policyhub.model.violation import ParsedReport, Result, Severity
+from policyhub.sources import policy, problems, producers, reader, results, wire
 from policyhub.sources.risk import VERSION, rated
-from policyhub.sources.source_apis import SOURCE_APIS, SOURCE_GROUPS, plural_of
-from policyhub.sources.violation import ParsedReport, Result, Severity
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "tests/data/producers"

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
+from policyhub.model.source_apis import CONSTRAINTS
+from policyhub.model.violation import Malformed, ParsedReport
 from policyhub.sources import problems, reader, wire
 from policyhub.sources.policy import enriched, policy_of
-from policyhub.sources.source_apis import CONSTRAINTS
-from policyhub.sources.violation import Malformed, ParsedReport
 from tests.unit.findings import mapping
 
 Objections = Callable[[dict[str, Any]], list[str]]

@@ -13,7 +13,7 @@ from policyhub.findings import asff
 from policyhub.findings.asff import Cluster, Relapse, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Severity, Subject, Violation
+from policyhub.model.violation import Severity, Subject, Violation
 
 Objections = Callable[[dict[str, Any]], list[str]]
 

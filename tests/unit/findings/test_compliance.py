@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from policyhub.findings.compliance import TYPES, categories, compliance, finding_type
-from policyhub.sources.violation import Violation
+from policyhub.model.violation import Violation
 from tests.unit.violation import VIOLATION
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from policyhub.findings.digest import digest
-from policyhub.sources.violation import Subject, Violation
+from policyhub.model.violation import Subject, Violation
 
 VIOLATION = Violation(
     source="kyverno",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policyhub.findings.text import clean_message, description, title
-from policyhub.sources.violation import Subject, Violation
+from policyhub.model.violation import Subject, Violation
 
 VIOLATION = Violation(
     source="kyverno",

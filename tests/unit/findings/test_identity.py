@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policyhub.findings.identity import encode, finding_id, prefix
-from policyhub.sources.violation import Identity, Subject
+from policyhub.model.violation import Identity, Subject
 
 GOLDEN = json.loads(Path(__file__).with_name("ids.golden.json").read_text("utf-8"))
 

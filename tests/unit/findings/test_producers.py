@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from policyhub.api.monitoredcluster import Sources
+from policyhub.model.source_apis import REPORT_GROUPS
 from policyhub.sources.filter import Filter
-from policyhub.sources.source_apis import REPORT_GROUPS
 from tests.unit.findings import mapping
 
 Objections = Callable[[dict[str, Any]], list[str]]

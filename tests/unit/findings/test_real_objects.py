@@ -15,9 +15,9 @@ from policyhub.clock import WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
+from policyhub.model.source_apis import plural_of
+from policyhub.model.violation import Identity, ParsedReport
 from policyhub.sources import reader
-from policyhub.sources.source_apis import plural_of
-from policyhub.sources.violation import Identity, ParsedReport
 
 Objections = Callable[[dict[str, Any]], list[str]]
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policyhub.findings.representative import representative_claim
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.model.violation import SourceKey, Subject, Violation
 
 LOW = Violation(
     source="s",

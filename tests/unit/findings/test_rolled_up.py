@@ -7,7 +7,7 @@ from policyhub.clock import WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.representative import representative_claim
 from policyhub.findings.rollup import merged_by_identity, normalized_identity, rolled_up, rule_of
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.model.violation import SourceKey, Subject, Violation
 
 POD = Subject("", "Pod", "shop", "web-7d4b9-x2x1z")
 WEB = Subject("apps", "Deployment", "shop", "web")

@@ -10,8 +10,8 @@ from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.truncation import GUIDE_URL, same_content
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources.truncation import Truncation
-from policyhub.sources.violation import Subject, Violation
 
 Objections = Callable[[dict[str, Any]], list[str]]
 

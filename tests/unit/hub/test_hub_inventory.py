@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from policyhub.api.reason import Reason
 from policyhub.clock import WallMs
 from policyhub.findings import asff
+from policyhub.model.violation import ObjectRef, Subject, Violation
 from policyhub.securityhub import inventory
 from policyhub.securityhub.client import Filters, Page
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable
@@ -24,7 +25,6 @@ from policyhub.securityhub.inventory import (
     milliseconds,
     strip_for_import,
 )
-from policyhub.sources.violation import ObjectRef, Subject, Violation
 
 ROOT = "policyhub/prod/"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from policyhub.cli import app
+from policyhub.cli.main import app
 from policyhub.iam import limits
 
 OPERATOR = "111122223333"

@@ -11,7 +11,7 @@ import pytest
 from botocore import xform_name
 from typer.testing import CliRunner
 
-from policyhub.cli import app
+from policyhub.cli.main import app
 from policyhub.iam.policy import ACTIONS, LIST_CLUSTERS, READS, TAG_SESSION, Plan, Role, Workload
 from policyhub.iam.request import RESERVED_GROUPS
 

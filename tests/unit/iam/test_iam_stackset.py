@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from policyhub.cli import app
+from policyhub.cli.main import app
 from policyhub.iam.limits import MAX_BYTES_IN_REQUEST as LONGEST
 from policyhub.iam.policy import Plan, Role, Workload
 from policyhub.iam.stackset import stackset

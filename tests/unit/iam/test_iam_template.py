@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from policyhub.cli import app
+from policyhub.cli.main import app
 from policyhub.iam import template
 from policyhub.iam.policy import Plan, Workload
 

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Refused, Unreachable
-from policyhub.lease import Lease, Timing, name_of
+from policyhub.kube.lease import Lease, Timing, name_of
 from policyhub.securityhub.credentials import CALL_SECONDS
 from tests.unit.lease.virtual import Server, Wire, now, run, wall_clock
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from policyhub.exposition import FRESH_SECONDS, SHARE, STALE_SECONDS, Exposition, Format
+from policyhub.metrics.exposition import FRESH_SECONDS, SHARE, STALE_SECONDS, Exposition, Format
 
 
 class Slow(Collector):

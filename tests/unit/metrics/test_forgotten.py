@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from policyhub.ages import Ages
-from policyhub.metrics import Metrics
-from policyhub.reporter import Watched
+from policyhub.control.reporter import Watched
+from policyhub.metrics.ages import Ages
+from policyhub.metrics.definitions import Metrics
 from tests.component.control.test_reporter import Stand
 from tests.component.control.test_supervisor import Home, body, labelled, settle, supervisor
 

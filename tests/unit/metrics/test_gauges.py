@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from policyhub.ages import DAY
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.gauges import SERIES_EACH, Gauges, SourceGauges
 from policyhub.findings.identity import finding_id
-from policyhub.gauges import SERIES_EACH, Gauges, SourceGauges
-from policyhub.metrics import Metrics
-from policyhub.series import LABEL, label
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.metrics.ages import DAY
+from policyhub.metrics.definitions import Metrics
+from policyhub.metrics.series import LABEL, label
+from policyhub.model.violation import SourceKey, Subject, Violation
 from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.entry import Observation, ObservedFinding, Triage
 from policyhub.sync.holds import Hold

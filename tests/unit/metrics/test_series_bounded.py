@@ -5,10 +5,10 @@ from prometheus_client import CollectorRegistry
 
 from dev.metrics import CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, SourceGauges
-from policyhub.metrics import Metrics
-from policyhub.sources.engines import ENGINES
-from policyhub.sources.violation import SEVERITIES, SourceKey, Subject, Violation
+from policyhub.cluster.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, SourceGauges
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.engines import ENGINES
+from policyhub.model.violation import SEVERITIES, SourceKey, Subject, Violation
 from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger

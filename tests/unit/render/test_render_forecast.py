@@ -4,9 +4,9 @@ import pytest
 
 from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
+from policyhub.model.violation import Identity, Subject
 from policyhub.render.forecast import MONTH_DAYS, REFRESH_DAYS, forecast, price
 from policyhub.render.summary import assumptions
-from policyhub.sources.violation import Identity, Subject
 from policyhub.sync.plan import refresh_due
 
 DAY_MS = 86_400_000

@@ -12,10 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.severity import DEFAULT_SEVERITY
+from policyhub.model.source_apis import CONSTRAINTS, REPORT_GROUPS
 from policyhub.render import collector as intakes
 from policyhub.render.collector import Collector
 from policyhub.render.defects import defects
@@ -24,14 +27,11 @@ from policyhub.render.provenance import Provenance
 from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
-from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import Owners, Unresolved
 from policyhub.sync.plan import Change, Rules
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shipment import ship
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from policyhub.cli import app
-from policyhub.finalizer import FINALIZER
-from policyhub.hub_target import HubTarget
+from policyhub.cli.main import app
+from policyhub.control.finalizer import FINALIZER
 from policyhub.retire import output
 from policyhub.retire.target import Options, RetireError, Target, target, uids
+from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from policyhub.model.source_apis import plural_of
+from policyhub.model.violation import ParsedReport
 from policyhub.sources import reader
-from policyhub.sources.source_apis import plural_of
-from policyhub.sources.violation import ParsedReport
 
 DATA = Path(__file__).parents[2] / "data" / "engines"
 LATEST = 4_000_000_000

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
+from policyhub.model.violation import Violation
 from policyhub.sources import canonical, reports
 from policyhub.sources.producers import PRODUCERS, Producer
-from policyhub.sources.violation import Violation
 
 
 def read(source: str, **members: Any) -> Violation:

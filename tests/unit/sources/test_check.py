@@ -2,8 +2,8 @@
 
 import pytest
 
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources.check import number, title
-from policyhub.sources.violation import Subject, Violation
 
 TITLE = "The audit log has a path"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.model.violation import Malformed, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sources import constraints, reader
-from policyhub.sources.violation import Malformed, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
 LIVE = Path(__file__).parents[4] / "shared/data/live/gatekeeper-3.23.1-constraints.json"

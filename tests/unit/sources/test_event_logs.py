@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from policyhub.api.monitoredcluster import Sources
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources import reports
 from policyhub.sources.event_logs import logs_events, logs_in, tells_of_events
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Subject, Violation
 
 RESULT = Violation(
     source="s",

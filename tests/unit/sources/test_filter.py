@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Subject, Violation
 
 POD = Subject("", "Pod", "team-a", "p")
 NODE = Subject("", "Node", "", "team-a")

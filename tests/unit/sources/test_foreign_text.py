@@ -10,10 +10,10 @@ from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.text import title, unnamed_subject
+from policyhub.model.text import LIMIT, NAME
+from policyhub.model.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources import constraints, reports
 from policyhub.sources.problems import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
-from policyhub.sources.text import LIMIT, NAME
-from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from tests.unit.findings.mapping import CLUSTER
 
 LATEST = 2_000_000_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.sources import grammar
+from policyhub.model import grammar
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import yaml
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.text import title
+from policyhub.model.violation import ParsedReport, Violation
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.producers import times_stand_still
 from policyhub.sources.reports import passed
-from policyhub.sources.violation import ParsedReport, Violation
 
 RECORDED = Path(__file__).parents[4] / "shared/data/reports"
 """What producers wrote, and one thing that each of them showed to be wrong."""

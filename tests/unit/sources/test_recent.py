@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 import policyhub
-from policyhub.sources import recent, reports
-from policyhub.sources.recent import Recent, share
-from policyhub.sources.text import LIMIT
+from policyhub.model import recent
+from policyhub.model.recent import Recent, share
+from policyhub.model.text import LIMIT
+from policyhub.sources import reports
 
 
 def test_a_flood_of_texts_is_bounded_and_pushes_out_what_nobody_uses() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dev.engines.rules import PAYMENTS, RULES
 from policyhub.findings.digest import digest
-from policyhub.sources.violation import Identity, ObjectRef
+from policyhub.model.violation import Identity, ObjectRef
 from tests.unit.sources.recorded import DATA, Recorded, at, everything
 
 BY_TEMPLATE = {rule.template: rule for rule in RULES}

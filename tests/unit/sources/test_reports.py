@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.model.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources import reports
 from policyhub.sources.problems import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
-from policyhub.sources.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
 NOW = 1_800_000_000

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from policyhub.api.monitoredcluster import Spec
+from policyhub.model.violation import Severity
 from policyhub.sources.filter import Filter, filter_of
 from policyhub.sources.risk import CONTROLS, RANKS, rated
 from policyhub.sources.verdict import worst
-from policyhub.sources.violation import Severity
 from tests.unit.violation import VIOLATION
 
 

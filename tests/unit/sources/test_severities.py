@@ -6,9 +6,9 @@ import pytest
 
 from policyhub.api.monitoredcluster import MinimumSeverity
 from policyhub.api.sla import SlaDays
-from policyhub.render.command import Severity as Rendered
-from policyhub.sources.violation import SEVERITIES
-from policyhub.triage.command import Severity as Listed
+from policyhub.cli.findings import Severity as Listed
+from policyhub.cli.render import Severity as Rendered
+from policyhub.model.violation import SEVERITIES
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from policyhub.api.monitoredcluster import Sources
-from policyhub.sources.policy_apis import (
+from policyhub.model.policy_apis import (
     ASKED_POLICIES,
     POLICY_APIS,
     POLICY_KINDS,
@@ -14,7 +14,7 @@ from policyhub.sources.policy_apis import (
     name_in_reports,
     policy_groups,
 )
-from policyhub.sources.source_apis import (
+from policyhub.model.source_apis import (
     CONSTRAINTS,
     POLICY_REPORTS,
     REPORT_GROUPS,

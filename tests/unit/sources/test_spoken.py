@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from policyhub.model.violation import ParsedReport, Subject
 from policyhub.sources import reader
 from policyhub.sources.coverage import POLICIES
-from policyhub.sources.violation import ParsedReport, Subject
 
 POD = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
 WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}

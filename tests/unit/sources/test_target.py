@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources.filter import Filter, namespace_of
 from policyhub.sources.target import meant, written
-from policyhub.sources.violation import Subject, Violation
 
 
 def word(name: str, namespace: str = "") -> Subject:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.sources.text import capped, clean, line
+from policyhub.model.text import capped, clean, line
 
 SEEN = ["a b", "two\nlines\tand a tab", "CRLF\r\nstays", "Überprüfung", "می‌خواهم", "👩‍💻", "a  b", "\u00a0nbsp", ""]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from policyhub.model.violation import ParsedReport, Subject, Violation
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import counts
-from policyhub.sources.violation import ParsedReport, Subject, Violation
 
 LATEST = 1_800_000_000
 GATEKEEPER = ("constraints.gatekeeper.sh", "k8slimits")

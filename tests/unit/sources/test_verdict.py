@@ -5,8 +5,8 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from policyhub.model.violation import Result, Severity, Subject, Violation
 from policyhub.sources.verdict import worst
-from policyhub.sources.violation import Result, Severity, Subject, Violation
 
 
 def violation(result: Result, severity: Severity | None, message: str = "m") -> Violation:

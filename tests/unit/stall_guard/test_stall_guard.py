@@ -1,11 +1,11 @@
-"""Whether a process that stood still may send: the table of `policyhub.stall_guard`, in virtual time."""
+"""Whether a process that stood still may send: the table of `policyhub.control.stall_guard`, in virtual time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from policyhub.stall_guard import STALL_SECONDS, StallGuard
+from policyhub.control.stall_guard import STALL_SECONDS, StallGuard
 from tests.unit.lease.virtual import now, run
 
 

@@ -25,7 +25,7 @@ from policyhub.cluster.snapshot import (
     UnverifiedSummary,
 )
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
-from policyhub.status import build
+from policyhub.control.status import build
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.guard import GuardHold
 from policyhub.sync.plan import Change

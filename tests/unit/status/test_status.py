@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub import status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, ConditionType, Status, status_patch
@@ -21,12 +20,13 @@ from policyhub.cluster.runner import DataPlane, Work
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source
 from policyhub.cluster.tick import _seen as seen
+from policyhub.control import status
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.source_apis import CONSTRAINTS
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
-from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.guard import GuardHold

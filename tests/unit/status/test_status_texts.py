@@ -4,9 +4,8 @@ import shlex
 
 import pytest
 
-from policyhub import approval
 from policyhub.clock import SteadyMs
-from policyhub.cluster import conflict
+from policyhub.cluster import approval, conflict
 from policyhub.cluster.conditions import guarded
 from policyhub.cluster.snapshot import Findings, Foreign, Snapshot
 from policyhub.sync.guard import GuardHold

@@ -1,7 +1,7 @@
 """A fake of `Existence` that answers from a table."""
 
 from policyhub.clock import UNDATED, SteadyMs
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import Answer, Presence
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.metrics import Metrics
-from policyhub.sources.engines import ENGINES, ENGINES_EACH
+from policyhub.cluster.sinks.reports import ReportSink
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.engines import ENGINES, ENGINES_EACH
 from policyhub.sources.filter import Filter
 from policyhub.sync.admission import Admission
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.report_sink import ReportSink
 
 NOW = SteadyMs(1_790_000_000_000)
 

@@ -1,7 +1,7 @@
 """Archived findings that nobody reports: only the latest are kept as entries; others are read before they are sent."""
 
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import SourceKey, Violation
+from policyhub.model.violation import SourceKey, Violation
 from policyhub.sync.archive import ID_TTL_MS, Archive
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger

@@ -5,7 +5,7 @@ import pytest
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
+from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Loss, Observation, ObservedFinding
 from policyhub.sync.evidence import OTHER_API_WAIT_MS
 from policyhub.sync.holds import Hold

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.sources.policy_apis import ASKED_POLICIES
-from policyhub.sources.violation import Subject
+from policyhub.model.policy_apis import ASKED_POLICIES
+from policyhub.model.violation import Subject
 from policyhub.sync.existence import (
     ANSWER_TTL_MS,
     LIST_FROM,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.sources.violation import ObjectRef, SourceKey, Subject, Violation
+from policyhub.model.violation import ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync import grading
 from policyhub.sync.entry import Coverage, Entry, Loss, ObservedFinding
 from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources

@@ -3,8 +3,8 @@
 import json
 
 from policyhub.doctor import engines
+from policyhub.model.violation import ParsedReport
 from policyhub.sources import constraints
-from policyhub.sources.violation import ParsedReport
 from policyhub.sync.freshness import Freshness
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import ObjectRef
+from policyhub.model.violation import ObjectRef
 from policyhub.sync.known_namespaces import KnownNamespaces
 
 NOW = SteadyMs(1_790_000_000_000)

@@ -8,7 +8,7 @@ import pytest
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.model.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import ENDED_BY, Hold, News

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from policyhub.sources.violation import Violation
+from policyhub.model.violation import Violation
 from policyhub.sync.entry import Coverage, Entry, ObservedFinding
 from policyhub.sync.evidence import CHANGE_WAIT_MS
 from policyhub.sync.existence import Presence

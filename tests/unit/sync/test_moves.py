@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.model.violation import SourceKey, Subject, Violation
 from policyhub.sync import fair_queue, moves, rollup_targets
 from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.fair_queue import FairQueue, WorkBudget

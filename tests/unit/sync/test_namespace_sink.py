@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
+from policyhub.cluster.sinks.namespaces import RESOURCE, Existence, NamespaceSink
 from policyhub.kube.sink import ReflectorState, Sink
-from policyhub.sync.namespace_sink import RESOURCE, Existence, NamespaceSink
 
 NOW = SteadyMs(1_790_000_000_000)
 WATCHING = ReflectorState(phase="watching", listed=1.0)

@@ -8,20 +8,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.identity import finding_id
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Subject
 from policyhub.securityhub.inventory import from_asff
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import Truncation, counts
-from policyhub.sources.violation import Subject
 from policyhub.sync.entry import Coverage, Entry, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
-from policyhub.sync.report_sink import ReportSink
 
 START = SteadyMs(1_790_000_000_000)
 DELAY = 600_000

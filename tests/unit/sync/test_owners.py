@@ -10,7 +10,7 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.owners import CONTROLLERS, JOBS, PODS, REPLICASETS, Owners, Unresolved
 
 WATCHING = ReflectorState(phase="watching")

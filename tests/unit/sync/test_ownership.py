@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policyhub.clock import SteadyMs
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync import rollup_targets
 from policyhub.sync.links import GRACE_MS
 from policyhub.sync.owner_sink import OwnerSink

@@ -6,7 +6,7 @@ import pytest
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.model.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
 from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold

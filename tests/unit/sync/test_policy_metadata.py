@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.identity import finding_id
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Subject, Violation
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import (
@@ -25,7 +26,6 @@ from policyhub.sync.policy_metadata import (
     PolicySink,
     concerns,
 )
-from policyhub.sync.report_sink import ReportSink
 from tests.unit.violation import VIOLATION
 
 START = SteadyMs(1_790_000_000_000)

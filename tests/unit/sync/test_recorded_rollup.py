@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 from dev.company import Call, Company
 from dev.engines import truth
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
 from tests.unit.sources.recorded import Recorded, at
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
-from policyhub.sources.violation import PolicyRef, Subject
+from policyhub.model.violation import PolicyRef, Subject
 from policyhub.sync import reported
 from policyhub.sync.reported import MAX_HELD, MAX_LEARNED, NO_POLICIES, PolicySet, Reported
 from policyhub.sync.rollup_members import ReportedBy, RollupMembers

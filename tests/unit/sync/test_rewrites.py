@@ -14,23 +14,23 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.identity import finding_id
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, ObjectRef, Subject
 from policyhub.sources import reports
 from policyhub.sources.filter import Filter
 from policyhub.sources.policy import Policy
 from policyhub.sources.results import ITSELF
 from policyhub.sources.truncation import Truncation
-from policyhub.sources.violation import Identity, ObjectRef, Subject
 from policyhub.sync import reported
 from policyhub.sync.claims import ManyClaims
 from policyhub.sync.entry import Loss, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
 from policyhub.sync.policy_metadata import PolicyMetadata
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.reported import PolicySet, Reported
 from policyhub.sync.rewrites import Rewrites
 from policyhub.sync.rollup import Rollup

@@ -15,11 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject
 from policyhub.sync import moves
 from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
 from policyhub.sync.evidence import OWNERS
@@ -29,7 +30,6 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
 from policyhub.sync.plan import DAY_MS, SUBSTITUTION_DELAY_MS, Change, Decision, Grade, Rules, Wait
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
 from tests.unit.sync.fake_existence import FakeExistence
 

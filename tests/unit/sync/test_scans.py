@@ -3,7 +3,7 @@
 import pytest
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import SourceKey, Subject
+from policyhub.model.violation import SourceKey, Subject
 from policyhub.sync.scans import MAX_SOURCES, MAX_WITNESSES, MIN_WITNESSES, ROUNDS, Scans
 
 NOW = SteadyMs(1_790_000_000_000)

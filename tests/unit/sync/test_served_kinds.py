@@ -3,7 +3,7 @@
 import pytest
 
 from policyhub.clock import SteadyMs
-from policyhub.sources.violation import Subject
+from policyhub.model.violation import Subject
 from policyhub.sync.served_kinds import MAX_UNPROVEN, RECHECK_MS, RETRY_MS, Key, ServedKinds
 
 NOW = SteadyMs(1_790_000_000_000)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.findings.representative import representative_claim
-from policyhub.sources.violation import Severity, SourceKey, Subject, Violation
+from policyhub.model.violation import Severity, SourceKey, Subject, Violation
 from policyhub.sync.claims import Claims, claim_of, excluding, including, representative_of
 
 SUBJECT = Subject("apps", "Deployment", "shop", "web")

@@ -6,10 +6,10 @@ import pytest
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.doctor.engines import Seen
+from policyhub.model.engines import ENGINES_EACH
+from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.render.collector import Collector
 from policyhub.render.target import target
-from policyhub.sources.engines import ENGINES_EACH
-from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sync.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
 
 NOW = 1_790_000_000

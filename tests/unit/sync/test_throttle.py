@@ -7,16 +7,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import SourceKey
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import SourceKey
 from policyhub.sync import throttle as limits
 from policyhub.sync.entry import Coverage, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.throttle import MAX_DEFERRED_BYTES, PER_SECOND, Throttle
 
 NOW = SteadyMs(1_790_000_000_000)

@@ -3,7 +3,7 @@
 import pytest
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sources.violation import ParsedReport, SourceKey, Subject, Violation
+from policyhub.model.violation import ParsedReport, SourceKey, Subject, Violation
 from policyhub.sync.usage import DAY_MS, TEXT_BYTES, Excess, Limits, Meter, Usage
 
 NOW = SteadyMs(1_790_000_000_000)

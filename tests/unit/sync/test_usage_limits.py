@@ -8,16 +8,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, ObjectRef, Subject
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, ObjectRef, Subject
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules, Wait
-from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.usage import DAY_MS, Limits
 
 NOW = SteadyMs(1_790_000_000_000)

@@ -7,16 +7,16 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.doctor import engines
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import Identity, Subject
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, Subject
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.report_sink import ReportSink
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))

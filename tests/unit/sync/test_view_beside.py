@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from policyhub.clock import WallMs
-from policyhub.sources.violation import SourceKey
+from policyhub.model.violation import SourceKey
 from policyhub.sync import throttle as limits
 from policyhub.sync.entry import Entry, ObservedFinding
 from policyhub.sync.holds import Hold

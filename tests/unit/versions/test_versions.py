@@ -1,9 +1,9 @@
-"""Which state of an object is believed: the table of `policyhub.versions`, and its end."""
+"""Which state of an object is believed: the table of `policyhub.control.versions`, and its end."""
 
 import pytest
 
-from policyhub import versions
-from policyhub.versions import Freshness, Versions, compared
+from policyhub.control import versions
+from policyhub.control.versions import Freshness, Versions, compared
 
 CURRENT, OUTDATED, UNCERTAIN = Freshness
 

@@ -24,7 +24,6 @@ import structlog
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
-from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
@@ -34,15 +33,12 @@ from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.deletion import rivals
-from policyhub.destination import destination, unknown_region
-from policyhub.eks.connector import EksClusters
-from policyhub.finalization import Finalization, deletion_intent, sent_by
-from policyhub.hub_registry import Hubs
-from policyhub.hub_target import HubTarget
-from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.monitored import (
+from policyhub.control import finalizer, oldest
+from policyhub.control.deletion import rivals
+from policyhub.control.destination import destination, unknown_region
+from policyhub.control.finalization import Finalization, deletion_intent, sent_by
+from policyhub.control.hub_registry import Hubs
+from policyhub.control.monitored import (
     MonitoredClusters,
     NotIdentifiable,
     ObjectVersion,
@@ -50,14 +46,18 @@ from policyhub.monitored import (
     object_version,
     recorded_status,
 )
-from policyhub.reporter import YOUNGEST, Reporter, Watched
-from policyhub.routes import Routes
+from policyhub.control.reporter import YOUNGEST, Reporter, Watched
+from policyhub.control.routes import Routes
+from policyhub.control.versions import Freshness, Versions
+from policyhub.eks.connector import EksClusters
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import clean
 from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
-from policyhub.sources.text import clean
 from policyhub.sync.engine import Engine
 from policyhub.sync.predecessor import Predecessor
-from policyhub.versions import Freshness, Versions
 
 log = structlog.get_logger(__name__)
 

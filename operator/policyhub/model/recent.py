@@ -7,7 +7,7 @@ ones. (`sys.intern` of Python 3.12 keeps a text for ever.)
 
 from typing import Generic, TypeVar
 
-from policyhub.sources.text import LIMIT, clean
+from policyhub.model.text import LIMIT, clean
 
 K = TypeVar("K")
 V = TypeVar("V")

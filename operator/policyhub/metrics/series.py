@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import GaugeHistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policyhub.ages import AGE_SECONDS, Ages
+from policyhub.metrics.ages import AGE_SECONDS, Ages
 
 LABEL = 128
 """Characters of a label's value."""

@@ -29,10 +29,10 @@ def clusters(
     from policyhub.clock import WallMs
     from policyhub.clusters.output import table, to_json
     from policyhub.clusters.row import row
+    from policyhub.control.monitored import MonitoredClusters
     from policyhub.kube.connection import Connection, Refused, Unreachable
     from policyhub.kube.kubeconfig import KubeconfigError
-    from policyhub.monitored import MonitoredClusters
-    from policyhub.sources.text import line
+    from policyhub.model.text import line
 
     async def read() -> list[dict[str, object]]:
         async with await Connection.home() as home:

@@ -14,9 +14,9 @@ Each write names the resourceVersion that was read, so no other finalizer is los
 from collections.abc import Mapping
 from typing import Any
 
+from policyhub.control.monitored import MonitoredClusters
+from policyhub.control.reporter import RESOURCE
 from policyhub.kube.connection import Connection, Refused
-from policyhub.monitored import MonitoredClusters
-from policyhub.reporter import RESOURCE
 
 FINALIZER = "policyhub.dev/archive-findings"
 ATTEMPTS = 5

@@ -10,12 +10,12 @@ import typer
 from typer.core import TyperGroup
 
 import policyhub
-from policyhub.clusters.command import clusters
-from policyhub.doctor.command import archive_others, doctor
-from policyhub.iam.command import iam_policy
-from policyhub.render import command
-from policyhub.retire.command import retire
-from policyhub.triage.command import findings
+from policyhub.cli import render
+from policyhub.cli.clusters import clusters
+from policyhub.cli.doctor import archive_others, doctor
+from policyhub.cli.findings import findings
+from policyhub.cli.iam_policy import iam_policy
+from policyhub.cli.retire import retire
 
 
 class Commands(TyperGroup):
@@ -69,7 +69,7 @@ def run_command() -> Any:
     from policyhub.loading import sparing
 
     with sparing():
-        from policyhub import flags
+        from policyhub.cli import flags
 
     only = typer.Typer(add_completion=False)
     only.command("run", help=run.__doc__)(flags.takes_settings(_run))
@@ -110,7 +110,7 @@ def archive(
     from policyhub.app import approve as ask
     from policyhub.kube.connection import Refused, Unreachable
     from policyhub.kube.kubeconfig import KubeconfigError
-    from policyhub.sources.text import line
+    from policyhub.model.text import line
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))
@@ -122,7 +122,7 @@ def archive(
     )
 
 
-app.command()(command.render)
+app.command()(render.render)
 app.command("iam-policy")(iam_policy)
 app.command()(findings)
 app.command()(clusters)

@@ -1,6 +1,6 @@
 """Sets and removes the finalizer of MonitoredClusters, and starts the work of a deletion.
 
-`policyhub.finalizer` describes when the finalizer is set and removed, `policyhub.deletion` what a deletion then does.
+`policyhub.control.finalizer` describes when the finalizer is set and removed, `policyhub.control.deletion` what a deletion then does.
 """
 
 import random
@@ -9,19 +9,19 @@ from typing import Any
 
 import structlog
 
-from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Sent
-from policyhub.deletion import API_ERRORS, Announce, Deletion, parsed, recorded_destination
-from policyhub.hub_target import HubTarget
+from policyhub.control import finalizer
+from policyhub.control.deletion import API_ERRORS, Announce, Deletion, parsed, recorded_destination
+from policyhub.control.reporter import Watched
 from policyhub.kube.connection import Connection
-from policyhub.metrics import Metrics
-from policyhub.reporter import Watched
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import clean, line
 from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
-from policyhub.sources.text import clean, line
 from policyhub.sync.engine import Engine
 
 log = structlog.get_logger(__name__)

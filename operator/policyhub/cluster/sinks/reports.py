@@ -29,15 +29,15 @@ import structlog
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.kube.sink import ReflectorState
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import line
+from policyhub.model.violation import Malformed, ParsedReport, SourceKey
 from policyhub.sources import reader, reports
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.filter import Filter
 from policyhub.sources.fingerprint import Decoded
 from policyhub.sources.naming import named
 from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
-from policyhub.sources.text import line
-from policyhub.sources.violation import Malformed, ParsedReport, SourceKey
 from policyhub.sync.freshness import Freshness
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.liveness import Liveness

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from policyhub.sources import grammar
-from policyhub.sources.engines import GATEKEEPER
-from policyhub.sources.source_apis import CONSTRAINTS, Shape, shapes
-from policyhub.sources.text import distinct
+from policyhub.model import grammar
+from policyhub.model.engines import GATEKEEPER
+from policyhub.model.source_apis import CONSTRAINTS, Shape, shapes
+from policyhub.model.text import distinct
 
 _EITHER, _WITHIN = "{name}", "{namespace}/{name}"
 

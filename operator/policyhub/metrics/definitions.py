@@ -2,7 +2,7 @@
 
 * Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces
   only if the settings enable them, objects never.
-* Engines choose the names of policies and of themselves: above a limit, they are summed (`policyhub.gauges`).
+* Engines choose the names of policies and of themselves: above a limit, they are summed (`policyhub.cluster.gauges`).
 * `series.label` makes the value of a label short and printable.
 * Units are base units.
 * Gauges of a monitored cluster are removed when it is no longer monitored.
@@ -15,7 +15,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from policyhub.series import AgeHistogram, Definition, Series
+from policyhub.metrics.series import AgeHistogram, Definition, Series
 
 _DELIVERY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 _CALL_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -16,7 +16,7 @@ Pure: no I/O, no clock.
 
 import re
 
-from policyhub.sources.text import clean
+from policyhub.model.text import clean
 
 _GROUP = re.compile(r"[a-z0-9.-]{0,253}")
 _KIND = re.compile(r"(?:[A-Za-z][A-Za-z0-9]{0,62})?")

@@ -3,7 +3,7 @@
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub
-from policyhub.hub_target import HubTarget, resolve
+from policyhub.securityhub.target import HubTarget, resolve
 from policyhub.settings import Settings
 
 

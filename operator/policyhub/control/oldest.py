@@ -7,7 +7,7 @@ creating a MonitoredCluster.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from policyhub.reporter import Watched
+from policyhub.control.reporter import Watched
 
 
 def claim(all_: Iterable[Watched], *, listed: bool) -> None:

@@ -14,18 +14,18 @@ from typing import Any
 
 import structlog
 
-from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, Status, status_patch
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.runner import DataPlane
-from policyhub.events import EventType, event_type
-from policyhub.hub_target import HubTarget
+from policyhub.control import status
+from policyhub.control.events import EventType, event_type
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.sources.text import clean
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import clean
+from policyhub.securityhub.target import HubTarget
 from policyhub.sync.predecessor import Predecessor
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@
 
 Role and external id come from the spec or else from the settings: the status does not contain them. The settings
 include the flags of the current command. The status is written once findings may have been sent; from then on the
-operator sends to no other hub (`policyhub.destination`). Pure: no I/O, no clock.
+operator sends to no other hub (`policyhub.control.destination`). Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping

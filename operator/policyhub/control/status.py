@@ -20,7 +20,7 @@ from policyhub.cluster.conditions import ConditionState
 from policyhub.cluster.remedies import with_remedy
 from policyhub.cluster.shown import shown
 from policyhub.cluster.snapshot import Snapshot
-from policyhub.sources.text import capped
+from policyhub.model.text import capped
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 
 MESSAGE = 4_096

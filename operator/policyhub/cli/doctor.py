@@ -13,7 +13,7 @@ from policyhub.clock import WallMs
 if TYPE_CHECKING:
     from policyhub.doctor.result import CheckResult
     from policyhub.doctor.run import Options
-    from policyhub.hub_target import HubTarget
+    from policyhub.securityhub.target import HubTarget
     from policyhub.settings import Settings
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -131,7 +131,7 @@ def archive_others(
     import asyncio
 
     from policyhub.api.monitoredcluster import SecurityHub
-    from policyhub.hub_target import resolve
+    from policyhub.securityhub.target import resolve
     from policyhub.settings import Settings, SettingsError
 
     if tool.strip().casefold() == "policyhub":

@@ -1,6 +1,6 @@
 """Maps each engine's values for a severity to the five ASFF labels. Pure: no I/O, no clock."""
 
-from policyhub.sources.violation import Severity
+from policyhub.model.violation import Severity
 
 DEFAULT_SEVERITY: Severity = "MEDIUM"
 """For a result without one."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from policyhub.doctor.command import AccountId, ExternalId, Region, RoleArn
+from policyhub.cli.doctor import AccountId, ExternalId, Region, RoleArn
 
 
 def retire(

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from prometheus_client import Gauge
 
-from policyhub.ages import DAY
 from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.metrics import Metrics
-from policyhub.sources.violation import SEVERITIES
+from policyhub.metrics.ages import DAY
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.violation import SEVERITIES
 from policyhub.sync import figures
 from policyhub.sync.admission import Admission
 from policyhub.sync.age_statistics import AgeStatistics

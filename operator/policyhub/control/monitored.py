@@ -12,10 +12,10 @@ import structlog
 from pydantic import ValidationError
 
 from policyhub.api.status import Condition, Status
+from policyhub.control.reporter import RESOURCE
 from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection
-from policyhub.reporter import RESOURCE
-from policyhub.sources.text import clean
+from policyhub.model.text import clean
 
 log = structlog.get_logger(__name__)
 

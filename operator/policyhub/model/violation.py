@@ -9,9 +9,9 @@ from typing import Literal, get_args
 
 import msgspec
 
-from policyhub.sources.kinds import SERVED_TWICE
-from policyhub.sources.recent import share
-from policyhub.sources.text import NAME, distinct
+from policyhub.model.kinds import SERVED_TWICE
+from policyhub.model.recent import share
+from policyhub.model.text import NAME, distinct
 
 Result = Literal["fail", "warn", "error", "truncated"]
 """The results of a violation. `pass` and `skip` are positive evidence that there is none. No engine writes `truncated`:

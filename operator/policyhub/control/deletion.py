@@ -28,7 +28,6 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub
@@ -37,17 +36,18 @@ from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.clearance import Rival
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.formatting import counted
-from policyhub.destination import destination
-from policyhub.events import EventType
-from policyhub.hub_target import HubTarget, named_in, resolve
+from policyhub.control import finalizer
+from policyhub.control.destination import destination
+from policyhub.control.events import EventType
+from policyhub.control.monitored import MonitoredClusters, NotIdentifiable, recorded_status
+from policyhub.control.reporter import Watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.metrics import Metrics
-from policyhub.monitored import MonitoredClusters, NotIdentifiable, recorded_status
-from policyhub.reporter import Watched
+from policyhub.metrics.definitions import Metrics
+from policyhub.model.text import clean, line
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import HubError
+from policyhub.securityhub.target import HubTarget, named_in, resolve
 from policyhub.settings import Settings
-from policyhub.sources.text import clean, line
 from policyhub.sync.acknowledged import Acknowledged
 
 log = structlog.get_logger(__name__)

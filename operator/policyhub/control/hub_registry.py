@@ -21,11 +21,11 @@ import structlog
 
 from policyhub.cancellation import keep_running
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.hub_target import HubTarget
-from policyhub.metrics import Metrics
+from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub import credentials
 from policyhub.securityhub.client import WORKERS, HubClient
 from policyhub.securityhub.opener import Opener, Pace
+from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.engine import Engine
