@@ -4,7 +4,7 @@
 |-------------------------------------|------------------------------------------|
 | the CRDs, for kubectl and for Helm  | the models of operator/policyhub/api     |
 | the charts' schemas and README tables | the comments of their values.yaml      |
-| the charts' rules of what is read   | the tables in operator/policyhub/sources |
+| the charts' rules of what is read   | the tables in operator/policyhub/model   |
 | the other rules in policyhub-access | those in the chart policyhub             |
 | docs/metrics.md                     | the definitions in policyhub.metrics.definitions     |
 | the chart's dashboards              | dev/dashboards                           |

@@ -1,6 +1,6 @@
 """Sets and removes the finalizer of MonitoredClusters, and starts the work of a deletion.
 
-`policyhub.control.finalizer` describes when the finalizer is set and removed, `policyhub.control.deletion` what a deletion then does.
+`finalizer` describes when the finalizer is set and removed, `deletion` what a deletion then does.
 """
 
 import random

@@ -15,7 +15,7 @@ one of three paths from a connection, answers it and closes. It ignores data aft
 | exceeds `connections`                    | the oldest connection of the address with the most is dropped             |
 | exceeds `accepts` in pause_seconds       | waits in the kernel's queue, while the loop does other work               |
 
-Memory: the requests of one second share one body (`policyhub.metrics.exposition`); the kernel buffers at most send_bytes for a
+Memory: the requests of one second share one body (`exposition`); the kernel buffers at most send_bytes for a
 connection. If a request arrives together with its connection, as a probe does, it is answered before other connections
 are dropped to make room.
 """

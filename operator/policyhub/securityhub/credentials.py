@@ -39,9 +39,9 @@ READ_TIMEOUT = 7.0
 """Seconds. A lost SYN is sent again after one second; AWS takes a second or two for an import of 100 findings."""
 CALL_SECONDS = CONNECT_TIMEOUT + READ_TIMEOUT
 """How long a call can take until its outcome is known or counts as unknown; botocore retries none. It must be well
-below the lease duration (`policyhub.kube.lease.Timing`): no call is sent that could still run when another replica becomes
-the leader. If the network extends a call (several addresses that do not answer, a response byte by byte), the process
-ends first, when its lease ends.
+below the lease duration (`policyhub.kube.lease.Timing`): no call is sent that could still run when another replica
+becomes the leader. If the network extends a call (several addresses that do not answer, a response byte by byte), the
+process ends first, when its lease ends.
 """
 
 _STS_HOST = re.compile(r"(?:^|[./])sts(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")

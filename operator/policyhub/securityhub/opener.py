@@ -1,7 +1,7 @@
 """Opens a Security Hub: the only place that creates a `HubClient` from a `HubTarget`.
 
-The operator keeps hubs open while MonitoredClusters use them (`policyhub.control.hub_registry`), and sends calls only while it
-holds the lease. A command opens a hub for one `with` block.
+The operator keeps hubs open while MonitoredClusters use them (`policyhub.control.hub_registry`), and sends calls only
+while it holds the lease. A command opens a hub for one `with` block.
 """
 
 import contextlib

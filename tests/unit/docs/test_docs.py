@@ -13,7 +13,7 @@ from policyhub.api import sla
 from policyhub.api.crd import definition
 from policyhub.api.sla import SlaDays
 from policyhub.api.status import ConditionType
-from policyhub.cli import main
+from policyhub.cli.run import run_command
 from policyhub.metrics.series import Definition
 from policyhub.settings import Settings, flag, variable
 from policyhub.sync.holds import Hold
@@ -131,7 +131,7 @@ def default(value: object) -> str:
 
 def test_every_flag_is_described() -> None:
     """The table of settings has each flag of `policyhub run`, and no other."""
-    flags = {option for parameter in main.run_command().params for option in parameter.opts}
+    flags = {option for parameter in run_command().params for option in parameter.opts}
     assert {flag for row in rows("Settings") for flag in code(row[1])} == flags
 
 

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 import policyhub
 from policyhub.api import sla
 from policyhub.api.sla import SlaDays
-from policyhub.cli.main import app, run_command
+from policyhub.cli.main import app
+from policyhub.cli.run import run_command
 from policyhub.settings import Settings, SettingsError, flag
 
 
