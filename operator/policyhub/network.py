@@ -30,7 +30,7 @@ TEXT: dict[Stage, str] = {
     "no-route": "there is no route to it",
     "tls": "TLS failed",
     "timeout": "no answer in time",
-    "closed": "the connection was closed before an answer came",
+    "closed": "the connection was closed before an answer",
 }
 _PORTS = {"https": 443, "http": 80}
 _DEPTH = 20
@@ -126,9 +126,9 @@ def _kwargs(error: BaseException) -> dict[str, object]:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and its causes, the outermost first."""
-    left, seen = [error], 0
-    while left and seen < _DEPTH:
-        one = left.pop(0)
+    remaining, seen = [error], 0
+    while remaining and seen < _DEPTH:
+        one = remaining.pop(0)
         seen += 1
         yield one
         inner = (
@@ -138,4 +138,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             one.__cause__,
             None if one.__suppress_context__ else one.__context__,
         )
-        left += [each for each in inner if isinstance(each, BaseException)]
+        remaining += [each for each in inner if isinstance(each, BaseException)]

@@ -43,14 +43,14 @@ def clusters(
     except (Refused, Unreachable, KubeconfigError, msgspec.MsgspecError, RecursionError) as error:
         why = line(str(error), 1_000)
         raise _failed(
-            f"the MonitoredClusters cannot be read, so nothing is known of the clusters: {why}. KUBECONFIG names the"
-            " operator's cluster"
+            f"the MonitoredClusters cannot be read, so the state of the clusters is unknown: {why}. KUBECONFIG must"
+            " name the operator's cluster"
         ) from error
     now = WallMs(time.time_ns() // 1_000_000)
     rows = sorted((row(body, now=now) for body in bodies), key=lambda one: (one.well, one.name))
     if unknown := sorted(set(names or ()) - {one.name for one in rows}):
-        there = ", ".join(sorted(one.name for one in rows)) or "none"
-        raise _failed(f"there is no MonitoredCluster {', '.join(unknown)}. Name one of those that are there: {there}")
+        existing = ", ".join(sorted(one.name for one in rows)) or "none"
+        raise _failed(f"there is no MonitoredCluster {', '.join(unknown)}. Existing: {existing}")
     chosen = [one for one in rows if not names or one.name in names]
     if output is Output.JSON:
         typer.echo(to_json(chosen), nl=False)

@@ -37,12 +37,12 @@ def doctor(
     *,
     output: Annotated[Output, typer.Option("--output", "-o", help="Text or JSON.")] = Output.TEXT,
     kubeconfig: Annotated[
-        str | None, typer.Option(help="The operator's cluster, from outside its Pod.", envvar="KUBECONFIG")
+        str | None, typer.Option(help="Kubeconfig of the operator's cluster, outside its Pod.", envvar="KUBECONFIG")
     ] = None,
-    context: Annotated[str | None, typer.Option(help="The same, by this context.")] = None,
+    context: Annotated[str | None, typer.Option(help="Context of that kubeconfig.")] = None,
     service_account: Annotated[
         str | None,
-        typer.Option(help="From outside: the operator's (namespace/name), whose permissions are asked for."),
+        typer.Option(help="Outside the Pod: the operator's service account (namespace/name), to check its access."),
     ] = None,
     silent_after: Annotated[
         list[str] | None,
@@ -75,7 +75,7 @@ def doctor(
     except (SettingsError, ValueError) as error:
         raise _refused(str(error)) from error
     if service_account is not None and len([part for part in service_account.split("/") if part]) != 2:
-        raise _refused(f"--service-account: namespace/name is needed (given: {service_account!r})")
+        raise _refused(f"--service-account: expected namespace/name (given: {service_account!r})")
     options = Options(
         settings=settings,
         environ=os.environ,
@@ -136,29 +136,30 @@ def archive_others(
 
     if tool.strip().casefold() == "policyhub":
         raise _refused(
-            "this command archives what other tools left, and knows no clusters: it would archive the findings of all"
-            " of them. To archive those of one that is taken down: policyhub retire CLUSTER"
+            "this command archives the findings of other tools. For policyhub it would archive those of all clusters."
+            " To archive the findings of one cluster, run: policyhub retire CLUSTER"
         )
     try:
         settings = Settings.load(account_id=account_id, region=region, role_arn=role_arn, external_id=external_id)
     except SettingsError as error:
         raise _refused(str(error)) from error
-    which = resolve(SecurityHub(), settings)
-    if which.missing:
-        raise _refused("--account-id and --region name the hub")
-    raise typer.Exit(asyncio.run(_archived(tool, which, share=settings.hub_quota_share, yes=yes)))
+    hub = resolve(SecurityHub(), settings)
+    if hub.missing:
+        raise _refused("the account and Region of the hub are unknown: give --account-id and --region")
+    raise typer.Exit(asyncio.run(_archived(tool, hub, share=settings.hub_quota_share, yes=yes)))
 
 
-async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -> int:
+async def _archived(tool: str, hub: "HubTarget", *, share: float, yes: bool) -> int:
     """The exit code: 1 if Security Hub refused a finding, 2 if it cannot be reached or used."""
     from botocore.exceptions import BotoCoreError
 
+    from policyhub.cluster.formatting import counted
     from policyhub.doctor import others
     from policyhub.securityhub.errors import HubError
     from policyhub.securityhub.opener import Opener
 
     try:
-        with Opener().opened(which, share=share) as client:
+        with Opener().opened(hub, share=share) as client:
             outcome = await others.archive(client, tool, now=lambda: WallMs(time.time_ns() // 1_000_000), dry=not yes)
     except HubError as error:
         typer.echo(f"policyhub: {error.message}", err=True)
@@ -169,11 +170,11 @@ async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -
         )
         return 2
     if not yes:
-        typer.echo(f"{outcome.found} active findings are {tool}'s; --yes archives them.")
+        typer.echo(f"{tool} has {counted(outcome.found, 'active finding')}; add --yes to archive them.")
         return 0
-    typer.echo(f"{outcome.archived} of {outcome.found} findings of {tool} are archived.")
+    typer.echo(f"Archived {outcome.archived:,} of {counted(outcome.found, 'finding')} of {tool}.")
     for reason, number in outcome.refused.most_common():
-        typer.echo(f"{number} not: {reason}", err=True)
+        typer.echo(f"{number} not archived: {reason}", err=True)
     return 1 if outcome.refused else 0
 
 
@@ -182,7 +183,7 @@ def _span(text: str) -> tuple[str, float]:
     engine, _, span = text.rpartition("=")
     number, unit = span[:-1], span[-1:]
     if not engine or unit not in _UNITS or not number.isdecimal():
-        raise ValueError(f"--silent-after: an engine and a time such as kyverno=3h (given: {text!r})")
+        raise ValueError(f"--silent-after: expected an engine and a time, such as kyverno=3h (given: {text!r})")
     return engine, int(number) * _UNITS[unit]
 
 

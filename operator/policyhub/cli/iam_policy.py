@@ -38,11 +38,11 @@ def iam_policy(
     ] = None,
     eks_role: Annotated[
         list[str] | None,
-        typer.Option(help="ARN of a role in another account, for its EKS clusters alone; may be repeated."),
+        typer.Option(help="ARN of a role in another account, for its EKS clusters only; may be repeated."),
     ] = None,
     discover: Annotated[
         list[str] | None,
-        typer.Option(help="Region in which a ClusterDiscovery looks for clusters, in those accounts; may be repeated."),
+        typer.Option(help="Region that a ClusterDiscovery searches for clusters, in those accounts; may be repeated."),
     ] = None,
     discover_own: Annotated[
         bool, typer.Option("--discover-own", help="Search the operator's own account too.")
@@ -65,10 +65,10 @@ def iam_policy(
     service_account: Annotated[str, typer.Option(help="Its service account.", rich_help_panel=_WHO)] = "policyhub",
     output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.JSON,
     in_account: Annotated[
-        str | None, typer.Option(help="The role in this account. Default: the operator's role; with JSON, all roles.")
+        str | None, typer.Option(help="Account whose role is printed. Default: the operator's; with JSON, all roles.")
     ] = None,
     only: Annotated[
-        Part | None, typer.Option(help="Only one policy document of that role, as the AWS CLI expects it.")
+        Part | None, typer.Option(help="Print only one policy document of that role, as the AWS CLI expects it.")
     ] = None,
 ) -> None:
     """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the
@@ -104,15 +104,15 @@ def iam_policy(
         return
     roles = [role for role in plan.roles() if in_account in {None, role.account}]
     if not roles:
-        raise _usage_error(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
+        raise _usage_error(f"--in-account: no role is in {in_account}: only the accounts of the other options have one")
     if in_account is not None and len(roles) > 1:
         both = " and ".join(role.arn for role in roles)
         raise _usage_error(
-            f"--in-account: {both} are of account {in_account}, and one is printed at a time: run the command for each,"
-            " with the --assume-role or --eks-role of that one alone"
+            f"--in-account: {both} are in account {in_account}, but the command prints one at a time: run it once for"
+            " each, with only its --assume-role or --eks-role"
         )
     if only is not None and output is not Output.JSON:
-        raise _usage_error("--only prints JSON: leave --output out")
+        raise _usage_error("--only prints JSON: omit --output")
     if only is not None or output is not Output.JSON:
         roles = roles[:1]
     typer.echo(_rendered(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
@@ -121,10 +121,10 @@ def iam_policy(
 def _reject_stackset_flags(in_account: str | None, only: Part | None) -> None:
     if in_account is not None:
         raise _usage_error(
-            "--in-account: a StackSet has one template for all accounts; leave it out, or set -o cloudformation"
+            "--in-account: a StackSet has one template for all accounts: omit it, or use -o cloudformation"
         )
     if only is not None:
-        raise _usage_error("--only prints JSON: leave --output out")
+        raise _usage_error("--only prints JSON: omit --output")
 
 
 def _stackset(plan: "Plan") -> str:

@@ -38,8 +38,8 @@ def main() -> None:
     app()
 
 
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
+def _print_version(*, requested: bool) -> None:
+    if requested:
         typer.echo(policyhub.__version__)
         raise typer.Exit
 
@@ -50,7 +50,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and exit.", is_eager=True, callback=lambda v: _print_version(wanted=v)
+            "--version", help="Print the version and exit.", is_eager=True, callback=lambda v: _print_version(requested=v)
         ),
     ] = False,
 ) -> None:

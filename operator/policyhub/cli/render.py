@@ -10,7 +10,7 @@ import typer
 from policyhub.clock import WallMs
 
 _TARGET = "Cluster and hub"
-_WANTED = "What becomes a finding"
+_SELECTION = "Filters and roll-up"
 
 
 Output = Literal["jsonl", "json", "table"]
@@ -27,11 +27,11 @@ def render(  # typer makes a flag of each parameter, so the function is long
     ctx: typer.Context,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
+        typer.Argument(metavar="FILE", help="JSON, YAML or JSON lines; folders of such files; - for standard input."),
     ] = None,
     *,
     live: Annotated[bool, typer.Option("--live", help="Read the cluster of KUBECONFIG instead of files.")] = False,
-    context: Annotated[str | None, typer.Option(help="The same, by this context.")] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Implies --live.")] = None,
     kubeconfig: Annotated[str | None, typer.Option(help="Kubeconfig of --live.", envvar="KUBECONFIG")] = None,
     output: Annotated[
         Output | None, typer.Option("--output", "-o", help="JSON lines (default), one JSON array, or a table.")
@@ -46,7 +46,7 @@ def render(  # typer makes a flag of each parameter, so the function is long
         float | None, typer.Option(help="Findings that change in a day, for the estimate.", min=0)
     ] = None,
     now: Annotated[
-        str | None, typer.Option(help="UpdatedAt of the findings, such as 2026-11-25T08:00:00Z; else the clock's time.")
+        str | None, typer.Option(help="UpdatedAt of the findings, such as 2026-11-25T08:00:00Z. Default: now.")
     ] = None,
     from_monitoredcluster: Annotated[
         str | None,
@@ -71,25 +71,25 @@ def render(  # typer makes a flag of each parameter, so the function is long
         str | None, typer.Option(help="Region of the hub.", envvar="POLICYHUB_REGION", rich_help_panel=_TARGET)
     ] = None,
     minimum_severity: Annotated[
-        Severity | None, typer.Option(help="Ignore violations that are less severe.", rich_help_panel=_WANTED)
+        Severity | None, typer.Option(help="Ignore violations that are less severe.", rich_help_panel=_SELECTION)
     ] = None,
     roll_up: Annotated[
         bool | None,
         typer.Option(
             "--roll-up/--no-roll-up",
             help="Roll results on Pods, ReplicaSets and Jobs up to their controllers (the default).",
-            rich_help_panel=_WANTED,
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     result: Annotated[
-        list[Result] | None, typer.Option(help="Results to include; may be repeated.", rich_help_panel=_WANTED)
+        list[Result] | None, typer.Option(help="Results to include; may be repeated.", rich_help_panel=_SELECTION)
     ] = None,
     exclude_source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Engine to exclude; may be repeated, '' for none. The default is that of a MonitoredCluster: Falco,"
-            " JsPolicy and Trivy Vulnerability.",
-            rich_help_panel=_WANTED,
+            help="Engine to exclude; may be repeated, '' for none. Default, as in a MonitoredCluster: Falco, JsPolicy"
+            " and Trivy Vulnerability.",
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     event_logs: Annotated[
@@ -97,17 +97,17 @@ def render(  # typer makes a flag of each parameter, so the function is long
         typer.Option(
             "--event-logs/--no-event-logs",
             help="Include results that report events (by default they are filtered out).",
-            rich_help_panel=_WANTED,
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     namespace: Annotated[
         list[str] | None,
         typer.Option(
-            "--namespace", "-n", help="Namespace to include, or a pattern; may be repeated.", rich_help_panel=_WANTED
+            "--namespace", "-n", help="Namespace to include, or a pattern; may be repeated.", rich_help_panel=_SELECTION
         ),
     ] = None,
     exclude_namespace: Annotated[
-        list[str] | None, typer.Option(help="Namespace to exclude; may be repeated.", rich_help_panel=_WANTED)
+        list[str] | None, typer.Option(help="Namespace to exclude; may be repeated.", rich_help_panel=_SELECTION)
     ] = None,
 ) -> None:
     """Render reports and constraints as the findings that `policyhub run` would send, without AWS.

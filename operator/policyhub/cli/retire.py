@@ -8,7 +8,7 @@ from policyhub.cli.doctor import AccountId, ExternalId, Region, RoleArn
 
 
 def retire(
-    cluster: Annotated[str, typer.Argument(help="The MonitoredCluster, or the identity of one that is gone.")],
+    cluster: Annotated[str, typer.Argument(help="Name of the MonitoredCluster, or the identity of a deleted one.")],
     *,
     identity: Annotated[
         str | None,
@@ -40,7 +40,7 @@ def retire(
     from policyhub.settings import Settings, SettingsError
 
     if identity is not None and not identity.strip():
-        typer.echo("policyhub: --identity is empty. Give the identity, or leave the option out", err=True)
+        typer.echo("policyhub: --identity is empty. Give the identity, or omit the option", err=True)
         raise typer.Exit(2)
     try:
         named = uids(uid or ())

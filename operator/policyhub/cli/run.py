@@ -9,7 +9,7 @@ import typer
 
 def run() -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
-    raise AssertionError("`cli.main` replaces it by `run_command`, which has the flags")
+    raise AssertionError("`cli.main` replaces this command by the one with the flags")
 
 
 def run_command() -> Any:
@@ -31,7 +31,7 @@ def _run(**flags: str | None) -> None:
     try:
         settings = Settings.load(**flags)
     except SettingsError as error:
-        typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
+        typer.echo(f"policyhub: invalid settings:\n{error}", err=True)
         raise typer.Exit(2) from error
     with sparing():
         import asyncio

@@ -89,19 +89,19 @@ REMEDIES: Mapping[Reason, str] = {
 WHAT_IS_HELD = "None of them is archived until what was missing comes back or somebody approves."
 """The middle of the message of ArchiveHeld, between what was found and what to do."""
 _RUNS = "check whether the operator runs: kubectl get pods -n policyhub"
-_POLICY = "policyhub iam-policy prints the whole policy"
+_POLICY = "policyhub iam-policy prints the complete policy"
 DOCTOR: Mapping[str, str] = {
     "proxy/range": "add {host} itself to NO_PROXY",
     "proxy/inside": "add {host} to NO_PROXY",
-    "proxy/url": "write it as http://host:port",
-    "certificates": "mount the bundle there as PEM (the chart's extraVolumes), or leave the variable out",
+    "proxy/url": "set it to http://host:port",
+    "certificates": "mount the bundle there as PEM (the chart's extraVolumes), or unset the variable",
     "monitored-clusters": "point --kubeconfig at the cluster that the operator runs in, and use an identity that may"
     " list MonitoredClusters",
-    "monitored-clusters/crd": "install the chart, whose folder crds/ holds the CRD",
-    "monitored-clusters/none": "create one (the chart's monitoredCluster.enabled), or name one that is there",
-    "monitored-clusters/invalid": "apply the CRD of this version, then the object again",
+    "monitored-clusters/crd": "install the chart; its folder crds/ contains the CRD",
+    "monitored-clusters/none": "create one (the chart's monitoredCluster.enabled), or give the name of an existing one",
+    "monitored-clusters/invalid": "apply the CRD of this version, then apply the object again",
     "operator/none": f"check whether the operator runs and what it logs: kubectl get pods -n policyhub; {_SEE_LOG}",
-    "operator/old": f"{_RUNS}; it applies a change within seconds",
+    "operator/old": f"{_RUNS}; it applies changes within seconds",
     "operator/gone": _RUNS,
     "identity": "do what the message says; see it in full with kubectl describe monitoredcluster {name}",
     "operator/not-ready": "{remedy}; all conditions: kubectl describe monitoredcluster {name}",
@@ -109,40 +109,40 @@ DOCTOR: Mapping[str, str] = {
     "connection/told": "do what the message says",
     "connection/home": "point --kubeconfig or KUBECONFIG at the cluster that the operator runs in",
     "connection/secret": "check spec.connection.kubeconfigSecretRef and the chart's kubeconfigSecrets",
-    "connection/old": "upgrade the cluster: the operator is made for {version} and later",
+    "connection/old": "upgrade the cluster: the operator supports Kubernetes {version} and later",
     "clock": "synchronise the node's clock (chrony with Amazon Time Sync)",
-    "api-access": "use an identity that may create SelfSubjectAccessReviews: by default every signed-in user may",
-    "api-access/account": "only an administrator may ask about another service account: run it as one, or in the Pod",
-    "sources/ending": "nothing, if the CRD is meant to be deleted: its findings stay until another source reports on"
+    "api-access": "use an identity that may create SelfSubjectAccessReviews; by default, every authenticated user may",
+    "api-access/account": "only an administrator may check another service account: run it as one, or in the Pod",
+    "sources/ending": "nothing, if the deletion is intended: the findings stay until another source reports about"
     " their objects",
-    "engines": "policyhub render --live shows more of each",
+    "engines": "policyhub render --live shows the details",
     "engines/more": "exclude the engines that nobody needs (spec.sources.exclude)",
-    "superseded-reports": "delete what {engine} has written there ({commands}); other engines may have reports there",
-    "credentials": "name the Security Hub with --account-id and --region",
-    "credentials/account": "name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
+    "superseded-reports": "delete the reports of {engine} there, but not those of other engines ({commands})",
+    "credentials": "give the account and Region of Security Hub with --account-id and --region",
+    "credentials/account": "use a role in account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
     " MonitoredCluster); `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs",
     "credentials/region": "correct the Region: securityHub.region of the chart, or delete the MonitoredCluster that"
     " names it and create it again with the right spec.securityHub.region",
-    "credentials/other": "do what the message says, then run it again",
+    "credentials/other": "do what the message says, then run the doctor again",
     "security-hub": f"grant securityhub:DescribeHub; {_POLICY}",
     "security-hub/off": "aws securityhub enable-security-hub --region {region} --no-enable-default-standards",
     "security-hub/other": "check AWS_ENDPOINT_URL and the Region: another hub answers",
     "product-arn": "grant securityhub:BatchImportFindings on the product, with the right partition and account;"
     f" {_POLICY}",
-    "product-arn/taken": "archive the finding {id}: it was a test that Security Hub should have refused",
+    "product-arn/taken": "archive the finding {id}: it was a test that Security Hub should have rejected",
     "get-findings": f"grant securityhub:GetFindings on the hub; {_POLICY}",
-    "not-asked": "first fix what this hub's other lines say, then run it again",
-    "hub-failed": "run it again; if it stays so, check the route to securityhub of this Region (VPC endpoints, NAT,"
-    " proxy)",
+    "not-asked": "first fix the other problems of this hub, then run the doctor again",
+    "hub-failed": "run the doctor again; if it fails again, check the route to securityhub of this Region (VPC"
+    " endpoints, NAT, proxy)",
     "quotas": "point --metrics-url at the operator's /metrics; from outside the Pod, port-forward it first",
-    "quotas/none": "wait until the operator has called Security Hub: see the line operator",
+    "quotas/none": "wait until the operator has called Security Hub: see the check operator",
     "quotas/slowed": "find the other tools that call Security Hub in this account (CloudTrail, by the event's user"
     " agent), or lower POLICYHUB_HUB_QUOTA_SHARE, which leaves more to them",
-    "quotas/readings": "ask the account's other tools to read less often; the operator waits and goes on",
-    "wording": "nothing is lost; have the producer leave out what changes at each scan, such as times, counters or the"
-    " order of a list, and tell policyhub's authors which member it is",
-    "other-tools": "{stop}, then archive what it left: {command}",
-    "other-tools/more": "archive what these tools left; then the next ones are shown",
+    "quotas/readings": "let the account's other tools call GetFindings less often; the operator waits and retries",
+    "wording": "nothing is lost; change the producer so that it omits what changes at each scan, such as times,"
+    " counters or the order of a list, and report the field to policyhub's authors",
+    "other-tools": "{stop}, then archive its findings: {command}",
+    "other-tools/more": "archive the findings of these tools; then the next ones are shown",
 }
 """Check of the doctor → remedy. For problems that conditions also show, the doctor uses REMEDIES and ENGINES."""
 

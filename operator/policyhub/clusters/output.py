@@ -45,7 +45,7 @@ def _cells(row: Row, *, now: WallMs, wide: bool) -> tuple[str, ...]:
 
 def _summary(rows: list[Row]) -> str:
     well = sum(row.well for row in rows)
-    return f"{counted(len(rows), 'cluster')}: {well} well, {len(rows) - well} not"
+    return f"{counted(len(rows), 'cluster')}: {well} healthy, {len(rows) - well} not healthy"
 
 
 def to_json(rows: Iterable[Row]) -> str:

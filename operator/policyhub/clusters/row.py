@@ -84,13 +84,13 @@ def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
 def _stale(heartbeat: WallMs, now: WallMs) -> str:
     if heartbeat > now:
         return (
-            f"the status says that it was written in {span((heartbeat - now) / 1000)}: the clock of this machine or of"
-            " the operator's is wrong, so that nothing here is known to be true. Set the clock"
+            f"the time of the status is {span((heartbeat - now) / 1000)} in the future: the clock of this machine or of"
+            " the operator's is wrong, so these values may be out of date. Correct the clock"
         )
     since = f"for {span((now - heartbeat) / 1000)}" if heartbeat != UNDATED else "yet"
     return (
-        f"no status was written {since}: the operator does not run, or may not write it, so that nothing here is known"
-        " to be true. Look at its Pods and its log: kubectl logs -n policyhub deployment/policyhub"
+        f"no status was written {since}: the operator does not run, or may not write it, so these values may be out of"
+        " date. Check its Pods and its log: kubectl logs -n policyhub deployment/policyhub"
     )
 
 

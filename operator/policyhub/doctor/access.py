@@ -30,19 +30,21 @@ _REVIEWS = "/apis/authorization.k8s.io/v1"
 _READ = ("list", "watch")
 _REMEDIES: Mapping[str, str] = {
     "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, install the chart"
-    " policyhub-access, and bind its ClusterRole to this identity or to a group of it",
-    "roll-up": "set the chart's rbac.rollUp, or spec.rollUp: false, which changes the ids of findings about Pods",
-    "owners": "set the chart's rbac.rollUp; without it what Pods name as their controller is believed, not verified",
-    "enrichment": "set the chart's rbac.enrichment, or spec.enrichment: false, which leaves out what policies say of"
-    " themselves",
-    "existence": "set the chart's rbac.existence; without it, findings that are not reported any more are archived"
-    " without a look at whether their objects and policies still exist",
-    "namespaces": "set the chart's rbac.namespaces; without it, findings of deleted namespaces wait for the guard",
+    " policyhub-access and bind its ClusterRole to this identity or to one of its groups",
+    "roll-up": "set the chart's rbac.rollUp; or switch roll-up off (spec.rollUp: false), which changes the ids of"
+    " findings about Pods",
+    "owners": "set the chart's rbac.rollUp; without it, the operator does not verify the controllers that Pods name",
+    "enrichment": "set the chart's rbac.enrichment; or switch enrichment off (spec.enrichment: false): findings then"
+    " lack the policies' titles, descriptions and remediations",
+    "existence": "set the chart's rbac.existence; without it, the operator archives findings that are no longer"
+    " reported without checking whether their objects and policies still exist",
+    "namespaces": "set the chart's rbac.namespaces; without it, the guard may hold findings of deleted namespaces"
+    " (condition ArchiveHeld)",
     "own objects": "bind the chart's ClusterRole and Roles (rbac.create) to the operator's service account",
-    "finalizers": "set the chart's rbac.finalizers; without it a deletion leaves the findings as they are, whatever"
-    " deletionPolicy says",
-    "lease": "install with replicas: 2, which gives the role for the Lease",
-    "kubeconfig": "name the Secret in the chart's kubeconfigSecrets",
+    "finalizers": "set the chart's rbac.finalizers; without it, deleting a MonitoredCluster archives no findings, even"
+    " with deletionPolicy: Archive",
+    "lease": "install the chart with replicas: 2: it then creates the Role for the Lease",
+    "kubeconfig": "add the Secret to the chart's kubeconfigSecrets",
 }
 
 
@@ -60,32 +62,33 @@ class Need:
     namespace: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.resource}.{self.group}" if self.group else self.resource
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
         named = f" {self.name}" if self.name else ""
-        return f"{self.verb} {place}{named}{f' in {self.namespace}' if self.namespace else ''}"
+        return f"{self.verb} {resource}{named}{f' in {self.namespace}' if self.namespace else ''}"
 
 
 def of_monitored(monitored: MonitoredCluster) -> list[Need]:
     """The permissions that the operator needs in the monitored cluster."""
     spec, groups = monitored.spec, enabled(monitored.spec.sources)
     read = ((plural, api.group) for api in SOURCE_APIS if api.group in groups for plural in api.resources)
-    needs = [Need("read", verb, *place) for place in read for verb in _READ]
+    needs = [Need("read", verb, *resource) for resource in read for verb in _READ]
     needs.append(Need("read", "get", "namespaces", name="kube-system"))
     needs += [Need("namespaces", verb, "namespaces") for verb in _READ]
     if spec.roll_up:
         for part, resources in (("roll-up", RESOURCES), ("owners", CONTROLLERS)):
             needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
-        needs += [Need("enrichment", verb, *_place(origin)) for origin in POLICY_KINDS for verb in _READ]
-    needs += [Need("existence", "get", *_place(origin)) for origin in (*WATCHED_KINDS, *OTHER_KINDS)]
-    needs += [Need("existence", "list", *_place(origin)) for origin in OTHER_KINDS]
+        needs += [Need("enrichment", verb, *_resource(source_api)) for source_api in POLICY_KINDS for verb in _READ]
+    needs += [Need("existence", "get", *_resource(source_api)) for source_api in (*WATCHED_KINDS, *OTHER_KINDS)]
+    needs += [Need("existence", "list", *_resource(source_api)) for source_api in OTHER_KINDS]
     if Shape.REPORT in shapes(groups):
-        needs += [Need("existence", "list", *_place(origin)) for origin in ASKED_POLICIES]
+        needs += [Need("existence", "list", *_resource(source_api)) for source_api in ASKED_POLICIES]
     return needs
 
 
-def _place(origin: str) -> tuple[str, str]:
-    plural, _, group = origin.partition(".")
+def _resource(source_api: str) -> tuple[str, str]:
+    """Plural and group of `policyreports.wgpolicyk8s.io`."""
+    plural, _, group = source_api.partition(".")
     return plural, group
 
 
@@ -113,16 +116,16 @@ async def check(connection: Connection, about: str, needs: Iterable[Need], *, ac
     """One problem for each purpose that lacks a permission, or one result that none is missing. `account` is the
     service account (`namespace/name`) whose permissions are checked; empty: this identity.
     """
-    asked = list(dict.fromkeys(needs))
+    distinct = list(dict.fromkeys(needs))
     try:
-        allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
+        allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in distinct))
     except (Refused, Unreachable) as error:
         remedy = DOCTOR["api-access/account" if account else "api-access"]
-        return [unchecked("api-access", about, f"the API server does not say what is allowed: {error}", remedy=remedy)]
-    return judge(about, dict(zip(asked, allowed, strict=True)), account=account)
+        return [unchecked("api-access", about, f"the permissions cannot be checked: {error}", remedy=remedy)]
+    return evaluate(about, dict(zip(distinct, allowed, strict=True)), account=account)
 
 
-def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> list[CheckResult]:
+def evaluate(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> list[CheckResult]:
     """Pure."""
     lacking: defaultdict[str, list[Need]] = defaultdict(list)
     for need, may in allowed.items():
@@ -132,11 +135,18 @@ def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> lis
     if not lacking:
         return [
             fine(
-                "api-access", about, f"{who} may do all that the operator does ({counted(len(allowed), 'permission')})"
+                "api-access",
+                about,
+                f"{who} has every permission that the operator needs ({counted(len(allowed), 'permission')})",
             )
         ]
     return [
-        problem("api-access", about, f"{who} may not: {', '.join(map(str, missing))}", remedy=_REMEDIES[part])
+        problem(
+            "api-access",
+            about,
+            f"{who} may not: {', '.join(map(str, missing))}",
+            remedy=_REMEDIES[part],
+        )
         for part, missing in lacking.items()
     ]
 

@@ -23,7 +23,7 @@ SKEW_SECONDS = 60.0
 """A larger difference is a problem. A Date header has whole seconds, and an answer takes some seconds."""
 _VERSION = 64
 _LISTINGS = 3
-"""An operator that has not listed for so many relist intervals is reported as gone."""
+"""An operator that has not listed for this many relist intervals is reported as gone."""
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -45,31 +45,31 @@ async def check_server(
     except (Refused, Unreachable) as error:
         found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
         return [problem("connection", about, found, remedy=DOCTOR["connection"])], False
-    clock = [judge_clock(about, sent, wall())] if sent is not None else []
-    return [judge_version(about, connection.server, version), *clock], True
+    clock = [evaluate_clock(about, sent, wall())] if sent is not None else []
+    return [evaluate_version(about, connection.server, version), *clock], True
 
 
-def judge_version(about: str, server: str, version: _Version) -> CheckResult:
+def evaluate_version(about: str, server: str, version: _Version) -> CheckResult:
     """Pure."""
     digits = version.minor.rstrip("+")  # EKS: "29+"
-    told = f"{server} is Kubernetes {line(version.git_version, _VERSION) or 'of an unknown version'}"
+    found = f"{server} runs Kubernetes {line(version.git_version, _VERSION) or 'in an unknown version'}"
     if _is_number(version.major) and _is_number(digits) and (int(version.major), int(digits)) < OLDEST:
         remedy = DOCTOR["connection/old"].format(version=f"{OLDEST[0]}.{OLDEST[1]}")
-        return problem("connection", about, told, remedy=remedy)
-    return fine("connection", about, told)
+        return problem("connection", about, found, remedy=remedy)
+    return fine("connection", about, found)
 
 
 def _is_number(text: str) -> bool:
     return len(text) <= 4 and text.isdecimal()
 
 
-def judge_clock(about: str, sent: datetime, now: float) -> CheckResult:
+def evaluate_clock(about: str, sent: datetime, now: float) -> CheckResult:
     """`sent` is the server's time, `now` ours at the same moment (Unix seconds). Pure."""
     ahead = now - sent.timestamp()
     if abs(ahead) <= SKEW_SECONDS:
-        return fine("clock", about, f"the server's clock and ours differ by {abs(ahead):.0f} s")
-    told = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
-    return problem("clock", about, told, remedy=DOCTOR["clock"])
+        return fine("clock", about, f"this machine's clock and the server's differ by {abs(ahead):.0f} s")
+    found = f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
+    return problem("clock", about, found, remedy=DOCTOR["clock"])
 
 
 async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
@@ -77,7 +77,7 @@ async def served(connection: Connection, monitored: MonitoredCluster) -> Discove
     return await discover(connection, enabled(monitored.spec.sources))
 
 
-def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
+def evaluate_sources(about: str, found: Discovery) -> list[CheckResult]:
     """Pure."""
     results = [
         problem("sources", about, f"{group}: {why}", remedy=REMEDIES[Reason.DISCOVERY_FAILED])
@@ -87,20 +87,20 @@ def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
         if not results:
             remedy = REMEDIES[Reason.NO_SOURCE_SERVED]
             *groups, last = (api.group for api in SOURCE_APIS)
-            found_none = f"the cluster serves nothing of {', '.join(groups)} or {last}"
+            found_none = f"the cluster serves none of the APIs {', '.join(groups)} and {last}"
             results.append(problem("sources", about, found_none, remedy=remedy))
         return results
     kinds = [r for r in found.served if r.group == CONSTRAINTS]
-    told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != CONSTRAINTS]
-    told += [f"{counted(len(kinds), 'kind')} of {CONSTRAINTS}"] if kinds else []
+    names = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != CONSTRAINTS]
+    names += [f"{counted(len(kinds), 'kind')} of {CONSTRAINTS}"] if kinds else []
     if found.terminating:
         remedy = DOCTOR["sources/ending"]
         terminating = ", ".join(sorted(found.terminating))
-        results.append(problem("sources", about, f"being deleted: {terminating}", remedy=remedy))
-    return [*results, fine("sources", about, f"served and read: {', '.join(told)}")]
+        results.append(problem("sources", about, f"the CRD is being deleted: {terminating}", remedy=remedy))
+    return [*results, fine("sources", about, f"served and read: {', '.join(names)}")]
 
 
-def judge_operator(
+def evaluate_operator(
     about: str, monitored: MonitoredCluster, generation: int, *, now: float, relist_interval: float
 ) -> CheckResult:
     """The operator's state by the MonitoredCluster's status. The status of an operator that is gone is old. Pure."""
@@ -109,29 +109,32 @@ def judge_operator(
     if ready is None:
         return problem("operator", about, "the operator has written no status yet", remedy=DOCTOR["operator/none"])
     if (ready.observed_generation or 0) < generation:
-        found = f"the status is of generation {ready.observed_generation}, the object of {generation}"
+        found = (
+            f"the status describes generation {ready.observed_generation} of the object, which has generation"
+            f" {generation}: the last change is not applied"
+        )
         return problem("operator", about, found, remedy=DOCTOR["operator/old"])
     listed = [source.last_listed.timestamp() for source in status.sources if source.last_listed] if status else []
     silent = now - max(listed, default=now)
     if silent > _LISTINGS * relist_interval:
-        found = f"the operator listed the cluster {silent / 3600:.1f} h ago for the last time, and says Ready is"
+        found = f"the operator last listed the cluster {silent / 3600:.1f} h ago; its status still has Ready"
         remedy = DOCTOR["operator/gone"]
         return problem("operator", about, f"{found} {ready.status}", remedy=remedy)
-    told = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
+    found = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
     if ready.status == "True":
-        return fine("operator", about, told)
+        return fine("operator", about, found)
     reason = Reason.known(ready.reason)
-    todo = REMEDIES.get(reason, _SAID) if reason is not None else _SAID
-    remedy = DOCTOR["operator/not-ready"].format(remedy=todo, name=shlex.quote(about))
+    by_reason = REMEDIES.get(reason, _IN_MESSAGE) if reason is not None else _IN_MESSAGE
+    remedy = DOCTOR["operator/not-ready"].format(remedy=by_reason, name=shlex.quote(about))
     if ready.status == "Unknown":
-        return unchecked("operator", about, told, remedy=remedy)
-    return problem("operator", about, told, remedy=remedy)
+        return unchecked("operator", about, found, remedy=remedy)
+    return problem("operator", about, found, remedy=remedy)
 
 
-_SAID = "do what the message says"
+_IN_MESSAGE = "do what the message says"
 
 
-def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
+def evaluate_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
     """Whether the identity has one cluster and the cluster one identity, by the condition IdentityConflict. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     found = next((c for c in conditions if c.type == "IdentityConflict"), None)
@@ -142,7 +145,7 @@ def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]
     return [problem("identity", about, found.message, remedy=DOCTOR["identity"].format(name=shlex.quote(about)))]
 
 
-def judge_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
+def evaluate_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
     """Whether the guard holds findings that an engine no longer reports, by the condition ArchiveHeld. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     held = next((c for c in conditions if c.type == "ArchiveHeld"), None)

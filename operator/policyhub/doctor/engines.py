@@ -58,9 +58,9 @@ class Seen:
         self.objects += 1
         logs = logs_in(reading)
         for engine, at in reading.newest_by:
-            which = engine, reading.key.group
+            key = engine, reading.key.group
             if engine not in logs:
-                self.newest[which] = max(at, self.newest.get(which, 0))
+                self.newest[key] = max(at, self.newest.get(key, 0))
             self.superseded.note(reading.key.group, engine, reading.key.namespace, at)
         if reading.key.group != CONSTRAINTS:
             return
@@ -95,27 +95,27 @@ async def read_engines(connection: Connection, discovery: Discovery, *, now: flo
     seen = Seen()
     resources = {(r.group, r.kind): r for r in discovery.served}
 
-    def take(piece: RawObject | ReadError) -> None:
-        if isinstance(piece, ReadError):
-            seen.problems.append(str(piece))
-        elif (resource := resources.get((piece.api_version.partition("/")[0], piece.kind))) is not None:
-            _take(seen, resource, piece, now)
+    def take(item: RawObject | ReadError) -> None:
+        if isinstance(item, ReadError):
+            seen.problems.append(str(item))
+        elif (resource := resources.get((item.api_version.partition("/")[0], item.kind))) is not None:
+            _take(seen, resource, item, now)
 
     await listing(connection, {r.group for r in discovery.served}, take)
     return seen
 
 
-def _take(seen: Seen, resource: Resource, piece: RawObject, now: float) -> None:
+def _take(seen: Seen, resource: Resource, item: RawObject, now: float) -> None:
     try:
-        seen.take(reader.read(resource.group, resource.plural, piece.raw, latest=int(now) + PLAUSIBLE_AHEAD_SECONDS))
+        seen.take(reader.read(resource.group, resource.plural, item.raw, latest=int(now) + PLAUSIBLE_AHEAD_SECONDS))
     except (Malformed, msgspec.MsgspecError) as error:
-        seen.problems.append(f"{piece.location}: {error}")
+        seen.problems.append(f"{item.location}: {error}")
 
 
 # -- checks; all pure -------------------------------------------------------------------------------------------------
 
 
-def judge(
+def evaluate(
     about: str,
     seen: Seen,
     *,
@@ -124,67 +124,66 @@ def judge(
     exclude: Iterable[str] = (),
 ) -> list[CheckResult]:
     """The results of all checks of engines; `exclude`: engines that the MonitoredCluster excludes."""
-    told = seen.engines(exclude)
-    results = [*_unread(about, seen), *_silent(about, seen, told, now=now, silent_after=silent_after)]
+    included = seen.engines(exclude)
+    results = [*_unread(about, seen), *_silent(about, seen, included, now=now, silent_after=silent_after)]
     results.append(superseded(about, seen))
-    if told.audits or told.unaudited:
+    if included.audits or included.unaudited:
         most = engines.most_of(silent_after, GATEKEEPER)
-        fresh = f"the last audit of {counted(told.audits, 'constraint')} began {span(now - told.audited)} ago"
-        stale = engines.stale_audit(told, now=now, most=most)
-        results += [truncated(about, told), _result("gatekeeper-audit", about, stale, fresh)]
+        fresh = f"the last audit of {counted(included.audits, 'constraint')} began {span(now - included.audited)} ago"
+        stale = engines.stale_audit(included, now=now, most=most)
+        results += [truncated(about, included), _result("gatekeeper-audit", about, stale, fresh)]
     return results
 
 
-def _result(check: str, about: str, trouble: Cause | None, well: str) -> CheckResult:
-    return (
-        fine(check, about, well) if trouble is None else problem(check, about, trouble.message, remedy=trouble.remedy)
-    )
+def _result(check: str, about: str, cause: Cause | None, otherwise: str) -> CheckResult:
+    """A problem with this cause; `otherwise` is what was found without one."""
+    return fine(check, about, otherwise) if cause is None else problem(check, about, cause.message, remedy=cause.remedy)
 
 
 def _unread(about: str, seen: Seen) -> Iterator[CheckResult]:
     if seen.problems:
-        yield unchecked("engines", about, f"not read: {some(seen.problems)}", remedy=DOCTOR["engines"])
+        yield unchecked("engines", about, f"could not be read: {some(seen.problems)}", remedy=DOCTOR["engines"])
 
 
 def _silent(
-    about: str, seen: Seen, told: EnginesSeen, *, now: float, silent_after: Mapping[str, float]
+    about: str, seen: Seen, included: EnginesSeen, *, now: float, silent_after: Mapping[str, float]
 ) -> Iterator[CheckResult]:
     """One result for each engine that writes reports, and one more for those beyond `_MOST`."""
-    for engine, at in engines.ordered(told, silent_after)[:_MOST]:
+    for engine, at in engines.ordered(included, silent_after)[:_MOST]:
         most = engines.most_of(silent_after, engine)
-        well = f"the newest result of {line(engine, engines.NAME)} is {span(now - at)} old"
+        found = f"the newest result of {line(engine, engines.NAME)} is {span(now - at)} old"
         if most == math.inf:
-            well += ", which tells nothing of whether it works"
-        yield _result("engines", about, engines.silent(engine, at, now=now, most=most), well)
-    if len(told.newest) > _MOST:
-        more = len(told.newest) - _MOST
-        found = f"{counted(more, 'more engine')} not shown: the first {_MOST} are"
+            found += ", but its age does not show whether the engine works"
+        yield _result("engines", about, engines.silent(engine, at, now=now, most=most), found)
+    if len(included.newest) > _MOST:
+        more = len(included.newest) - _MOST
+        found = f"{counted(more, 'more engine')} not checked: only {_MOST} are"
         yield unchecked("engines", about, found, remedy=DOCTOR["engines/more"])
     if not seen.newest and seen.objects and not (seen.audited or seen.unaudited):
-        yield fine("engines", about, f"{counted(seen.objects, 'report')}, and no result in them names a time")
+        yield fine("engines", about, f"no result in {counted(seen.objects, 'report')} has a time")
 
 
 def superseded(about: str, seen: Seen) -> CheckResult:
     """By the operator's own rule: reports far older than the same engine's newest report in the other API."""
     seen.superseded.settle(all_listed=True)
-    left = seen.superseded.replaced()
-    if not left:
-        return fine("superseded-reports", about, "no engine has left reports of the other API behind")
-    told = some(
-        f"{line(engine, engines.NAME)} writes {now} now and has left its reports in {group}"
-        for engine, group, now in left
+    replaced = seen.superseded.replaced()
+    if not replaced:
+        return fine("superseded-reports", about, "no engine has left outdated reports in another API")
+    found = some(
+        f"{line(engine, engines.NAME)} now writes to {now} and has left outdated reports in {group}"
+        for engine, group, now in replaced
     )
-    commands = [f"kubectl get {_resources(group)} -A" for group in sorted({group for _, group, _ in left})]
-    engine = line(left[0][0], engines.NAME)
+    commands = [f"kubectl get {_resources(group)} -A" for group in sorted({group for _, group, _ in replaced})]
+    engine = line(replaced[0][0], engines.NAME)
     remedy = DOCTOR["superseded-reports"].format(engine=engine, commands="; ".join(commands))
-    return problem("superseded-reports", about, told, remedy=remedy)
+    return problem("superseded-reports", about, found, remedy=remedy)
 
 
 def _resources(group: str) -> str:
     return ",".join(f"{plural}.{group}" for plural in SOURCE_GROUPS[group].resources)
 
 
-def truncated(about: str, told: EnginesSeen) -> CheckResult:
+def truncated(about: str, seen: EnginesSeen) -> CheckResult:
     """Whether constraints list all violations that they count."""
-    cut = engines.cut_lists(told)
+    cut = engines.cut_lists(seen)
     return _result("gatekeeper-limit", about, cut, "every constraint lists all of its violations")

@@ -16,42 +16,42 @@ _LONGEST = 4_000
 
 def text(results: Sequence[CheckResult]) -> str:
     """One entry for each result: what was found and, for a problem, why it matters and how to fix it."""
-    told: list[str] = []
+    lines: list[str] = []
     for result in results:
         about = f"{result.about}: " if result.about else ""
-        told += _lines(f"{_LABELS[result.state]:<8} {result.check:<19} ", f"{about}{result.found}")
+        lines += _lines(f"{_LABELS[result.state]:<8} {result.check:<19} ", f"{about}{result.found}")
         if result.state == "problem":
-            told += _lines(f"{'why':>28} ", result.why)
+            lines += _lines(f"{'why':>28} ", result.why)
         if result.remedy:
-            told += _lines(f"{'fix':>28} ", result.remedy)
+            lines += _lines(f"{'fix':>28} ", result.remedy)
     counted = tally(results)
     problems = "1 problem" if counted["problem"] == 1 else f"{counted['problem']} problems"
-    told += ["", f"{problems}, {counted['unchecked']} not checked, {counted['fine']} fine"]
-    return "\n".join(told) + "\n"
+    lines += ["", f"{problems}, {counted['unchecked']} not checked, {counted['fine']} fine"]
+    return "\n".join(lines) + "\n"
 
 
 def document(results: Sequence[CheckResult]) -> str:
     """One JSON object. A result has the fields of `CheckResult` and `why`."""
-    told = [
+    items = [
         {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "remedy": v.remedy}
         for v in results
     ]
-    whole = {
+    root = {
         "version": policyhub.__version__,
         "exitCode": exit_code(results),
         "counts": tally(results),
-        "results": told,
+        "results": items,
     }
-    return json.dumps(whole, indent=2) + "\n"
+    return json.dumps(root, indent=2) + "\n"
 
 
-def _lines(head: str, said: str) -> list[str]:
+def _lines(label: str, content: str) -> list[str]:
     """A label and its text, which is wrapped in a column of its own."""
     return textwrap.wrap(
-        line(said, _LONGEST),
+        line(content, _LONGEST),
         width=_WIDTH,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -37,7 +37,7 @@ def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[
     """
     given = proxies(environ)
     if not {"http", "https"} & given.keys():
-        return [fine("proxy", "", "the environment names no proxy")]
+        return [fine("proxy", "", "the environment sets no proxy")]
     results = [*_malformed(given)]
     for cluster, server in servers.items():
         url = urlsplit(server)
@@ -47,17 +47,17 @@ def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[
         ranges = [entry for entry in given.get("no", "").split(",") if _within(host, entry.strip())]
         if ranges:
             found = (
-                f"{host} is asked through the proxy {_shown(proxy)}: NO_PROXY has the range {ranges[0]}, which does not"
+                f"requests to {host} go through the proxy {_shown(proxy)}: NO_PROXY has the range {ranges[0]}, but"
+                " Python programs ignore ranges"
             )
-            found += " count for Python programs"
             results.append(problem("proxy", cluster, found, remedy=DOCTOR["proxy/range"].format(host=host)))
         elif _is_private(host) and host == environ.get("KUBERNETES_SERVICE_HOST"):
-            found = f"the API server of this cluster ({host}) is asked through the proxy {_shown(proxy)}"
+            found = f"requests to the API server of this cluster ({host}) go through the proxy {_shown(proxy)}"
             results.append(problem("proxy", cluster, found, remedy=DOCTOR["proxy/inside"].format(host=host)))
     if results:
         return results
-    told = ", ".join(f"{scheme.upper()}_PROXY {_shown(url)}" for scheme, url in given.items() if scheme != "no")
-    return [fine("proxy", "", f"{told}; reached directly: {given.get('no') or 'nothing'}")]
+    used = ", ".join(f"{scheme.upper()}_PROXY {_shown(url)}" for scheme, url in given.items() if scheme != "no")
+    return [fine("proxy", "", f"{used}; reached directly: {given.get('no') or 'nothing'}")]
 
 
 def _malformed(given: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -65,7 +65,7 @@ def _malformed(given: Mapping[str, str]) -> Iterator[CheckResult]:
         if scheme in {"http", "https"} and (
             urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname
         ):
-            found = f"{scheme.upper()}_PROXY is {_shown(url)}, which is no http or https URL"
+            found = f"{scheme.upper()}_PROXY is {_shown(url)}, which is not an http or https URL"
             yield problem("proxy", "", found, remedy=DOCTOR["proxy/url"])
 
 
@@ -94,7 +94,7 @@ def check_certificates(environ: Mapping[str, str]) -> list[CheckResult]:
     """Read the bundles that the environment names."""
     named = {name: environ[name] for name in BUNDLES if environ.get(name)}
     if not named:
-        return [fine("certificates", "", "the environment names no bundle: the built-in authorities are believed")]
+        return [fine("certificates", "", "the environment sets no bundle: the default authorities are trusted")]
     results = [_bundle(name, path) for name, path in named.items()]
     wrong = [result for result in results if result.state != "fine"]
     return wrong or results

@@ -35,9 +35,9 @@ PAGES = 10
 """Pages that the check reads at most: all tools of the account share the quota of GetFindings."""
 REPORTER = "policy-reporter"
 SAMPLE = "securityhub-k8s-policy-integration"
-_STOP: Mapping[str, str] = {
+_HOW_TO_STOP: Mapping[str, str] = {
     REPORTER: "switch its target securityHub off",
-    SAMPLE: "delete its CloudFormation stack, whose schedule would write them again",
+    SAMPLE: "delete its CloudFormation stack, because its schedule would write them again",
 }
 _NAME = 128
 _MOST = 20
@@ -92,26 +92,26 @@ async def check(client: HubClient) -> list[CheckResult]:
         async for findings, more in left(client, pages=PAGES):  # noqa: B007  (used after the loop)
             counted.update(tool(finding) for finding in findings)
     except AccessLost:
-        return [unchecked("other-tools", about, "not asked: GetFindings is refused", remedy=DOCTOR["not-asked"])]
+        return [unchecked("other-tools", about, "not checked: GetFindings is denied", remedy=DOCTOR["not-asked"])]
     except HubError as error:
         return [unchecked("other-tools", about, error.found, remedy=error.advice or DOCTOR["hub-failed"])]
-    return judge(about, client.account, client.region, counted, more=more)
+    return evaluate(about, client.account, client.region, counted, more=more)
 
 
-def judge(about: str, account: str, region: str, counted: Counter[str], *, more: bool) -> list[CheckResult]:
+def evaluate(about: str, account: str, region: str, counted: Counter[str], *, more: bool) -> list[CheckResult]:
     """Pure."""
     if not counted:
         return [fine("other-tools", about, "no other tool has active findings about Kubernetes policies")]
     results = []
     for name, number in counted.most_common(_MOST):
-        what = f"{counted_as(number, 'active finding')} about Kubernetes policies {'is' if number == 1 else 'are'}"
-        found = f"{'at least ' if more else ''}{what} {name}'s"
+        number_of = f"{'at least ' if more else ''}{counted_as(number, 'active finding')}"
+        found = f"{name} has {number_of} about Kubernetes policies"
         command = f"policyhub archive-others --account-id {account} --region {region} -- {shlex.quote(name)}"
-        remedy = DOCTOR["other-tools"].format(stop=_STOP.get(name, "stop the tool"), command=command)
+        remedy = DOCTOR["other-tools"].format(stop=_HOW_TO_STOP.get(name, "stop the tool"), command=command)
         results.append(problem("other-tools", about, found, remedy=remedy))
     if len(counted) > _MOST:
-        some = f"{counted_as(len(counted) - _MOST, 'more tool')} left some"
-        results.append(unchecked("other-tools", about, some, remedy=DOCTOR["other-tools/more"]))
+        found = f"{counted_as(len(counted) - _MOST, 'more tool')} not shown: only {_MOST} are"
+        results.append(unchecked("other-tools", about, found, remedy=DOCTOR["other-tools/more"]))
     return results
 
 

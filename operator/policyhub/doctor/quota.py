@@ -36,12 +36,12 @@ async def check(url: str, *, share: float) -> list[CheckResult]:
             text = await answer.text()
             families = list(text_string_to_metric_families(text))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        told = f"{url} gives no metrics: {type(error).__name__} {error}"
-        return [unchecked("quotas", "", told, remedy=DOCTOR["quotas"])]
-    return [*judge(families, share=share), *judge_wording(families)]
+        found = f"the metrics cannot be read from {url}: {type(error).__name__} {error}"
+        return [unchecked("quotas", "", found, remedy=DOCTOR["quotas"])]
+    return [*evaluate(families, share=share), *evaluate_wording(families)]
 
 
-def judge_wording(families: Iterable[Metric]) -> list[CheckResult]:
+def evaluate_wording(families: Iterable[Metric]) -> list[CheckResult]:
     """Pure."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for family in families:
@@ -51,35 +51,35 @@ def judge_wording(families: Iterable[Metric]) -> list[CheckResult]:
                 number = counted(round(sample.value), "finding")
                 found[sample.labels.get("cluster", "")].append(f"{source} changes {member} of {number}")
     return [
-        problem("wording", cluster, some(sorted(told)), remedy=DOCTOR["wording"])
-        for cluster, told in sorted(found.items())
-    ] or [fine("wording", "", "no producer words its findings otherwise again and again")]
+        problem("wording", cluster, some(sorted(changes)), remedy=DOCTOR["wording"])
+        for cluster, changes in sorted(found.items())
+    ] or [fine("wording", "", "no producer keeps changing the text of its findings")]
 
 
-def judge(families: Iterable[Metric], *, share: float) -> list[CheckResult]:
+def evaluate(families: Iterable[Metric], *, share: float) -> list[CheckResult]:
     """Pure."""
     rates: dict[tuple[str, str], float] = {}
     calls: defaultdict[tuple[str, str], float] = defaultdict(float)
-    refused: defaultdict[tuple[str, str], float] = defaultdict(float)
+    throttled: defaultdict[tuple[str, str], float] = defaultdict(float)
     for family in families:
         for sample in family.samples:
-            which = sample.labels.get("hub", ""), sample.labels.get("operation", "")
+            key = sample.labels.get("hub", ""), sample.labels.get("operation", "")
             if sample.name == "policyhub_hub_rate_limit":
-                rates[which] = sample.value
+                rates[key] = sample.value
             elif sample.name == "policyhub_hub_requests_total":
-                calls[which] += sample.value
-                refused[which] += sample.value if is_throttle(sample.labels.get("code", "")) else 0
+                calls[key] += sample.value
+                throttled[key] += sample.value if is_throttle(sample.labels.get("code", "")) else 0
     results = []
     for (hub, operation), rate in sorted(rates.items()):
         granted = _QUOTAS[operation].rate * share if operation in _QUOTAS else rate
         key = hub, operation
-        asked = f"{counted(round(calls[key]), 'call')} {'was' if round(calls[key]) == 1 else 'were'}"
-        told = f"{operation}: {refused[key]:.0f} of {asked} throttled; the"
-        told += f" pace is {rate:.2g} of {granted:.2g} a second"
+        total = f"{counted(round(calls[key]), 'call')} {'was' if round(calls[key]) == 1 else 'were'}"
+        found = f"{operation}: {throttled[key]:.0f} of {total} throttled; the"
+        found += f" rate limit is {rate:.2g} of {granted:.2g} calls a second"
         if rate < granted * _SLOW:
-            results.append(problem("quotas", hub, told, remedy=DOCTOR["quotas/slowed"]))
+            results.append(problem("quotas", hub, found, remedy=DOCTOR["quotas/slowed"]))
         else:
-            results.append(fine("quotas", hub, told))
+            results.append(fine("quotas", hub, found))
     return results or [
-        unchecked("quotas", "", "the operator has called no Security Hub yet", remedy=DOCTOR["quotas/none"])
+        unchecked("quotas", "", "the operator has not called Security Hub yet", remedy=DOCTOR["quotas/none"])
     ]

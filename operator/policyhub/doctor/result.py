@@ -17,28 +17,29 @@ from typing import Literal
 State = Literal["fine", "problem", "unchecked"]
 
 CHECKS: Mapping[str, str] = {
-    "proxy": "a proxy that stands where none can work, or the other way round, looks like a network that is down",
-    "certificates": "a bundle that cannot be read makes every TLS connection fail",
-    "monitored-clusters": "without a MonitoredCluster the operator has nothing to do",
-    "operator": "the operator itself knows best what it waits for",
-    "identity": "of two clusters with one identity one sends; a cluster with two has each violation twice",
-    "archive-held": "findings that are held stay active in Security Hub until their engine reports again or somebody"
-    " approves",
-    "connection": "what cannot be read has no findings, and none of its findings is archived",
-    "clock": "AWS refuses what is signed five minutes off, and ages and SLAs are counted by this clock",
-    "api-access": "what the operator may not read is missing from Security Hub",
-    "sources": "an API that is not served in a version that the operator reads is not read",
-    "engines": "findings of an engine that has stopped are old news: nothing appears, and nothing is archived",
-    "superseded-reports": "reports that nobody updates contradict those that replaced them; the operator ignores them",
-    "gatekeeper-limit": "violations beyond the limit of a constraint's list are not in Security Hub",
-    "gatekeeper-audit": "only the audit tells what violates a constraint; without it nothing is known",
-    "credentials": "Security Hub takes an account's findings only from identities of that account",
-    "security-hub": "where Security Hub CSPM is off, it takes no findings",
-    "product-arn": "findings are imported under the default product of the account and Region",
-    "get-findings": "what Security Hub holds must be read before anything is sent or archived",
-    "quotas": "quotas are shared by all tools of an account and Region: who waits is late",
-    "wording": "a finding whose words alone change at each scan has them sent once a day, so they may be a day old",
-    "other-tools": "findings that another tool left behind are shown twice, and nobody archives them",
+    "proxy": "a proxy for a server that must be reached directly, or a missing proxy, looks like a network failure",
+    "certificates": "every TLS connection that uses an unreadable bundle fails",
+    "monitored-clusters": "without a MonitoredCluster, the operator sends no findings",
+    "operator": "the operator's status shows whether it works, and what it waits for",
+    "identity": "if two clusters share an identity, only one of them sends; a cluster with two identities has two"
+    " findings for each violation",
+    "archive-held": "held findings stay active in Security Hub until their engine reports again or somebody approves"
+    " archiving them",
+    "connection": "without a connection, new violations are not reported, and no finding of the cluster is archived",
+    "clock": "AWS rejects signatures that are more than five minutes off, and this clock determines ages and SLAs",
+    "api-access": "violations that the operator may not read are missing from Security Hub",
+    "sources": "the operator reads an API only in the versions that it supports",
+    "engines": "if an engine has stopped, new violations do not appear, and findings of fixed ones are not archived",
+    "superseded-reports": "reports that nobody updates contradict their replacements; the operator ignores them",
+    "gatekeeper-limit": "violations beyond the limit of a constraint's list do not reach Security Hub",
+    "gatekeeper-audit": "only the audit finds violations of constraints; without it, new ones are not found",
+    "credentials": "Security Hub accepts an account's findings only from identities of that account",
+    "security-hub": "Security Hub CSPM accepts findings only where it is enabled",
+    "product-arn": "the operator needs the permission to import under the default product of the account and Region",
+    "get-findings": "the operator must read the findings in Security Hub before it sends or archives any",
+    "quotas": "all tools of an account and Region share the quotas; throttled calls delay findings",
+    "wording": "if only the text of a finding changes at each scan, it is sent once a day, so it may be a day old",
+    "other-tools": "findings of another tool duplicate those of policyhub, and nobody archives them",
 }
 """Check → why it matters."""
 

@@ -62,20 +62,18 @@ async def run_checks(home: Connection, options: Options) -> list[CheckResult]:
         found = []
     monitored = [one for one, _ in found]
     if monitored:
-        results.append(
-            fine("monitored-clusters", "", f"looked at: {', '.join(one.metadata.name for one in monitored)}")
-        )
+        results.append(fine("monitored-clusters", "", f"checked: {', '.join(one.metadata.name for one in monitored)}"))
     needs = access.of_home(monitored, lease=settings.lease)
     results += await access.check(home, HERE, needs, account=options.account)
     for one, generation in found:
         results += await _cluster(home, one, generation, options)
-    hubs = dict.fromkeys(which for one in [*monitored, None] if not (which := hub_of(one, settings)).missing)
+    hubs = dict.fromkeys(target for one in [*monitored, None] if not (target := hub_of(one, settings)).missing)
     opener = Opener()
-    for which in hubs:
-        results += await _hub(opener, which, options)
+    for target in hubs:
+        results += await _hub(opener, target, options)
     if not hubs:
-        told = "no Security Hub was asked: neither a MonitoredCluster nor the settings name account and Region"
-        results.append(unchecked("credentials", "", told, remedy=DOCTOR["credentials"]))
+        unnamed = "no Security Hub was checked: neither a MonitoredCluster nor the settings name an account and Region"
+        results.append(unchecked("credentials", "", unnamed, remedy=DOCTOR["credentials"]))
     if options.metrics_url:
         results += await quota.check(options.metrics_url, share=settings.hub_quota_share)
     return results
@@ -95,8 +93,8 @@ async def _monitored(home: Connection, options: Options) -> list[tuple[Monitored
             return problem(
                 "monitored-clusters", "", "the CRD of MonitoredCluster is not installed in this cluster", remedy=remedy
             )
-        told = f"MonitoredClusters cannot be listed: {error}"
-        return unchecked("monitored-clusters", "", told, remedy=DOCTOR["monitored-clusters"])
+        failed = f"MonitoredClusters cannot be listed: {error}"
+        return unchecked("monitored-clusters", "", failed, remedy=DOCTOR["monitored-clusters"])
     except (Unreachable, msgspec.MsgspecError) as error:
         return unchecked(
             "monitored-clusters", "", f"{home.server} does not answer: {error}", remedy=DOCTOR["connection"]
@@ -113,18 +111,18 @@ async def _monitored(home: Connection, options: Options) -> list[tuple[Monitored
     ]
     lacking = {*options.names} - {i["metadata"]["name"] for i in chosen}
     if lacking or not chosen:
-        told = f"no MonitoredCluster {', '.join(sorted(lacking))}" if lacking else "there is no MonitoredCluster"
-        told += f" with the labels {options.settings.watch_selector}" if options.settings.watch_selector else ""
-        there = ", ".join(sorted(i["metadata"]["name"] for i in items)) or "none"
+        missing = " ".join(["there is no MonitoredCluster", ", ".join(sorted(lacking))]).rstrip()
+        missing += f" with the labels {options.settings.watch_selector}" if options.settings.watch_selector else ""
+        existing = ", ".join(sorted(i["metadata"]["name"] for i in items)) or "none"
         remedy = DOCTOR["monitored-clusters/none"]
-        return problem("monitored-clusters", "", f"{told}; there: {there}", remedy=remedy)
+        return problem("monitored-clusters", "", f"{missing}; existing: {existing}", remedy=remedy)
     found = []
     for item in chosen:
         try:
             found.append((MonitoredCluster.model_validate(item), int(item["metadata"].get("generation", 0))))
         except ValidationError as error:
-            told = f"{item['metadata']['name']} is not valid: {error.errors()[0]['msg']}"
-            return problem("monitored-clusters", "", told, remedy=DOCTOR["monitored-clusters/invalid"])
+            invalid = f"{item['metadata']['name']} is not valid: {error.errors()[0]['msg']}"
+            return problem("monitored-clusters", "", invalid, remedy=DOCTOR["monitored-clusters/invalid"])
     return found
 
 
@@ -133,8 +131,8 @@ async def _cluster(
 ) -> list[CheckResult]:
     about = monitored.metadata.name
     interval = options.settings.relist_interval
-    told = cluster.judge_operator(about, monitored, generation, now=options.wall(), relist_interval=interval)
-    results = [told, *cluster.judge_identity(about, monitored), *cluster.judge_holds(about, monitored)]
+    state = cluster.evaluate_operator(about, monitored, generation, now=options.wall(), relist_interval=interval)
+    results = [state, *cluster.evaluate_identity(about, monitored), *cluster.evaluate_holds(about, monitored)]
     if monitored.spec.connection.eks is not None:
         return results + await _eks(monitored, monitored.spec.connection.eks, options)
     reference = monitored.spec.connection.kubeconfig_secret_ref
@@ -156,16 +154,16 @@ async def _eks(monitored: MonitoredCluster, eks: Eks, options: Options) -> list[
     name = monitored.metadata.name
     hosts = options.settings.eks_endpoint_hosts
     clusters = EksClusters(now=lambda: SteadyMs(int(options.wall() * 1000)), hosts=hosts)
-    way = clusters.connector(eks, eks.arn or monitored.spec.cluster_arn or "", name=name)
+    connector = clusters.connector(eks, eks.arn or monitored.spec.cluster_arn or "", name=name)
     try:
-        connection = await way.connect()
+        connection = await connector.connect()
         async with connection:
             await connection.cluster_uid()
             return await _served(connection, monitored, options, account="")
     except (Refused, Unreachable) as error:
-        fault = await way.explain(error)
-        remedy = fault.remedy or remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
-        return [problem("connection", name, f"{fault.reason}: {fault.message}", remedy=remedy)]
+        cause = await connector.explain(error)
+        remedy = cause.remedy or remedies.remedy("Connected", cause.reason) or DOCTOR["connection/told"]
+        return [problem("connection", name, f"{cause.reason}: {cause.message}", remedy=remedy)]
     finally:
         clusters.close()
 
@@ -181,9 +179,9 @@ async def _served(
     results += await access.check(connection, about, access.of_monitored(monitored), account=account)
     discovery = await cluster.served(connection, monitored)
     seen = await engines.read_engines(connection, discovery, now=wall())
-    results += cluster.judge_sources(about, discovery)
+    results += cluster.evaluate_sources(about, discovery)
     exclude = monitored.spec.sources.exclude
-    return results + engines.judge(about, seen, now=wall(), silent_after=options.silent_after, exclude=exclude)
+    return results + engines.evaluate(about, seen, now=wall(), silent_after=options.silent_after, exclude=exclude)
 
 
 def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> HubTarget:
@@ -194,16 +192,16 @@ def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> HubTarget:
     return resolve(monitored.spec.security_hub, settings, recorded=recorded)
 
 
-async def _hub(opener: Opener, which: HubTarget, options: Options) -> list[CheckResult]:
+async def _hub(opener: Opener, target: HubTarget, options: Options) -> list[CheckResult]:
     try:
-        with opener.opened(which, share=options.settings.hub_quota_share) as client:
+        with opener.opened(target, share=options.settings.hub_quota_share) as client:
             results = await hub.check(client, wall=options.wall, probe_import=options.probe_import)
-            if any(v.check == "get-findings" and v.state == "fine" for v in results):
+            if any(r.check == "get-findings" and r.state == "fine" for r in results):
                 results += await others.check(client)
             return results
     except UnknownRegionError:
-        found = f"AWS has no Region {which.region}"
-        return [problem("credentials", which.name, found, remedy=DOCTOR["credentials/region"])]
+        found = f"AWS has no Region {target.region}"
+        return [problem("credentials", target.name, found, remedy=DOCTOR["credentials/region"])]
     except BotoCoreError as error:
         found = f"the AWS configuration cannot be used: {error}"
-        return [problem("credentials", which.name, found, remedy=advice.missing(error))]
+        return [problem("credentials", target.name, found, remedy=advice.missing(error))]

@@ -116,15 +116,17 @@ class Connector:
             if self._description is None:
                 raise
             log.warning("cluster_not_described", cluster=self._name, reason=error.reason, message=error.found)
-            self._describe_failure = f". This is the endpoint that DescribeCluster named before; now: {error.found}"
+            self._describe_failure = (
+                f". The endpoint is from an earlier DescribeCluster; the last one failed: {error.found}"
+            )
             return self._description
         self._describe_failure = ""
         if found.arn != self._arn.text:
             self._description = None
             raise NotTried(
                 Reason.CLUSTER_NOT_FOUND,
-                f"the EKS cluster {self._arn.name} that the operator's AWS identity sees is"
-                f" {found.arn or 'another one'}, not {self._arn.text}",
+                f"the operator's AWS identity finds the EKS cluster {found.arn or 'of an unknown ARN'}, not"
+                f" {self._arn.text}",
                 remedy=diagnosis.another_account(self._arn),
             )
         if (fault := description.blocking_fault(self._arn, found)) is not None:
@@ -143,11 +145,17 @@ class Connector:
 
     def _invalid(self, why: str) -> NotTried:
         if self._eks.endpoint:
-            named, remedy = "spec.connection.eks names", "Set endpoint and certificateAuthorityData to what"
+            source, remedy = (
+                "spec.connection.eks contains",
+                "Set endpoint and certificateAuthorityData to the values that",
+            )
         else:
-            named, remedy = "EKS names", "Check AWS_ENDPOINT_URL… in the operator's environment, and compare with what"
+            source, remedy = (
+                "EKS returned",
+                "Check AWS_ENDPOINT_URL… in the operator's environment, and compare with what",
+            )
         where = f"aws eks describe-cluster --region {self._arn.region} --name {self._arn.name} prints"
-        found = f"the endpoint and certificate authority that {named} for {self._arn.name} cannot be used: {why}"
+        found = f"the endpoint and certificate authority that {source} for {self._arn.name} cannot be used: {why}"
         return NotTried(Reason.ENDPOINT_INVALID, found, remedy=f"{remedy} {where}")
 
     def _server(self) -> str:

@@ -93,18 +93,18 @@ def blocking_fault(arn: Arn, found: Description) -> Cause | None:
     if found.external:
         return Cause(
             Reason.CLUSTER_EXTERNAL,
-            f"{where} is registered by EKS Connector: AWS shows it in its console, and has no API server of it",
-            remedy="Connect it by a kubeconfig: spec.connection.kubeconfigSecretRef",
+            f"{where} is registered by EKS Connector: AWS shows it in its console, but does not know its API server",
+            remedy="Connect to it with a kubeconfig: spec.connection.kubeconfigSecretRef",
         )
     match found.status:
         case "CREATING" | "PENDING":
             detail = f"{where} is being created (status {found.status}) and has no API server yet"
-            return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: EKS is asked again once a minute")
+            return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: the operator asks EKS again once a minute")
         case "DELETING":
             return Cause(
                 Reason.CLUSTER_DELETING,
                 f"{where} is being deleted",
-                remedy="If it is meant to go, wait: once it is gone, this condition says how to archive what is left",
+                remedy="If that is intended, wait: after the deletion, this condition says how to archive its findings",
             )
         case "FAILED":
             return Cause(
@@ -114,7 +114,7 @@ def blocking_fault(arn: Arn, found: Description) -> Cause | None:
             )
     if not found.endpoint or not found.authority:
         detail = f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'})"
-        return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: EKS is asked again once a minute")
+        return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: the operator asks EKS again once a minute")
     return None
 
 
@@ -127,7 +127,7 @@ def health(found: Description | None) -> str:
     if found is None or not found.issues:
         return ""
     more = (
-        ". STS is switched off for the cluster's Region in its account, so that no token can be verified: switch it on"
+        ". STS is disabled for the cluster's Region in its account, so EKS cannot verify tokens: enable it"
         " (IAM console, Account settings)"
         if "StsRegionalEndpointDisabled" in found.issues
         else ""

@@ -64,29 +64,29 @@ def unauthorized(arn: Arn, caller: CallerIdentity, found: Description | None, *,
     if caller.fault is not None and caller.clock_skewed:
         return Cause(
             Reason.CLOCK_SKEW,
-            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.fault.message}. A token is"
-            " valid for 15 minutes of AWS's time",
+            f"{refused}, and AWS rejects the time of the operator's signatures: {caller.fault.message}. A token is"
+            " valid for 15 minutes by AWS's clock",
             remedy="Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
         )
     if caller.fault is not None and caller.credentials_rejected:
-        return replace(caller.fault, message=f"{refused}, nor does AWS its credentials: {caller.fault.message}")
+        return replace(caller.fault, message=f"{refused}, and AWS rejects its credentials: {caller.fault.message}")
     if found is not None and found.authentication_mode == "CONFIG_MAP":
         return Cause(
             Reason.CONFIG_MAP_ONLY,
-            f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries{health(found)}",
+            f"{refused}: its authentication mode is CONFIG_MAP, which does not use access entries{health(found)}",
             remedy=f"Either map the role to the group {GROUP} in the cluster's ConfigMap aws-auth, without the role's"
-            " path. Or let the cluster take access entries, which cannot be undone: aws eks update-cluster-config"
+            " path. Or enable access entries, which cannot be undone: aws eks update-cluster-config"
             f" --region {arn.region} --name {arn.name} --access-config authenticationMode=API_AND_CONFIG_MAP; then"
             f" {_create(arn, caller)}",
         )
     return Cause(
         Reason.ACCESS_ENTRY_MISSING,
-        f"{refused}, though it was made for this attempt: the cluster has no access entry for it, or one for a role of"
-        f" that name that was deleted and created again, which is another role to EKS{health(found)}",
+        f"{refused}, although the token is new. The cluster has no access entry for the role, or the role was deleted"
+        f" and created again: for EKS, the old entry does not belong to the new role{health(found)}",
         remedy=f"If aws eks list-access-entries {_at(arn)} does not show the role, create its entry:"
-        f" {_create(arn, caller)}. If it does, and the role was deleted and created again since, the entry has to be"
-        f" made again: aws eks delete-access-entry {_at(arn)} --principal-arn {_principal(caller)}, then the command"
-        " above. If it was not, leave the entry, and wait: EKS takes a minute to know a new one",
+        f" {_create(arn, caller)}. If it does, and the role was deleted and created again after that, delete the entry:"
+        f" aws eks delete-access-entry {_at(arn)} --principal-arn {_principal(caller)}; then create it with the command"
+        " above. Otherwise keep the entry and wait: EKS needs a minute to apply a new one",
     )
 
 
@@ -95,10 +95,10 @@ def forbidden(detail: str) -> Cause:
     return Cause(
         Reason.FORBIDDEN,
         f"the operator may not get the namespace kube-system: {detail}. The access entry works, but its group has no"
-        " rights in the cluster",
+        " permissions in the cluster",
         remedy="Install the chart policyhub-access in that cluster: helm upgrade --install policyhub-access"
-        " charts/policyhub-access --namespace policyhub --create-namespace. It gives the rights to the group"
-        f" {GROUP}, which the entry must have. The access policy AmazonEKSViewPolicy is not enough: it includes no"
+        " charts/policyhub-access --namespace policyhub --create-namespace. It grants the permissions to the group"
+        f" {GROUP}, which the entry must have. The access policy AmazonEKSViewPolicy is not enough: it does not include"
         " policy reports",
     )
 
@@ -108,24 +108,24 @@ def unreachable(found: Description | None, *, server: str, detail: str) -> Cause
     if found is not None and not found.public_access:
         return Cause(
             Reason.ENDPOINT_PRIVATE,
-            f"{server} does not answer: {detail}. The cluster's endpoint is private: its name leads to addresses in the"
-            f" cluster's VPC{health(found)}",
-            remedy="Give the operator's nodes a route to that VPC (peering, transit gateway), and let them in on port"
+            f"{server} does not answer: {detail}. The cluster's endpoint is private: its name resolves to addresses in"
+            f" the cluster's VPC{health(found)}",
+            remedy="Give the operator's nodes a route to that VPC (peering, transit gateway), and allow them on port"
             " 443 in the cluster's security group",
         )
     if found is not None and found.public_cidrs:
         ranges = ", ".join(line(one, 43) for one in found.public_cidrs[:5])
         return Cause(
             Reason.ENDPOINT_RESTRICTED,
-            f"{server} does not answer: {detail}. The cluster's public endpoint admits {ranges} only{health(found)}",
-            remedy="Add the address by which the operator leaves its network (its NAT gateway) to publicAccessCidrs, or"
-            " give it a route to the private endpoint",
+            f"{server} does not answer: {detail}. The cluster's public endpoint admits only {ranges}{health(found)}",
+            remedy="Add the operator's public address (that of its NAT gateway) to publicAccessCidrs, or give it a"
+            " route to the private endpoint",
         )
     return Cause(
         Reason.UNREACHABLE,
         f"{server} does not answer: {detail}{health(found)}",
-        remedy="Check the route from the operator's Pod to it: network policies, the cluster's security group (port"
-        " 443), the proxy",
+        remedy="Check the route from the operator's Pod to the server: network policies, the cluster's security group"
+        " (port 443), the proxy",
     )
 
 
@@ -135,15 +135,15 @@ def gone(arn: Arn, caller: CallerIdentity, *, name: str) -> Cause:
         return Cause(
             Reason.CLUSTER_GONE,
             f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
-            remedy="If it comes back under the same name, wait. If not,"
-            f" policyhub retire {shlex.quote(name)} counts its findings, and says how to archive them",
+            remedy="If it will be created again under the same name, wait. Otherwise run"
+            f" policyhub retire {shlex.quote(name)}: it counts the findings, and says how to archive them",
         )
-    unknown = caller.fault.message if caller.fault is not None else "no account"
-    asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({unknown})"
+    unknown = caller.fault.message if caller.fault is not None else "no account in the answer"
+    searched = f"account {caller.account}" if caller.account else f"an account that STS did not return ({unknown})"
     return Cause(
         Reason.CLUSTER_NOT_FOUND,
-        f"{asked} has no EKS cluster {arn.name} in {arn.region}. The cluster is of account {arn.account}, which was not"
-        " asked, so nothing is known of it",
+        f"{searched} has no EKS cluster {arn.name} in {arn.region}. The cluster belongs to account {arn.account}, which"
+        " was not searched, so it is unknown whether the cluster exists",
         remedy=another_account(arn),
     )
 
@@ -152,19 +152,19 @@ def untrusted_endpoint(arn: Arn, host: str) -> Cause:
     """For an endpoint in a spec that does not belong to EKS."""
     return Cause(
         Reason.ENDPOINT_INVALID,
-        f"spec.connection.eks.endpoint leads to {line(host, 253)}, which is no endpoint of EKS in {arn.region}: the"
-        f" operator does not send the token for {arn.name} there, since whoever receives it can use it at the cluster",
-        remedy=f"Set endpoint to what aws eks describe-cluster --region {arn.region} --name {arn.name} prints. If that"
-        " host is a way to the cluster that you trust, name it in the operator's setting POLICYHUB_EKS_ENDPOINT_HOSTS"
-        " (chart: settings.eksEndpointHosts)",
+        f"spec.connection.eks.endpoint has the host {line(host, 253)}, which is not an EKS endpoint in {arn.region}."
+        f" The operator does not send the token for {arn.name} there, because its receiver could use it at the cluster",
+        remedy=f"Set endpoint to the value that aws eks describe-cluster --region {arn.region} --name {arn.name}"
+        " prints. If the host belongs to the cluster and you trust it, add it to the operator's setting"
+        " POLICYHUB_EKS_ENDPOINT_HOSTS (chart: settings.eksEndpointHosts)",
     )
 
 
 def another_account(arn: Arn) -> str:
     """The remedy if the identity belongs to another account than the cluster."""
     return (
-        f"Name a role of account {arn.account} in spec.connection.eks.roleArn; or set endpoint and"
-        " certificateAuthorityData there, and give the operator's own role an access entry"
+        f"Set spec.connection.eks.roleArn to a role in account {arn.account}; or set endpoint and"
+        " certificateAuthorityData there, and create an access entry for the operator's own role"
     )
 
 

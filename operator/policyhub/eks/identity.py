@@ -125,7 +125,7 @@ class Identity:
             if not answer.get("nextToken"):
                 return frozenset(names)
             page_params = {"nextToken": answer["nextToken"]}
-        message = f"ListClusters in account {arn.account}, {arn.region} does not end after {_MAX_PAGES} pages"
+        message = f"ListClusters in account {arn.account}, {arn.region} returned more than {_MAX_PAGES} pages"
         raise NotTried(Reason.UNAVAILABLE, message, remedy=advice.AWS_SIDE)
 
     def _page(self, page_params: Mapping[str, object]) -> Mapping[str, Any]:
@@ -168,8 +168,8 @@ class Identity:
                     return await self._in_thread(ask)
         except _CallFailed as failure:
             answer = getattr(failure.fault, "response", {})
-            asked = getattr(failure.fault, "operation_name", "")  # a sign-in by SSO has an error of the same code
-            if operation == asked == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
+            failed = getattr(failure.fault, "operation_name", "")  # a sign-in by SSO has an error of the same code
+            if operation == failed == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
                 raise ClusterMissing from None
             raise self._not_tried(failure, operation, arn) from None
         except TimeoutError:
@@ -179,7 +179,7 @@ class Identity:
             raise NotTried(Reason.UNAVAILABLE, message, remedy=advice.AWS_SIDE) from None
 
     async def _sign_in(self) -> None:
-        """Raises _Lost."""
+        """Raises _CallFailed."""
         if self._sign_in_failure is not None and self._now() < self._retry_sign_in_at:
             raise self._sign_in_failure
         if self._signing_in is None:
@@ -201,7 +201,7 @@ class Identity:
         return self._sign_in_failure
 
     async def _in_thread(self, ask: Callable[[], T]) -> T:
-        """Raises _Lost."""
+        """Raises _CallFailed."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._blocking, ask)
 
     def _blocking(self, ask: Callable[[], T]) -> T:
@@ -220,7 +220,7 @@ class Identity:
         )
         reason = error.reason
         remedy = error.advice
-        asked = getattr(failure.fault, "operation_name", "")
-        if asked == "AssumeRole" and reason in {Reason.ACCESS_DENIED, Reason.MISCONFIGURED}:
+        failed = getattr(failure.fault, "operation_name", "")
+        if failed == "AssumeRole" and reason in {Reason.ACCESS_DENIED, Reason.MISCONFIGURED}:
             remedy = diagnosis.role_refused(arn, self._role_arn)
         return NotTried(reason, error.found, remedy=remedy)

@@ -41,10 +41,10 @@ def encode(url: str) -> str:
     if len(token) > MAX_BYTES:
         raise NotTried(
             Reason.TOKEN_TOO_LARGE,
-            f"the token has {len(token):,} bytes, and EKS reads none of more than {MAX_BYTES:,}: the role's session is"
-            " too large. Pod Identity's session tags travel along a change of role",
-            remedy="Switch the tags off for the association (aws eks update-pod-identity-association"
-            " --disable-session-tags), or sign in by IRSA",
+            f"the token has {len(token):,} bytes, but EKS accepts at most {MAX_BYTES:,}: the role's session is too"
+            " large. Pod Identity's session tags are passed on when the role assumes another role",
+            remedy="Disable the session tags of the association (aws eks update-pod-identity-association"
+            " --disable-session-tags), or use IRSA",
         )
     return token
 

@@ -34,7 +34,7 @@ class LimitError(Exception):
 def check_policies(roles: Sequence[Role]) -> None:
     """Raises LimitError. The permissions of each role are its only inline policy."""
     problems = [
-        f"the permissions of {role.arn} have {length:,} characters, and IAM takes {MAX_CHARACTERS:,} in all inline"
+        f"the permissions of {role.arn} have {length:,} characters, but IAM allows {MAX_CHARACTERS:,} in all inline"
         f" policies of a role: {_how_to_shorten(role)}"
         for role in roles
         if (length := _length(role.permissions)) > MAX_CHARACTERS
@@ -48,13 +48,13 @@ def checked(head: str, template: dict[str, Any], text: str, *, split: str) -> st
     resources = len(template["Resources"])
     if resources > MAX_RESOURCES:
         raise LimitError(
-            f"the template has {resources:,} resources, and CloudFormation takes {MAX_RESOURCES:,}: {split}"
+            f"the template has {resources:,} resources, but CloudFormation allows {MAX_RESOURCES:,}: {split}"
         )
     length = len((head + text).encode())
     if length > MAX_BYTES:
-        raise LimitError(f"the template has {length:,} bytes, and CloudFormation takes {MAX_BYTES:,}: {split}")
+        raise LimitError(f"the template has {length:,} bytes, but CloudFormation allows {MAX_BYTES:,}: {split}")
     if length > MAX_BYTES_IN_REQUEST:
-        head = f"# Longer than {MAX_BYTES_IN_REQUEST:,} bytes: CloudFormation takes it from S3 only ({_BY_S3}).\n{head}"
+        head = f"# Longer than {MAX_BYTES_IN_REQUEST:,} bytes: CloudFormation takes it only from S3 ({_BY_S3}).\n{head}"
     return head + text
 
 
@@ -69,10 +69,10 @@ def _how_to_shorten(role: Role) -> str:
         regions = dict.fromkeys(arn.split(":")[3] for arn in role.clusters)
         flags = " ".join(f"--discover {region}" for region in regions)
         return (
-            f"{flags} names all clusters of a Region by one pattern instead (cluster/*; with --discover-own in the"
-            " operator's own account, too)"
+            f"add {flags}, which names all clusters of a Region by one pattern (cluster/*); for the operator's own"
+            " account, also add --discover-own"
         )
     return (
-        "print them in parts with --only permissions, each for some of the accounts or Regions and below 6,144"
-        " characters, and attach each part to the role as a managed policy (ten for a role)"
+        "print them in parts with --only permissions, each for some of the accounts or Regions. Keep each part below"
+        " 6,144 characters, and attach it to the role as a managed policy (at most ten for a role)"
     )

@@ -4,13 +4,12 @@
 |---------------------------|---------------------------------|----------------------------------------------------|
 | BatchImportFindings       | securityhub:BatchImportFindings | the default product, and findings of its account   |
 | GetFindings               | securityhub:GetFindings         | the hub                                            |
-| DescribeHub               | securityhub:DescribeHub         | the hub; `policyhub doctor` alone asks             |
-| DescribeCluster           | eks:DescribeCluster             | the clusters that are named, and those of the      |
-|                           |                                 | accounts and Regions that are searched             |
-| ListClusters              | eks:ListClusters                | nothing: it has no resource; only where an account |
-|                           |                                 | is searched                                        |
-| AssumeRole                | sts:AssumeRole                  | the roles that are named, and none where none is   |
-| GetCallerIdentity         | none: STS answers everybody     |                                                    |
+| DescribeHub               | securityhub:DescribeHub         | the hub; only `policyhub doctor` calls it          |
+| DescribeCluster           | eks:DescribeCluster             | the given clusters, and those of the accounts and  |
+|                           |                                 | Regions with discovery                             |
+| ListClusters              | eks:ListClusters                | nothing: it has no resource; only with discovery   |
+| AssumeRole                | sts:AssumeRole                  | the given roles; not allowed without one           |
+| GetCallerIdentity         | none: STS allows it to all      |                                                    |
 | AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
 
 A role trusts one service account: with one IAM OIDC provider for each cluster (IRSA), or in the named clusters (EKS Pod

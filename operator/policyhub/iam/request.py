@@ -40,15 +40,15 @@ def _host(value: str) -> str:
     """As IAM names an OIDC provider: without scheme and final slash."""
     match = _ISSUER.fullmatch(value)
     if match is None:
-        raise ValueError("not such as https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE")
+        raise ValueError("expected a URL such as https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE")
     return match[1]
 
 
 def _group(value: str) -> str:
     if value.lower().startswith(RESERVED_GROUPS):
         raise ValueError(
-            f"groups that begin with {', '.join(RESERVED_GROUPS)} belong to Kubernetes and AWS, and others are in them:"
-            " name one of the operator's own, such as policyhub"
+            f"groups that begin with {', '.join(RESERVED_GROUPS)} belong to Kubernetes and AWS, and have other members:"
+            " use a group for the operator alone, such as policyhub"
         )
     return value
 
@@ -117,10 +117,10 @@ class Request(BaseModel):
             yield from (f"{flag}: AWS has no Region {region}" for region in _unique(regions) if not partitions[region])
         names = {name for name in partitions.values() if name}
         if len(names) > 1:
-            shown = ", ".join(f"{region} is of {name}" for region, name in partitions.items() if name)
-            yield f"{'--region, --discover' if self.discover else '--region'}: a role is of one partition, but {shown}"
+            shown = ", ".join(f"{region} is in {name}" for region, name in partitions.items() if name)
+            yield f"{'--region, --discover' if self.discover else '--region'}: a role has one partition, but {shown}"
         for name in sorted(names - {*KNOWN_PARTITIONS}):
-            yield f"--region: a finding cannot name the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
+            yield f"--region: findings do not support the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
         given = {
             "--assume-role": self.assume_role,
             "--cluster": self.cluster,
@@ -128,21 +128,21 @@ class Request(BaseModel):
             "--eks-role": self.eks_role,
         }
         for flag, arns in given.items():
-            yield from (f"{flag}: {arn} is of another partition" for arn in arns if arn.split(":")[1] not in names)
+            yield from (f"{flag}: {arn} is in another partition" for arn in arns if arn.split(":")[1] not in names)
 
     def _sign_in_problems(self) -> Iterator[str]:
         if self.cluster and self.oidc_issuer:
-            yield "--cluster is for Pod Identity, --oidc-issuer for IRSA: one role for each, or one of the two"
+            yield "--cluster is for Pod Identity, --oidc-issuer for IRSA: give one of the two, or print a role for each"
         for arn in self.cluster:
             if arn.split(":")[4] != self.account_id:
-                yield f"--cluster: {arn} is of another account; Pod Identity gives a role of the cluster's own"
+                yield f"--cluster: {arn} is in another account, but Pod Identity needs a role in the cluster's account"
         for arn in self.assume_role:
             if arn.split(":")[4] == self.account_id:
-                yield f"--assume-role: {arn} is of the operator's own account, whose findings need no other role"
+                yield f"--assume-role: {arn} is in the operator's own account, whose findings need no other role"
         if self.external_id is not None and not (self.assume_role or self.eks_role):
-            yield "--external-id: no role could ask for it; --assume-role or --eks-role names one"
+            yield "--external-id: no role can require it: add --assume-role or --eks-role"
         if not self.own_findings and not self.assume_role:
-            yield "--no-own-findings: then --assume-role has to name where findings go"
+            yield "--no-own-findings: findings then have no destination: add --assume-role"
 
     def _cluster_problems(self) -> Iterator[str]:
         """Problems with clusters that are monitored by their ARN: each needs a role of its own account."""
@@ -150,19 +150,19 @@ class Request(BaseModel):
         for arn in self.eks_role:
             account = arn.split(":")[4]
             if account == self.account_id:
-                yield f"--eks-role: {arn} is of the operator's own account, whose clusters need no other role"
+                yield f"--eks-role: {arn} is in the operator's own account, whose clusters need no other role"
             elif account not in accounts and not self.discover:
-                yield f"--eks-role: no cluster of account {account} is named; --eks names one, --discover finds them"
+                yield f"--eks-role: no cluster in account {account} is given: add --eks, or --discover to find them"
         known = {self.account_id, *(arn.split(":")[4] for arn in (*self.assume_role, *self.eks_role))}
         if self.discover and not (self.assume_role or self.eks_role or self.discover_own):
             yield (
-                "--discover: no account is named; --eks-role or --assume-role names a role of one, --discover-own means"
-                " the operator's own account"
+                "--discover: no account is given: add --eks-role or --assume-role for a role in one, or --discover-own"
+                " for the operator's own account"
             )
         if self.discover_own and not self.discover:
-            yield "--discover-own: no Region is named; --discover names one"
+            yield "--discover-own: no Region is given: add --discover"
         for account in sorted(accounts - known):
-            yield f"--eks: no role of account {account} is named; --eks-role or --assume-role names one"
+            yield f"--eks: no role in account {account} is given: add --eks-role or --assume-role"
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:

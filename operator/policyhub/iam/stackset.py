@@ -51,9 +51,9 @@ def stackset(plan: Plan) -> str:
         "Outputs": {"RoleArn": {"Condition": MAKES_ROLE, "Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
     split = (
-        "run the command for some of the accounts at a time, each a StackSet of its own; for more clusters in one"
-        " account leave out some --eks, with --discover for their permissions, and create their access entries by"
-        " command"
+        "run the command for some of the accounts at a time, and create a StackSet from each output. If one account has"
+        " too many clusters, omit some --eks, add --discover for their permissions, and create their access entries"
+        " with the AWS CLI"
     )
     return limits.checked(_header(accounts, regions), template, to_yaml(template), split=split)
 
@@ -62,18 +62,17 @@ def _members(plan: Plan) -> Sequence[Role]:
     """The roles in other accounts. Raises StackSetError if one template cannot create them all."""
     members = plan.roles()[1:]
     if not members:
-        raise StackSetError("no role is in another account; --eks-role or --assume-role names one")
+        raise StackSetError("no role is in another account: add one with --eks-role or --assume-role")
     if plan.finding_roles and plan.eks_roles:
         raise StackSetError(
-            "roles for findings and roles for clusters alone have different permissions, and a StackSet makes the same"
-            " role in each account: run the command for the accounts of --assume-role, and once more for those of"
-            " --eks-role"
+            "roles for findings and roles for clusters have different permissions, but a StackSet creates the same role"
+            " in each account: run the command once for the accounts of --assume-role, and once for those of --eks-role"
         )
     names = sorted({member.arn.partition(":role/")[2] for member in members})
     if len(names) > 1:
         raise StackSetError(
-            f"a StackSet makes the same role in each account, and these have different names: {', '.join(names)}; give"
-            " them one name, or run the command for each name"
+            f"a StackSet creates the same role in each account, but these have different names: {', '.join(names)}."
+            " Give them one name, or run the command once for each name"
         )
     return members
 
@@ -85,11 +84,11 @@ def _parameters(plan: Plan, role: Role, *, home: str, entries: bool) -> Node:
         "OperatorRoleArn": (plan.role_arn, "ARN of the operator's role, which may assume it"),
         "RoleRegion": (
             home,
-            "Region whose stack makes the role; another one would make another role, which no access entry is for",
+            "Region whose stack creates the role. A role from another Region's stack would have no access entries",
         ),
     }
     if plan.external_id:
-        found["ExternalId"] = plan.external_id, "External id that the operator must give"
+        found["ExternalId"] = plan.external_id, "External id that the operator must send"
     if entries:
         found["KubernetesGroup"] = plan.group, "Group of the access entries, as in the chart policyhub-access"
     return {name: {"Type": "String", "Default": given, "Description": text} for name, (given, text) in found.items()}
@@ -149,8 +148,8 @@ def _with_references(node: Any) -> Any:
         return {key: _with_references(item) for key, item in node.items()}
     if isinstance(node, list):
         return [_with_references(item) for item in node]
-    if isinstance(node, str) and (whole := _PARAMETER.fullmatch(node)):
-        return {"Ref": whole[1]}
+    if isinstance(node, str) and (match := _PARAMETER.fullmatch(node)):
+        return {"Ref": match[1]}
     return {"Fn::Sub": node} if isinstance(node, str) and "${" in node else node
 
 
@@ -166,7 +165,7 @@ def _in_account_and_region(cluster: Cluster) -> str:
 def _header(accounts: Sequence[str], regions: Sequence[str]) -> str:
     lines = [f"For a StackSet over {_listed('account', accounts)} in {_listed('Region', regions)}."]
     if len(regions) > 1:
-        lines.append(f"{regions[0]} goes first (RegionOrder): it makes the role, which EKS has to find for each entry.")
+        lines.append(f"Deploy {regions[0]} first (RegionOrder): it creates the role, which each access entry needs.")
     return "".join(f"# {line}\n" for line in lines)
 
 

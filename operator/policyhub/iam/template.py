@@ -78,7 +78,7 @@ def cloudformation(plan: Plan, role: Role) -> str:
         "Resources": resources,
         "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
-    split = "leave out some --eks, with --discover for their permissions, and create their access entries by command"
+    split = "omit some --eks, add --discover for their permissions, and create their access entries with the AWS CLI"
     return limits.checked(_header(plan, role, entries=True), template, to_yaml(template), split=split)
 
 
@@ -204,7 +204,7 @@ def _header(plan: Plan, role: Role, *, entries: bool) -> str:
     elif elsewhere:
         lines.append("The argument region needs version 6 of the provider hashicorp/aws.")
     if commands:
-        lines += ["Then, for the clusters of other Regions:", *(f"  {command}" for command in commands)]
+        lines += ["Then run, for the clusters in other Regions:", *(f"  {command}" for command in commands)]
     return "".join(f"# {line}\n" for line in lines)
 
 

@@ -26,7 +26,7 @@ from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.model.source_apis import SOURCE_GROUPS, plural_of
 from policyhub.model.violation import Malformed, ParsedReport, Severity, SourceKey, Subject, Violation
-from policyhub.render.defects import defects, misfits
+from policyhub.render.defects import defects, type_errors
 from policyhub.render.entries import decoded
 from policyhub.render.raw_object import Location, RawObject, ReadError, line_of
 from policyhub.render.target import Target
@@ -78,7 +78,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
     cluster: asff.Cluster
     now: WallMs
-    origin: str
+    source_api: str
     default_severity: Severity
 
 
@@ -102,12 +102,12 @@ class Collector:
         )
         self.ledger.observed.take_part("", [], now=steady)  # as if Security Hub was read and has no finding
         self.rollup: Rollup | None = None
-        self.owners = Owners(now=lambda: steady, on_change=self._shift, on_malformed=_surprised, verify=False)
+        self.owners = Owners(now=lambda: steady, on_change=self._shift, on_malformed=_unexpected, verify=False)
         if target.roll_up:
             self.rollup = self.ledger.sources.ownership = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
             sink.begin()
-        self.policies = PolicyMetadata(now=lambda: steady, on_malformed=_surprised)
+        self.policies = PolicyMetadata(now=lambda: steady, on_malformed=_unexpected)
         self.owned = 0
         """How many Pods, ReplicaSets and Jobs were read."""
         self.rolled_up: Counter[Subject] = Counter()
@@ -132,26 +132,26 @@ class Collector:
         self.unreadable += 1
         self._report_error(error)
 
-    def take(self, piece: RawObject) -> None:
+    def take(self, item: RawObject) -> None:
         try:
-            head = _head.decode(piece.raw)
+            head = _head.decode(item.raw)
         except msgspec.ValidationError as error:
-            self.fail(ReadError(piece.location, f"not a Kubernetes object: {error}"))
+            self.fail(ReadError(item.location, f"not a Kubernetes object: {error}"))
             return
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.fail(ReadError(piece.location, f"invalid JSON: {error}"))
+            self.fail(ReadError(item.location, f"invalid JSON: {error}"))
             return
         if head.items is not None and head.kind.endswith("List"):
             for number, raw in enumerate(head.items):
-                self.take(RawObject(piece.location.within(("items", number)), raw, head.api_version, head.kind))
+                self.take(RawObject(item.location.within(("items", number)), raw, head.api_version, head.kind))
             return
-        api_version, kind = head.api_version or piece.api_version, head.kind or piece.kind.removesuffix("List")
+        api_version, kind = head.api_version or item.api_version, head.kind or item.kind.removesuffix("List")
         group, _, version = api_version.rpartition("/")
         resource = plural_of(group, kind)
         if (group, kind) in OWNERS and self.rollup is not None:
-            self.add_owner(piece, OWNERS[group, kind])
+            self.add_owner(item, OWNERS[group, kind])
         elif self.target.enrichment and (of := policies(group, version, kind)) is not None:
-            self.add_policy(piece, of)
+            self.add_policy(item, of)
         elif not resource or not kind:
             self.others[kind or "an object without a kind"] += 1
         elif group not in self.target.groups:
@@ -159,27 +159,27 @@ class Collector:
         else:
             if version not in SOURCE_GROUPS[group].versions:
                 self.versions[api_version] += 1
-            self._source(piece, group, resource)
+            self._source(item, group, resource)
 
-    def add_policy(self, piece: RawObject, resource: Resource) -> None:
+    def add_policy(self, item: RawObject, resource: Resource) -> None:
         """Take the title, description and remediation of a policy or template."""
         self.policies.on_malformed = lambda _, why: self.fail(
-            ReadError(piece.location, f"the policy cannot be read: {why}")
+            ReadError(item.location, f"the policy cannot be read: {why}")
         )
-        self.policies.sink(resource).upsert(piece.raw)
+        self.policies.sink(resource).upsert(item.raw)
 
-    def add_owner(self, piece: RawObject, resource: Resource) -> None:
+    def add_owner(self, item: RawObject, resource: Resource) -> None:
         """Take a Pod, ReplicaSet or Job."""
         try:
-            owner = _owner.decode(piece.raw)
+            owner = _owner.decode(item.raw)
             if owner.status is None or owner.status.phase not in _ENDED:
-                self.owners.sinks[resource].upsert(piece.raw)
+                self.owners.sinks[resource].upsert(item.raw)
             self.owned += 1
         except msgspec.ValidationError:
-            for path, message in islice(misfits(decoded(piece.raw), _Owner), 1):
+            for path, message in islice(type_errors(decoded(item.raw), _Owner), 1):
                 self.fail(
                     ReadError(
-                        piece.location.within(path, line=line_of(piece, path)), f"{message}: it counts as deleted"
+                        item.location.within(path, line=line_of(item, path)), f"{message}: it is treated as deleted"
                     )
                 )
 
@@ -188,24 +188,24 @@ class Collector:
             self.rollup.shift(objects, now=self._steady)
             self.rollup.finish()
 
-    def _source(self, piece: RawObject, group: str, resource: str) -> None:
+    def _source(self, item: RawObject, group: str, resource: str) -> None:
         try:
-            reading = self.read(group, resource, piece.raw)
+            reading = self.read(group, resource, item.raw)
         except (Malformed, RecursionError) as error:
-            self._diagnose(piece, group, str(error))
+            self._diagnose(item, group, str(error))
             return
         key = reading.key
         self.objects[key.source_api] += 1
         self.unlisted += reading.unlisted
         if reading.problems:
-            self._diagnose(piece, group, ", ".join(sorted(set(reading.problems))))
+            self._diagnose(item, group, ", ".join(sorted(set(reading.problems))))
         for source, newest in reading.newest_by:
             self._superseded.note(group, source, key.namespace, newest)
         if self._keep:
-            self.provenance[key] = ReadObject(piece.location, bytes(piece.raw))
+            self.provenance[key] = ReadObject(item.location, bytes(item.raw))
         admitted = admit(reading, wanted=self.target.filter, policies=self.policies, rollup=self.rollup)
         self.left_out.update(violation.source for violation in admitted.left_out)
-        self.rolled_up.update(said.subject for said, _ in admitted.said if is_rolled_up(said.subject))
+        self.rolled_up.update(violation.subject for violation, _ in admitted.said if is_rolled_up(violation.subject))
         self.ledger.read(
             key,
             admitted.claims,
@@ -223,17 +223,17 @@ class Collector:
         latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template_severity(resource)
         return reader.read(group, resource, raw, latest=latest, template=template)
 
-    def _diagnose(self, piece: RawObject, group: str, otherwise: str) -> None:
+    def _diagnose(self, item: RawObject, group: str, otherwise: str) -> None:
         try:
-            found = defects(decoded(piece.raw), group)
-            told = list(islice(found, _MOST_DEFECTS))
+            found = defects(decoded(item.raw), group)
+            reported = list(islice(found, _MOST_DEFECTS))
             more = sum(1 for _ in found)
         except (RecursionError, ValueError):  # invalid JSON: the reader reports it
-            told, more = [], 0
-        for path, message in told or [((), otherwise)]:
-            self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
+            reported, more = [], 0
+        for path, message in reported or [((), otherwise)]:
+            self.fail(ReadError(item.location.within(path, line=line_of(item, path)), message))
         if more:
-            self.fail(ReadError(piece.location, f"and {more} more like these"))
+            self.fail(ReadError(item.location, f"and {more} more defects"))
 
     def finish(self, *, owners: bool) -> None:
         """Everything is read: resolve roll-up targets, superseded reports and policies. `owners`: all Pods, ReplicaSets
@@ -249,19 +249,19 @@ class Collector:
             self.owners.update_live()
         self._superseded.settle(all_listed=True)
         self.ledger.supersede(self._superseded.reports, now=self._steady)
-        for entry in self.wanted() if self.policies.sinks else ():
+        for entry in self.desired() if self.policies.sinks else ():
             self._reread(entry)
 
     def _reread(self, entry: Entry) -> None:
         """Enrich the finding again: its policies may have been read after the reports that name them."""
         if entry.representative is not None:
-            entry.claims = tuple((key, self.enriched(said)) for key, said in entry.claims)
+            entry.claims = tuple((key, self.enriched(violation)) for key, violation in entry.claims)
             entry.representative = self.enriched(entry.representative)
             entry.digest = digest(entry.representative, default_severity=self.target.filter.default_severity)
 
-    def enriched(self, said: Violation) -> Violation:
+    def enriched(self, violation: Violation) -> Violation:
         """Add the policy's title, description and remediation, and the severity by risk."""
-        return self.target.filter.rated(self.policies.enrich(said))
+        return self.target.filter.rated(self.policies.enrich(violation))
 
     def without_owner(self) -> Counter[Unresolved]:
         """Reason → violations of Pods, ReplicaSets and Jobs that roll up to nothing."""
@@ -272,19 +272,19 @@ class Collector:
                 found[subject] += number
         return found
 
-    def counted(self, violation: Violation) -> Violation | None:
+    def at_target(self, violation: Violation) -> Violation | None:
         """The violation, rolled up to its target; None if it has none."""
         if self.rollup is None:
             return violation
         subject = self.owners.resolve(violation.subject)
         return rolled_up(violation, subject) if isinstance(subject, Subject) else None
 
-    def wanted(self) -> Iterator[Entry]:
+    def desired(self) -> Iterator[Entry]:
         """The desired findings, in the order in which they were first claimed."""
         return (entry for entry in self.ledger.entries.values() if entry.desired)
 
     def findings(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
-        for entry in self.wanted():
+        for entry in self.desired():
             yield entry, self.render(entry)
 
     def render(self, entry: Entry) -> dict[str, Any]:
@@ -304,7 +304,7 @@ def mapped(violation: Violation, observed: WallMs | None, inputs: Inputs) -> dic
         cluster=inputs.cluster,
         finding_id=finding_id(inputs.cluster.id, violation.identity),
         digest=digest(violation, default_severity=inputs.default_severity),
-        origin=inputs.origin,
+        origin=inputs.source_api,
         created_at=min(observed or inputs.now, inputs.now),
         observed_at=inputs.now,
         updated_at=inputs.now,
@@ -313,5 +313,5 @@ def mapped(violation: Violation, observed: WallMs | None, inputs: Inputs) -> dic
     )
 
 
-def _surprised(origin: str, message: str) -> None:
-    raise AssertionError(f"{origin}: {message}: read before it was handed on")
+def _unexpected(source_api: str, message: str) -> None:
+    raise AssertionError(f"{source_api}: {message}: the collector should have rejected it")

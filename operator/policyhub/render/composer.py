@@ -9,7 +9,7 @@ only I/O is reading the stream.
 |--------------------------------------------------|-------------------------------------------------------------|
 | invalid YAML                                     | the rest of the document                                    |
 | an alias, more than `MAX_DEPTH` levels, a value  | the item of a list, else the document                       |
-| that does not fit its tag                        |                                                             |
+| that does not match its tag                      |                                                             |
 | more text after a document, without a `---`      | nothing if it is JSON, which programs write in sequence     |
 """
 
@@ -107,94 +107,94 @@ def _documents(section: bytes, before: Location) -> Iterator[RawObject | ReadErr
 
     `before` has the number of the document before it.
     """
-    place = msgspec.structs.replace(before, document=before.document + 1)
+    location = msgspec.structs.replace(before, document=before.document + 1)
     loader = _Loader(section)
     try:
         loader.get_event()  # the stream begins
         while not loader.check_event(yaml.StreamEndEvent):
-            for found in _objects(loader, place):
-                place = msgspec.structs.replace(place, document=found.location.document + 1)
+            for found in _objects(loader, location):
+                location = msgspec.structs.replace(location, document=found.location.document + 1)
                 yield found
             try:
                 loader.get_event()  # the document ends
                 loader.check_event(yaml.StreamEndEvent)
             except yaml.MarkedYAMLError as error:
-                yield from _rest(section, place, error)
+                yield from _rest(section, location, error)
                 return
     except yaml.MarkedYAMLError as error:
-        yield ReadError(_moved(place, error.problem_mark or error.context_mark), _worded(error))
+        yield ReadError(_moved(location, error.problem_mark or error.context_mark), _message(error))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        yield ReadError(place, f"invalid YAML: {' '.join(str(error).split())}")
+        yield ReadError(location, f"invalid YAML: {' '.join(str(error).split())}")
     except RecursionError:
-        yield ReadError(place, TOO_DEEP)
+        yield ReadError(location, TOO_DEEP)
     finally:
         loader.dispose()
 
 
-def _rest(section: bytes, place: Location, error: yaml.MarkedYAMLError) -> Iterator[RawObject | ReadError]:
+def _rest(section: bytes, location: Location, error: yaml.MarkedYAMLError) -> Iterator[RawObject | ReadError]:
     """What follows a document without a `---`: JSON, or an error."""
     mark = error.problem_mark
     rest = section.decode(errors="surrogateescape")[mark.index if mark is not None else 0 :]
     stream = io.BytesIO(rest.encode(errors="surrogateescape"))
-    return scan(stream, place.file, line=_moved(place, mark).line, document=place.document)
+    return scan(stream, location.file, line=_moved(location, mark).line, document=location.document)
 
 
-def _objects(loader: _Loader, place: Location) -> Iterator[RawObject | ReadError]:
+def _objects(loader: _Loader, location: Location) -> Iterator[RawObject | ReadError]:
     """The objects of one document. None if it is empty but for comments."""
     loader.get_event()  # the document begins
     if loader.check_event(yaml.MappingStartEvent):
-        yield from _mapping(loader, place)
+        yield from _mapping(loader, location)
     elif loader.check_event(yaml.SequenceStartEvent):
-        yield from _items(loader, place, {}, "")
+        yield from _items(loader, location, {}, "")
     elif (node := loader.compose()).value:
-        yield ReadError(_moved(place, node.start_mark), "expected an object, got a text")
+        yield ReadError(_moved(location, node.start_mark), "expected an object, got text")
 
 
-def _mapping(loader: _Loader, place: Location) -> Iterator[RawObject | ReadError]:
+def _mapping(loader: _Loader, location: Location) -> Iterator[RawObject | ReadError]:
     start, members, is_list = loader.get_event(), list[tuple[yaml.Node, yaml.Node]](), False
     while not loader.check_event(yaml.MappingEndEvent):
         key = loader.compose()
         if key.value == "items" and loader.check_event(yaml.SequenceStartEvent):
             is_list = True
-            yield from _items(loader, place, _heads(members), "items")
+            yield from _items(loader, location, _heads(members), "items")
         else:
             members.append((key, loader.compose()))
     end = loader.get_event()
     heads = _heads(members)
     if not is_list:
         node = yaml.MappingNode(_MAP, members, start.start_mark, end.end_mark)
-        yield _object(loader, node, _moved(place, node.start_mark), {})
+        yield _object(loader, node, _moved(location, node.start_mark), {})
     elif "apiVersion" in heads and "kind" not in heads:  # kubectl writes a list's kind below its items
-        yield ReadError(_moved(place, end.end_mark), "no kind follows the items of the list: its end may be missing")
+        yield ReadError(_moved(location, end.end_mark), "the list has no kind after its items: its end may be missing")
 
 
-def _items(loader: _Loader, place: Location, heads: dict[str, str], path: str) -> Iterator[RawObject | ReadError]:
+def _items(loader: _Loader, location: Location, heads: dict[str, str], path: str) -> Iterator[RawObject | ReadError]:
     loader.get_event()
     number = 0
     while not loader.check_event(yaml.SequenceEndEvent):
-        at = msgspec.structs.replace(place, path=f"{path}[{number}]")
+        at = msgspec.structs.replace(location, path=f"{path}[{number}]")
         try:
             node = loader.compose()
         except ComposerError as error:
-            yield ReadError(_moved(at, error.problem_mark), _worded(error))
+            yield ReadError(_moved(at, error.problem_mark), _message(error))
         else:
             yield _object(loader, node, _moved(at, node.start_mark), heads)
         number += 1
     loader.get_event()
     if not number:
-        yield RawObject(place, NO_ITEMS)
+        yield RawObject(location, NO_ITEMS)
 
 
-def _object(loader: _Loader, node: yaml.Node, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
+def _object(loader: _Loader, node: yaml.Node, location: Location, heads: dict[str, str]) -> RawObject | ReadError:
     try:
         raw = msgspec.json.encode(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
-        return ReadError(place, _worded(error))
+        return ReadError(location, _message(error))
     except (LookupError, AttributeError):  # by PyYAML's constructors
-        return ReadError(place, "invalid YAML: a value does not fit its tag")
+        return ReadError(location, "invalid YAML: a value does not match its tag")
     except (TypeError, ValueError, OverflowError) as error:
-        return ReadError(place, f"cannot be written as JSON: {error}")
-    return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""), node)
+        return ReadError(location, f"cannot be written as JSON: {error}")
+    return RawObject(location, raw, heads.get("apiVersion", ""), heads.get("kind", ""), node)
 
 
 def _heads(members: list[tuple[yaml.Node, yaml.Node]]) -> dict[str, str]:
@@ -204,10 +204,10 @@ def _heads(members: list[tuple[yaml.Node, yaml.Node]]) -> dict[str, str]:
 _HEADS = ("apiVersion", "kind")
 
 
-def _moved(place: Location, mark: yaml.Mark | None) -> Location:
-    """The place with the line of the mark; `place` has the line on which the section begins."""
-    return place if mark is None else msgspec.structs.replace(place, line=place.line + mark.line)
+def _moved(location: Location, mark: yaml.Mark | None) -> Location:
+    """The place with the line of the mark; `location` has the line on which the section begins."""
+    return location if mark is None else msgspec.structs.replace(location, line=location.line + mark.line)
 
 
-def _worded(error: yaml.MarkedYAMLError) -> str:
+def _message(error: yaml.MarkedYAMLError) -> str:
     return " ".join(filter(None, (error.context, error.problem)))

@@ -9,7 +9,7 @@ import msgspec
 from policyhub.model.source_apis import CONSTRAINTS
 
 Document = dict[str, Any]
-Place = tuple[int, int | None]
+Position = tuple[int, int | None]
 """The index of a result and of one of its resources; None if it has none."""
 
 _MOST: Final = 2**63
@@ -50,7 +50,7 @@ def with_list(document: Document, group: str, entries: list[Any] | None) -> Docu
     return {**document, "status": {**status, "violations": entries}} if isinstance(status, dict) else document
 
 
-def each(document: Document, group: str) -> Iterator[Place]:
+def each(document: Document, group: str) -> Iterator[Position]:
     for number, result in enumerate(listed(document, group)):
         resources = result.get("resources") if isinstance(result, dict) else None
         if isinstance(resources, list) and resources:
@@ -59,12 +59,12 @@ def each(document: Document, group: str) -> Iterator[Place]:
             yield number, None
 
 
-def only(document: Document, group: str, places: Iterable[Place]) -> Document:
+def only(document: Document, group: str, positions: Iterable[Position]) -> Document:
     """Replace all other results and resources by null: the readers skip null, and the indices stay."""
-    whole = listed(document, group)
-    kept: list[Any] = [None] * len(whole)
-    for number, resource in places:
-        result = whole[number]
+    entries = listed(document, group)
+    kept: list[Any] = [None] * len(entries)
+    for number, resource in positions:
+        result = entries[number]
         if resource is not None:
             resources = (kept[number] or {}).get("resources") or [None] * len(result["resources"])
             resources[resource] = result["resources"][resource]

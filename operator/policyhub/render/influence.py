@@ -52,7 +52,7 @@ class Influences:
         ]
         members: dict[Member, list[tuple[Path_, Any]]] = defaultdict(list)
         for path, value in self._leaves:
-            members[_wild(path, group)].append((path, value))
+            members[_with_wildcards(path, group)].append((path, value))
         self.is_whole = len(members) <= MOST
         """Whether every member is changed."""
         self._members = dict(islice(members.items(), MOST))
@@ -66,14 +66,14 @@ class Influences:
         """Field → members that change it, and whether the finding then is about another object."""
         found: dict[str, dict[Member, bool]] = defaultdict(dict)
         for member, ((_, value), *_) in self._members.items():
-            for other in _others(value):
-                made, moved = self._with({member: other})
-                if made is not None:
+            for other in _replacements(value):
+                finding, moved = self._with({member: other})
+                if finding is not None:
                     self._kept.setdefault(member, other)
                 elif member not in self._kept:
                     equals = (path for path, one in self._leaves if one == value)
-                    made, moved = self._run(_with(self._raw, ((path, other) for path in equals)))
-                for field in changed(self._base, made):
+                    finding, moved = self._run(_with(self._raw, ((path, other) for path in equals)))
+                for field in changed(self._base, finding):
                     found[field][member] = found[field].get(member, False) or moved
         return found
 
@@ -81,9 +81,9 @@ class Influences:
         """As `alone`, for these fields, if a member is removed."""
         found: dict[str, dict[Member, bool]] = defaultdict(dict)
         for member in self._members:
-            made, moved = self._with({member: None})
-            left = {path for path, _ in fields(made)}  # a field that only disappears says nothing about its value
-            for field in left & unexplained.intersection(changed(self._base, made)):
+            finding, moved = self._with({member: None})
+            left = {path for path, _ in fields(finding)}  # a field that only disappears says nothing about its value
+            for field in left & unexplained.intersection(changed(self._base, finding)):
                 found[field][member] = moved
         return found
 
@@ -116,17 +116,17 @@ def fields(finding: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(finding)
 
 
-def changed(base: Any, made: Any, path: str = "") -> Iterator[str]:
+def changed(base: Any, finding: Any, path: str = "") -> Iterator[str]:
     """The fields that differ; none if there is no finding to compare."""
-    if base == made or (made is None and not path):
+    if base == finding or (finding is None and not path):
         return
     if isinstance(base, dict):
         for key, value in base.items():
-            other = made.get(key) if isinstance(made, dict) else None
+            other = finding.get(key) if isinstance(finding, dict) else None
             yield from changed(value, other, f"{path}.{key}" if path else key)
     elif isinstance(base, list):
         for number, value in enumerate(base):
-            other = made[number] if isinstance(made, list) and number < len(made) else None
+            other = finding[number] if isinstance(finding, list) and number < len(finding) else None
             yield from changed(value, other, f"{path}[{number}]")
     else:
         yield path
@@ -140,13 +140,13 @@ def _leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
         yield path, value
 
 
-def _wild(path: Path_, group: str) -> Member:
+def _with_wildcards(path: Path_, group: str) -> Member:
     list_ = path_of(group)
     is_within = path[: len(list_)] == list_
     return tuple("*" if is_within and isinstance(part, int) else str(part) for part in path)
 
 
-def _others(value: Any) -> Iterator[Any]:
+def _replacements(value: Any) -> Iterator[Any]:
     """The values that replace it."""
     if not isinstance(value, str):
         yield not value if isinstance(value, bool) else value + 1

@@ -35,9 +35,9 @@ async def listing(
     """Each source object once; if a listing has to start again, the objects of its first pages again."""
     found = await discover(connection, frozenset(groups))
     for group, why in found.unknown.items():
-        take(ReadError(Location(group), f"what the cluster serves cannot be read: {why}"))
+        take(ReadError(Location(group), f"its APIs cannot be discovered: {why}"))
     for resource in found.served:
-        await _read(connection, resource, lambda _, piece: take(piece), clock)
+        await _read(connection, resource, lambda _, item: take(item), clock)
 
 
 async def owners(connection: Connection, take: Take, clock: Clock = _CLOCK) -> None:
@@ -53,7 +53,7 @@ async def policies(connection: Connection, groups: Iterable[str], take: Take, cl
         await _read(connection, resource, take, clock, metadata=True)
 
 
-class _Taker:
+class _ListingSink:
     """A sink for one listing: it removes nothing afterwards, and the caller gets every error."""
 
     def __init__(self, upsert: Callable[[msgspec.Raw], None]) -> None:
@@ -79,7 +79,7 @@ async def _read(
     select: Mapping[str, str] = {},
     metadata: bool = False,
 ) -> None:
-    def taken(raw: msgspec.Raw) -> None:
+    def on_object(raw: msgspec.Raw) -> None:
         name = wire.namespaced_name(raw)
         location = Location(f"{resource.group_resource} {name}" if name else resource.group_resource)
         take(resource, RawObject(location, raw, f"{resource.group}/{resource.version}", resource.kind))
@@ -87,7 +87,7 @@ async def _read(
     lister = Listing(
         connection,
         resource,
-        cast("IsolatingSink", _Taker(taken)),
+        cast("IsolatingSink", _ListingSink(on_object)),
         changed_names=ChangedNames(NameBudget()),
         on_version=lambda _: None,
         on_version_change=lambda: None,
@@ -97,20 +97,20 @@ async def _read(
         jitter=random.random,
     )
     try:
-        await _patiently(lister, clock)
+        await _with_retries(lister, clock)
     except (Refused, Unreachable, wire.Unreadable) as error:
         take(resource, ReadError(Location(resource.group_resource), f"cannot be listed: {error}"))
 
 
-async def _patiently(lister: Listing, clock: Clock) -> None:
+async def _with_retries(lister: Listing, clock: Clock) -> None:
     backoff = Backoff(random.random, base=_PAUSE_SECONDS)
-    for left in reversed(range(_TRIES)):
+    for attempts_left in reversed(range(_TRIES)):
         try:
             await lister.read()
         except (Refused, Unreachable) as error:
             expired = isinstance(error, Refused) and error.status == 410
-            passing = expired or isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
-            if not (left and passing) or isinstance(error, TooLarge):
+            transient = expired or isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
+            if not (attempts_left and transient) or isinstance(error, TooLarge):
                 raise
             lister.expirations += expired
             if not expired:

@@ -48,25 +48,25 @@ def pretty(document: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
-def explained(intake: Collector) -> Iterable[dict[str, Any]]:
+def explained(collector: Collector) -> Iterable[dict[str, Any]]:
     """Each finding with the provenance of its fields, as data."""
-    provenance = Provenance(intake)
-    for entry, finding in intake.findings():
-        told = provenance.explain(entry, finding)
+    provenance = Provenance(collector)
+    for entry, finding in collector.findings():
+        explained_fields = provenance.explain(entry, finding)
         yield {
             "finding": finding,
-            "from": {path: where for path, _, where in told},
+            "from": {path: where for path, _, where in explained_fields},
             "calledForBy": provenance.claimants(entry),
         }
 
 
-def explanations(intake: Collector, *, width: int) -> Iterable[RenderableType]:
+def explanations(collector: Collector, *, width: int) -> Iterable[RenderableType]:
     """The same for people, `width` columns wide."""
-    provenance = Provenance(intake)
-    for entry, finding in intake.findings():
+    provenance = Provenance(collector)
+    for entry, finding in collector.findings():
         yield Text(finding["Title"], style="bold")
-        for caller in provenance.claimants(entry):
-            yield Text(clean(f"reported by {caller}"))
+        for claimant in provenance.claimants(entry):
+            yield Text(clean(f"reported by {claimant}"))
         table = Table(box=None, pad_edge=False)
         table.add_column("FIELD", no_wrap=True)
         for name in ("VALUE", "FROM"):
@@ -87,20 +87,20 @@ def _broken(path: str, *, width: int) -> str:
     return "\n".join(lines)
 
 
-def table(intake: Collector, *, width: int) -> Table:
+def table(collector: Collector, *, width: int) -> Table:
     """The most severe first, `width` columns wide."""
     rows = sorted(
-        (_row(finding) for _, finding in intake.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])
+        (_row(finding) for _, finding in collector.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])
     )
-    made = Table(box=None, pad_edge=False)
+    result = Table(box=None, pad_edge=False)
     for name in ("SEVERITY", "COMPLIANCE"):
-        made.add_column(name, no_wrap=True)
-    made.add_column("TITLE", overflow="fold")
-    made.add_column("FIRST SEEN", no_wrap=True)
-    made.add_column("ID", overflow="fold", width=_ID if width >= _ROOMY else _ID // 2)
+        result.add_column(name, no_wrap=True)
+    result.add_column("TITLE", overflow="fold")
+    result.add_column("FIRST SEEN", no_wrap=True)
+    result.add_column("ID", overflow="fold", width=_ID if width >= _ROOMY else _ID // 2)
     for severity, *others in rows:
-        made.add_row(Text(severity, style=_COLOURS[severity]), *(Text(other) for other in others))
-    return made
+        result.add_row(Text(severity, style=_COLOURS[severity]), *(Text(other) for other in others))
+    return result
 
 
 def _row(finding: dict[str, Any]) -> tuple[Any, ...]:

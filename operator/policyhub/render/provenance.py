@@ -20,7 +20,7 @@ from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import merged_by_identity, rolled_up
 from policyhub.model.violation import Malformed, SourceKey, Subject, Violation
 from policyhub.render.collector import Collector, Inputs, mapped
-from policyhub.render.entries import Document, Place, decoded, each, listed, only, path_of, with_list
+from policyhub.render.entries import Document, Position, decoded, each, listed, only, path_of, with_list
 from policyhub.render.influence import MOST, Finding, Influences, Member, changed, fields
 from policyhub.render.raw_object import Location, Path_, joined
 from policyhub.render.target import cluster_of
@@ -32,8 +32,8 @@ from policyhub.sync.statement import Claim
 _REFERENCE: Final = frozenset({"apiVersion", "group", "version", "kind", "namespace", "name"})
 """Members of a reference: if several change a field, the reference is shown instead of each."""
 _SHOWN: Final = 3
-"""Places that are shown of one member."""
-_NOTHING: Final = "constant"
+"""Paths of one member that are shown."""
+_CONSTANT: Final = "constant"
 _UNKNOWN: Final = f"not examined: the object has more than {MOST:,} members"
 
 
@@ -53,23 +53,23 @@ class _Case(msgspec.Struct, frozen=True):
 class Provenance:
     """Explains the findings of a collector that kept its objects."""
 
-    def __init__(self, intake: Collector) -> None:
-        self._intake = intake
-        self._made: dict[tuple[Violation, WallMs | None, Inputs], Finding] = {}
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._mapped: dict[tuple[Violation, WallMs | None, Inputs], Finding] = {}
         """Results of the mapping for the finding that is being explained: most members change nothing."""
-        self._last: tuple[SourceKey, dict[str, list[Place]], dict[Subject, Subject]] | None = None
+        self._last: tuple[SourceKey, dict[str, list[Position]], dict[Subject, Subject]] | None = None
 
     def claimants(self, entry: Entry) -> list[str]:
         """The objects that claim the finding, with their locations; the representative one first."""
         first = _claimant(entry)
         keys = [first, *(key for key, _ in entry.claims if key != first)]
-        return [_named(key, self._intake.provenance[key].location) for key in keys]
+        return [_named(key, self._collector.provenance[key].location) for key in keys]
 
     def explain(self, entry: Entry, finding: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Each field: its path, its value, and its provenance."""
-        self._made.clear()
+        self._mapped.clear()
         case = self._case(entry)
-        inputs = self._intake.inputs(entry)
+        inputs = self._collector.inputs(entry)
         base, _ = self._run(case, case.raw, inputs)
         found: dict[str, list[str]] = defaultdict(list)
         for label, other in self._settings(inputs):
@@ -77,24 +77,24 @@ class Provenance:
                 found[path].append(label)
         is_whole = self._members(case, base, inputs, found)
         if base is None or base["CreatedAt"] != finding["CreatedAt"]:
-            earliest = [f"the earliest time that {len(entry.claims)} objects give"]
+            earliest = [f"the earliest time in {len(entry.claims)} objects"]
             found |= {"CreatedAt": earliest, "FirstObservedAt": earliest}
-        nothing = _NOTHING if is_whole else _UNKNOWN
-        return [(path, value, ", ".join(dict.fromkeys(found[path])) or nothing) for path, value in fields(finding)]
+        otherwise = _CONSTANT if is_whole else _UNKNOWN
+        return [(path, value, ", ".join(dict.fromkeys(found[path])) or otherwise) for path, value in fields(finding)]
 
     def _settings(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """The inputs with one setting changed, each with the label of that setting."""
-        origins, of = self._intake.target.origins, inputs.cluster
+        origins, cluster = self._collector.target.origins, inputs.cluster
         settings: dict[str, Any] = {
-            "cluster_name": of.name, "cluster_arn": of.arn, "cluster_uid": of.uid,
-            "account_id": of.account, "region": of.region,
+            "cluster_name": cluster.name, "cluster_arn": cluster.arn, "cluster_uid": cluster.uid,
+            "account_id": cluster.account, "region": cluster.region,
         }  # fmt: skip
         for name, value in settings.items():
-            for word in ("error", "cn-error-1") if value else ():
-                yield origins[name], msgspec.structs.replace(inputs, cluster=cluster_of(**(settings | {name: word})))
+            for other in ("error", "cn-error-1") if value else ():
+                yield origins[name], msgspec.structs.replace(inputs, cluster=cluster_of(**(settings | {name: other})))
         yield "the time of rendering (--now)", msgspec.structs.replace(inputs, now=WallMs(int(inputs.now) + 1000))
-        yield "apiVersion, kind", msgspec.structs.replace(inputs, origin="error")
-        yield "the default severity, since none is stated", msgspec.structs.replace(inputs, default_severity="LOW")
+        yield "apiVersion, kind", msgspec.structs.replace(inputs, source_api="error")
+        yield "the default severity, because none is given", msgspec.structs.replace(inputs, default_severity="LOW")
 
     def _members(self, case: _Case, base: Finding | None, inputs: Inputs, found: dict[str, list[str]]) -> bool:
         """Adds the members of the source object that change each field. Returns whether all members were changed."""
@@ -116,65 +116,65 @@ class Provenance:
 
     def _run(self, case: _Case, raw: bytes, inputs: Inputs) -> tuple[Finding | None, bool]:
         """The finding, or None if there is none; and whether it is about another object."""
-        intake = self._intake
+        collector = self._collector
         try:
-            reading = intake.read(case.key.group, case.key.resource, raw)
+            reading = collector.read(case.key.group, case.key.resource, raw)
         except Malformed:
             return None, False
         claims, moved = list[Claim](), False
         if case.is_notice:
             claims = [] if reading.notice is None else [claim(reading.notice, reading.newest, reading)]
-        for said, second in () if case.is_notice else reading.violations:
-            violation, observed = claim(intake.enriched(said), second, reading)
-            subject = case.subjects.get(said.subject)
+        for source, second in () if case.is_notice else reading.violations:
+            violation, observed = claim(collector.enriched(source), second, reading)
+            subject = case.subjects.get(source.subject)
             moved = moved or subject is None
-            if intake.rollup is not None:
-                violation = rolled_up(violation, subject or said.subject)
+            if collector.rollup is not None:
+                violation = rolled_up(violation, subject or source.subject)
             claims.append((violation, observed))
         if not claims:
             return None, False
         violation, observed = merged_by_identity(claims)[0]
-        made = violation, observed, inputs
-        if made not in self._made:
-            self._made[made] = mapped(*made)
-        return self._made[made], moved
+        arguments = violation, observed, inputs
+        if arguments not in self._mapped:
+            self._mapped[arguments] = mapped(*arguments)
+        return self._mapped[arguments], moved
 
     def _case(self, entry: Entry) -> _Case:
-        key, said = _claimant(entry), entry.representative
-        raw = self._intake.provenance[key].raw
-        if said is None or is_notice(said):
+        key, representative = _claimant(entry), entry.representative
+        raw = self._collector.provenance[key].raw
+        if representative is None or is_notice(representative):
             return _Case(key, msgspec.json.encode(decoded(raw)), {}, is_notice=True, prefix="")
         document: Document = decoded(raw)
         if self._last is None or self._last[0] != key:
             self._last = (key, *self._index(key, document))
-        _, places, subjects = self._last
-        kept = msgspec.json.encode(only(document, key.group, places[entry.id]))
-        return _Case(key, kept, subjects, is_notice=False, prefix="" if said.own else "the controller of ")
+        _, positions, subjects = self._last
+        kept = msgspec.json.encode(only(document, key.group, positions[entry.id]))
+        return _Case(key, kept, subjects, is_notice=False, prefix="" if representative.own else "the controller of ")
 
-    def _index(self, key: SourceKey, document: Document) -> tuple[dict[str, list[Place]], dict[Subject, Subject]]:
+    def _index(self, key: SourceKey, document: Document) -> tuple[dict[str, list[Position]], dict[Subject, Subject]]:
         """Finding → its results and resources; and object → its rollup target."""
-        found: dict[str, list[Place]] = defaultdict(list)
+        found: dict[str, list[Position]] = defaultdict(list)
         subjects: dict[Subject, Subject] = {}
-        for place in each(document, key.group):
-            raw = msgspec.json.encode(only(document, key.group, [place]))
-            for violation in self._intake.read(key.group, key.resource, raw).plain_violations:
-                counted = self._intake.counted(violation)
-                if counted is not None:
-                    subjects[violation.subject] = counted.subject
-                    found[finding_id(self._intake.target.cluster.id, counted.identity)].append(place)
+        for position in each(document, key.group):
+            raw = msgspec.json.encode(only(document, key.group, [position]))
+            for violation in self._collector.read(key.group, key.resource, raw).plain_violations:
+                rolled = self._collector.at_target(violation)
+                if rolled is not None:
+                    subjects[violation.subject] = rolled.subject
+                    found[finding_id(self._collector.target.cluster.id, rolled.identity)].append(position)
         return found, subjects
 
 
 def _claimant(entry: Entry) -> SourceKey:
     """The object with the representative claim; of several, one of the finding's source API."""
-    keys = [key for key, said in entry.claims if said == entry.representative]
+    keys = [key for key, violation in entry.claims if violation == entry.representative]
     return next((key for key in keys if key.source_api == entry.source_api), keys[0])
 
 
-def _named(key: SourceKey, place: Location) -> str:
+def _named(key: SourceKey, location: Location) -> str:
     """The object's name and, unless it repeats the name, its location."""
     name = f"{key.source_api} {key.namespace}/{key.name}" if key.namespace else f"{key.source_api} {key.name}"
-    return name if str(place) == name else f"{name} ({place})"
+    return name if str(location) == name else f"{name} ({location})"
 
 
 # -- parts of a document ----------------------------------------------------------------------------------------------

@@ -94,21 +94,21 @@ def joined(path: str, more: Path_) -> str:
     return text
 
 
-def line_of(piece: RawObject, path: Path_) -> int:
+def line_of(item: RawObject, path: Path_) -> int:
     """The line of the member, or of its nearest parent whose line is known."""
-    node = piece.node
+    node = item.node
     above = 0
     if node is None:
-        if not piece.location.line:
+        if not item.location.line:
             return 0
-        above = piece.location.line - 1
+        above = item.location.line - 1
         try:  # JSON is YAML, except for rare cases
-            node = yaml.compose(bytes(piece.raw).decode(), Loader=LOADER)
+            node = yaml.compose(bytes(item.raw).decode(), Loader=LOADER)
         except (yaml.YAMLError, ValueError, RecursionError):
-            return piece.location.line
+            return item.location.line
     else:
-        above = piece.location.line - 1 - node.start_mark.line
-    line = piece.location.line
+        above = item.location.line - 1 - node.start_mark.line
+    line = item.location.line
     for part in path:
         found = _member(node, part)
         if found is None:

@@ -30,7 +30,7 @@ _WORD = re.compile(r'[^\s,\[\]{}"]+')
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _LINE, _OBJECT_LINE = re.compile(r"\n"), re.compile(r"\n(?=\{)")
 _INVALID: Final = "invalid JSON"
-_MISSING: Final = "the end is missing: its brackets are not closed"
+_MISSING: Final = "the end is missing: not all brackets are closed"
 
 
 def _refuse(word: str) -> NoReturn:
@@ -46,7 +46,7 @@ _decoder = json.JSONDecoder(
 )
 
 
-def _worded(error: json.JSONDecodeError) -> str:
+def _message(error: json.JSONDecodeError) -> str:
     """The message in lower case, to follow a colon, without the position."""
     return (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
 
@@ -106,14 +106,14 @@ class _Scanner:
             try:
                 yield from self._items({}) if first == "[" else self._object()
             except _Fault as fault:
-                yield ReadError(self._place(fault.line), str(fault))
+                yield ReadError(self._location(fault.line), str(fault))
                 if not isinstance(fault, _Begun):
                     self._skip(_OBJECT_LINE)
 
     # -- the parts of a document ----------------------------------------------------------------------------------
 
     def _object(self) -> Iterator[RawObject | ReadError]:
-        place, heads, is_list = self._place(), dict[str, str](), False
+        location, heads, is_list = self._location(), dict[str, str](), False
         self._from = self._at
         if self._peek() != "{":
             raise _Fault(f"expected an object, got {self._shown()!r}", self._line)
@@ -123,10 +123,10 @@ class _Scanner:
                 self._move(1)
                 continue
             if char != '"':
-                raise self._unexpected("a name", place)
+                raise self._unexpected("a name", location)
             name = self._value()
             if self._peek() != ":":
-                raise self._unexpected("a colon", place)
+                raise self._unexpected("a colon", location)
             self._move(1)
             if self._peek() == "[" and name == "items":
                 is_list = True
@@ -135,14 +135,14 @@ class _Scanner:
                 heads[name] = value
         self._move(1)
         if not is_list:
-            yield self._raw(place, {})
+            yield self._raw(location, {})
 
-    def _unexpected(self, expected: str, place: Location) -> _Fault:
-        """`place`: the document's start, which is shown if its end is missing."""
+    def _unexpected(self, expected: str, location: Location) -> _Fault:
+        """`location`: the document's start, which is shown if its end is missing."""
         if not self._peek():
-            return _Unclosed(_MISSING, place.line)
+            return _Unclosed(_MISSING, location.line)
         if self._window.startswith("\n{", self._at - 1):
-            return _Begun(_MISSING, place.line)
+            return _Begun(_MISSING, location.line)
         return _Fault(f"{_INVALID}: expected {expected}, got {self._shown()!r}", self._line)
 
     def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject | ReadError]:
@@ -155,7 +155,7 @@ class _Scanner:
                 self._move(1)
                 continue
             self._path = f"{path}[{number}]"
-            place = self._place()
+            location = self._location()
             try:
                 self._value()
             except _Unclosed:
@@ -163,17 +163,17 @@ class _Scanner:
             except _Fault as fault:
                 if not self._skip_element():
                     raise _Fault(f"{fault}; the rest of the list is not read", fault.line) from None
-                yield ReadError(self._place(fault.line), str(fault))
+                yield ReadError(self._location(fault.line), str(fault))
             else:
-                yield self._raw(place, heads)
+                yield self._raw(location, heads)
             number += 1
         self._path = ""
         if not number:
-            yield RawObject(self._place(), NO_ITEMS)
+            yield RawObject(self._location(), NO_ITEMS)
         self._move(1)
         self._from = self._at
 
-    def _place(self, line: int = 0) -> Location:
+    def _location(self, line: int = 0) -> Location:
         return Location(self._file, line or self._line, self._document, self._path)
 
     def _value(self) -> Any:
@@ -188,7 +188,7 @@ class _Scanner:
                 can_go_on = ended or error.pos >= len(self._window) - _TAIL
                 missing = ended or self._window.startswith("\n{", error.pos - 1)  # the next object has begun
                 line = self._line + self._window.count("\n", self._at, error.pos)
-                fault = _Unclosed(_MISSING, self._line) if missing else _Fault(f"{_INVALID}: {_worded(error)}", line)
+                fault = _Unclosed(_MISSING, self._line) if missing else _Fault(f"{_INVALID}: {_message(error)}", line)
             except ValueError as error:
                 raise _Fault(str(error), self._line) from None
             else:
@@ -232,12 +232,12 @@ class _Scanner:
 
     # -- the window -----------------------------------------------------------------------------------------------
 
-    def _raw(self, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
+    def _raw(self, location: Location, heads: dict[str, str]) -> RawObject | ReadError:
         try:
             raw = self._window[self._from : self._at].encode()
         except UnicodeEncodeError:
-            return ReadError(place, "invalid UTF-8")
-        return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""))
+            return ReadError(location, "invalid UTF-8")
+        return RawObject(location, raw, heads.get("apiVersion", ""), heads.get("kind", ""))
 
     def _fill(self) -> bool:
         """Read the next chunk. It doubles the window, since a long object is parsed from its start after each chunk."""

@@ -41,8 +41,8 @@ _MARK = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, which some editors and shells write."""
 
 
-_UNCOUNTED = {
-    Unresolved.GONE: "their Pods, ReplicaSets or Jobs are not in the input, so they count as deleted",
+_NOT_ROLLED_UP = {
+    Unresolved.GONE: "their Pods, ReplicaSets or Jobs are not in the input and are treated as deleted",
     Unresolved.IDLE: "newer ReplicaSets or Jobs have replaced theirs",
     Unresolved.UNKNOWN: "the owners of their Pods, ReplicaSets or Jobs are not in the input",
 }
@@ -75,9 +75,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(request: Request) -> int:
     try:
-        intake = asyncio.run(_live(request)) if request.live else _read(request)
-        _notes(intake, live=request.live)
-        _write(request, intake)
+        collector = asyncio.run(_live(request)) if request.live else _read(request)
+        _notes(collector, live=request.live)
+        _write(request, collector)
         sys.stdout.flush()
     except (SessionError, TargetError) as error:
         for line in str(error).splitlines():
@@ -86,7 +86,7 @@ def run(request: Request) -> int:
     except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 1 if intake.unreadable else 0
+    return 1 if collector.unreadable else 0
 
 
 def say_on_stderr(what: object) -> None:
@@ -99,34 +99,34 @@ def say_on_stderr(what: object) -> None:
 def _read(request: Request) -> Collector:
     given = request.files or ["-"]
     if not request.files and sys.stdin.isatty():
-        raise SessionError("nothing to read: name files, pipe objects in, or name a cluster (--live, --context)")
-    intake = _intake(request, _target(request))
+        raise SessionError("nothing to read: give files, pipe objects in, or read a cluster (--live, --context)")
+    collector = _collector(request, _target(request))
     for name in inputs(given):
         found = False
-        with contextlib.closing(pieces(name)) as read:
-            for piece in read:
+        with contextlib.closing(read_objects(name)) as read:
+            for item in read:
                 found = True
-                _take(intake, piece)
+                _take(collector, item)
         if not found:
-            _take(intake, ReadError(Location(STDIN if name == "-" else name), "is empty"))
-    intake.finish(owners=intake.owned > 0)
-    _nothing_read(intake)
-    return intake
+            _take(collector, ReadError(Location(STDIN if name == "-" else name), "is empty"))
+    collector.finish(owners=collector.owned > 0)
+    _nothing_read(collector)
+    return collector
 
 
-def pieces(name: str) -> Generator[RawObject | ReadError, None, None]:
+def read_objects(name: str) -> Generator[RawObject | ReadError, None, None]:
     """Every object of a file or of standard input (`-`), and every read error."""
     if name == "-":
-        yield from _sniffed(sys.stdin.buffer, STDIN)
+        yield from _parsed(sys.stdin.buffer, STDIN)
         return
     try:
         with Path(name).open("rb") as stream:
-            yield from _sniffed(stream, name)
+            yield from _parsed(stream, name)
     except OSError as error:
         yield ReadError(Location(name), error.strerror or str(error))
 
 
-def _sniffed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
+def _parsed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
     """Read YAML if the name has a YAML suffix or the text does not begin like JSON; else read JSON."""
     head = b""
     while not head.removeprefix(_MARK).strip() and (chunk := stream.read(1 << 16)):
@@ -147,45 +147,45 @@ async def _live(request: Request) -> Collector:
         connection = await Connection.from_file(request.kubeconfig or user_kubeconfig.DEFAULT, context=request.context)
         async with connection:
             uid = await _uid(request, connection.cluster_uid, Refused)
-            wanted = _target(request, uid=uid)
-            intake = _intake(request, wanted)
-            if wanted.enrichment:
-                await _policies(connection, intake)
-            await listing(connection, wanted.groups, partial(_take, intake))
-            known = wanted.roll_up and await _owners(connection, intake)
-            intake.finish(owners=known)
+            resolved = _target(request, uid=uid)
+            collector = _collector(request, resolved)
+            if resolved.enrichment:
+                await _policies(connection, collector)
+            await listing(connection, resolved.groups, partial(_take, collector))
+            complete = resolved.roll_up and await _owners(connection, collector)
+            collector.finish(owners=complete)
     except (Refused, Unreachable, KubeconfigError) as error:
         raise SessionError(error) from error
-    if intake.unreadable and not intake.objects:
+    if collector.unreadable and not collector.objects:
         raise SessionError("nothing could be read")
-    return intake
+    return collector
 
 
-async def _policies(connection: Any, intake: Collector) -> None:
+async def _policies(connection: Any, collector: Collector) -> None:
     """Read the texts of policies, before the reports that name them."""
     from policyhub.render.listing import policies
 
-    def take(resource: Resource, piece: RawObject | ReadError) -> None:
-        if isinstance(piece, ReadError):
-            say_on_stderr(f"the texts of these policies cannot be read: {piece}")
+    def take(resource: Resource, item: RawObject | ReadError) -> None:
+        if isinstance(item, ReadError):
+            say_on_stderr(f"these policies cannot be read, so findings lack their titles and descriptions: {item}")
         else:
-            intake.add_policy(piece, resource)
+            collector.add_policy(item, resource)
 
-    await policies(connection, intake.target.groups, take)
+    await policies(connection, collector.target.groups, take)
 
 
-async def _owners(connection: Any, intake: Collector) -> bool:
+async def _owners(connection: Any, collector: Collector) -> bool:
     """Read the owners; returns whether all could be read."""
     from policyhub.render.listing import owners
 
     failed: list[ReadError] = []
 
-    def take(resource: Resource, piece: RawObject | ReadError) -> None:
-        if isinstance(piece, ReadError):
-            failed.append(piece)
-            say_on_stderr(piece)
+    def take(resource: Resource, item: RawObject | ReadError) -> None:
+        if isinstance(item, ReadError):
+            failed.append(item)
+            say_on_stderr(item)
         else:
-            intake.add_owner(piece, resource)
+            collector.add_owner(item, resource)
 
     await owners(connection, take)
     return not failed
@@ -197,7 +197,7 @@ async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception
     try:
         return str(await ask())
     except refused as error:
-        say_on_stderr(f"the cluster's uid is a placeholder, since namespace kube-system cannot be read: {error}")
+        say_on_stderr(f"findings contain a placeholder uid, because the namespace kube-system cannot be read: {error}")
         return ""
 
 
@@ -213,56 +213,60 @@ def _target(request: Request, *, uid: str = "") -> Target:
     return target(request.flags, settings=request.settings, document=document, file=name, uid=uid)
 
 
-def _intake(request: Request, wanted: Target) -> Collector:
-    return Collector(wanted, now=request.now, report_error=say_on_stderr, keep=request.explain)
+def _collector(request: Request, resolved: Target) -> Collector:
+    return Collector(resolved, now=request.now, report_error=say_on_stderr, keep=request.explain)
 
 
-def _take(intake: Collector, piece: RawObject | ReadError) -> None:
-    if isinstance(piece, ReadError):
-        intake.fail(piece)
+def _take(collector: Collector, item: RawObject | ReadError) -> None:
+    if isinstance(item, ReadError):
+        collector.fail(item)
     else:
-        intake.take(piece)
+        collector.take(item)
 
 
-def _nothing_read(intake: Collector) -> None:
+def _nothing_read(collector: Collector) -> None:
     """Raise if no source object was read. An empty list is a valid input; objects of other kinds alone are not."""
-    if not intake.objects and (intake.unreadable or intake.others):
-        _notes(intake)
+    if not collector.objects and (collector.unreadable or collector.others):
+        _notes(collector)
         raise SessionError(
             "nothing to render: no report and no constraint could be read"
-            " (kubectl writes them whole with -o json or -o yaml)"
+            " (kubectl writes complete objects with -o json or -o yaml)"
         )
 
 
 # -- notes ------------------------------------------------------------------------------------------------------------
 
 
-def _notes(intake: Collector, *, live: bool = False) -> None:
+def _notes(collector: Collector, *, live: bool = False) -> None:
     """Report what did not become a finding, and why."""
-    if intake.others:
-        say_on_stderr(f"ignored objects that are neither reports nor constraints: {_counted(intake.others)}")
-    for api_version, number in intake.versions.items():
+    if collector.others:
+        say_on_stderr(f"ignored objects that are neither reports nor constraints: {_counted(collector.others)}")
+    for api_version, number in collector.versions.items():
         group = api_version.partition("/")[0]
         say_on_stderr(
-            f"{number} of {api_version}: in a cluster the operator reads {' or '.join(SOURCE_GROUPS[group].versions)}"
+            f"objects of {api_version} that were rendered: {number}; in a cluster, the operator reads only"
+            f" {' or '.join(SOURCE_GROUPS[group].versions)}"
         )
-    if intake.left_out:
-        say_on_stderr(f"filtered out: {_counted(intake.left_out)}")
-    if intake.rolled_up and intake.rollup is not None and intake.owners.forbidden:
-        how = "" if live else f" (to read them: {_kubectl(intake)})"
-        number = intake.rolled_up.total()
-        say_on_stderr(f"not rolled up, since their Pods, ReplicaSets and Jobs were not read: {number}{how}")
-    for reason, number in intake.without_owner().items():
-        say_on_stderr(f"ignored violations: {number}; {_UNCOUNTED[reason]}")
-    if intake.unlisted:
-        say_on_stderr(f"violations that constraints count but do not list, so they are not rendered: {intake.unlisted}")
-    for engine, group in sorted({(engine, group) for engine, group, _ in intake.ledger.desired.superseded}):
-        say_on_stderr(f"ignored the reports of {engine} in {group}: it now writes to another API")
+    if collector.left_out:
+        say_on_stderr(f"filtered out: {_counted(collector.left_out)}")
+    if collector.rolled_up and collector.rollup is not None and collector.owners.forbidden:
+        how = "" if live else f" (to read them: {_kubectl(collector)})"
+        number = collector.rolled_up.total()
+        say_on_stderr(f"not rolled up, because their Pods, ReplicaSets and Jobs were not read: {number}{how}")
+    for reason, number in collector.without_owner().items():
+        say_on_stderr(f"ignored violations: {number}; {_NOT_ROLLED_UP[reason]}")
+    if collector.unlisted:
+        number = collector.unlisted
+        say_on_stderr(f"violations not rendered, because constraints count but do not list them: {number}")
+    for engine, group in sorted({(engine, group) for engine, group, _ in collector.ledger.desired.superseded}):
+        say_on_stderr(f"ignored the reports of {engine} in {group}: the engine now writes to another API")
 
 
-def _kubectl(intake: Collector) -> str:
+def _kubectl(collector: Collector) -> str:
     """The kubectl command that reads the same objects and their owners."""
-    sources = {"constraints" if is_constraint(origin) else origin.split(".")[0] for origin in intake.objects}
+    sources = {
+        "constraints" if is_constraint(source_api) else source_api.split(".")[0] for source_api in collector.objects
+    }
     return f"kubectl get {','.join((*sorted(sources), 'pods', 'replicasets', 'jobs'))} -A -o json"
 
 
@@ -275,23 +279,23 @@ def _counted(counts: dict[str, int]) -> str:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(request: Request, intake: Collector) -> None:
+def _write(request: Request, collector: Collector) -> None:
     out = sys.stdout.buffer
     form = request.form
     console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)
     show = partial(output.show, sys.stdout, console)
     if request.summary:
         if form in {"json", "jsonl"}:
-            told = summary.document(intake, changes_per_day=request.changes_per_day)
-            out.write(output.pretty(told) + b"\n" if form == "json" else msgspec.json.encode(told) + b"\n")
+            document = summary.document(collector, changes_per_day=request.changes_per_day)
+            out.write(output.pretty(document) + b"\n" if form == "json" else msgspec.json.encode(document) + b"\n")
         else:
-            show(summary.text(intake, changes_per_day=request.changes_per_day))
+            show(summary.text(collector, changes_per_day=request.changes_per_day))
     elif request.explain and form in {None, "table"}:
-        for part in output.explanations(intake, width=console.width):
+        for part in output.explanations(collector, width=console.width):
             show(part)
     elif form == "table":
-        show(output.table(intake, width=console.width))
+        show(output.table(collector, width=console.width))
     else:
-        documents: Any = output.explained(intake) if request.explain else (f for _, f in intake.findings())
+        documents: Any = output.explained(collector) if request.explain else (f for _, f in collector.findings())
         (output.array if form == "json" else output.lines)(out, documents)
     out.flush()

@@ -94,28 +94,27 @@ def target(
             given[name], origins[name] = value, f"POLICYHUB_{name.upper()}"
     monitored = _monitored(given, origins, document, file)
     spec = monitored.spec
-    came = {
+    sources = {
         name: _origin(name, origins, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
     }
     name = monitored.metadata.name
-    if came["cluster_name"] == "" and spec.cluster_arn is not None:
-        name, came["cluster_name"] = spec.cluster_arn.rpartition("/")[2], came["cluster_arn"]
+    if sources["cluster_name"] == "" and spec.cluster_arn is not None:
+        name, sources["cluster_name"] = spec.cluster_arn.rpartition("/")[2], sources["cluster_arn"]
     account = spec.security_hub.account_id or PLACEHOLDERS["account_id"]
     region = spec.security_hub.region or PLACEHOLDERS["region"]
-    came = {key: told or f"{_flag(key)} (placeholder)" for key, told in came.items()}
-    stated = given.get("cluster_uid")
-    came["cluster_uid"] = (
-        "--cluster-uid" if stated else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
+    sources = {key: source or f"{_flag(key)} (placeholder)" for key, source in sources.items()}
+    given_uid = given.get("cluster_uid")
+    sources["cluster_uid"] = (
+        "--cluster-uid" if given_uid else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
     )
     cluster = cluster_of(
         cluster_name=name,
         cluster_arn=spec.cluster_arn,
-        cluster_uid=str(stated or uid or PLACEHOLDERS["cluster_uid"]),
+        cluster_uid=str(given_uid or uid or PLACEHOLDERS["cluster_uid"]),
         account_id=account,
         region=region,
     )
-    wanted = filter_of(spec)
-    return Target(cluster, wanted, enabled(spec.sources), spec.roll_up, spec.enrichment, came)
+    return Target(cluster, filter_of(spec), enabled(spec.sources), spec.roll_up, spec.enrichment, sources)
 
 
 def _monitored(given: dict[str, Any], origins: dict[str, str], document: Any, file: str) -> MonitoredCluster:
@@ -151,8 +150,8 @@ def _with(document: Any, path: tuple[str, ...], value: Any) -> Any:
     """The document with one member replaced."""
     first, *rest = path
     inner = document.get(first) if isinstance(document, dict) else None
-    whole = document if isinstance(document, dict) else {}
-    return {**whole, first: _with(inner or {}, tuple(rest), value) if rest else value}
+    members = document if isinstance(document, dict) else {}
+    return {**members, first: _with(inner or {}, tuple(rest), value) if rest else value}
 
 
 def _flag(name: str) -> str:

@@ -37,7 +37,7 @@ def summary(target: Target, found: Mapping[Kind, int]) -> str:
         lines.append(f"Not touched: {counted(number, 'finding')} of the cluster with uid {uid_argument(uid)}")
     if len(others) > NAMES:
         lines.append(f"Not touched: those of {counted(len(others) - NAMES, 'more uid')}")
-    lines.append("Not touched: workflow status, notes and whatever else analysts wrote; findings of other identities")
+    lines.append("Not touched: workflow status, notes and other fields of analysts; findings of other identities")
     return "\n".join(lines)
 
 
@@ -73,7 +73,7 @@ def command(target: Target, uids: frozenset[str]) -> str:
     """The command that archives the findings, if no MonitoredCluster supplies the other options."""
     account, region, role, external = target.hub
     output = ["policyhub", "retire", target.identity]
-    output += [word for uid in sorted(uids) for word in ("--uid", uid_argument(uid))]
+    output += [argument for uid in sorted(uids) for argument in ("--uid", uid_argument(uid))]
     output += ["--account-id", account, "--region", region]
     output += ["--role-arn", role] if role else []
     output += ["--external-id", external] if external else []
@@ -85,11 +85,11 @@ def still_written_message(target: Target) -> str:
     name = shlex.quote(target.writer)
     after = command(target, target.uids)
     return (
-        f"nothing is archived: MonitoredCluster {target.writer} still writes these findings, so that the operator would"
-        " send them again at once. If the cluster is taken down, delete the MonitoredCluster first:\n"
+        f"nothing was archived: MonitoredCluster {target.writer} still sends these findings, so the operator would"
+        " send them again at once. If you take the cluster down, delete the MonitoredCluster first:\n"
         f"  kubectl delete monitoredcluster {name}\n"
         f"  {after}\n"
-        "With spec.deletionPolicy Archive the operator archives them by itself when it is deleted."
+        "With spec.deletionPolicy: Archive, the operator archives them when the MonitoredCluster is deleted."
     )
 
 
@@ -100,6 +100,6 @@ def uid_missing(target: Target, found: Mapping[Kind, int]) -> str:
         return "There is nothing to archive."
     commands = "\n".join(f"  {command(target, frozenset({uid}))}" for uid in existing[:NAMES])
     return (
-        "No MonitoredCluster says which cluster is meant: name its uid, which is that of its namespace kube-system:"
-        f"\n{commands}"
+        "No MonitoredCluster has the uid of the cluster, so nothing was archived. Give the uid of the cluster's"
+        f" namespace kube-system:\n{commands}"
     )

@@ -23,9 +23,9 @@ from policyhub.securityhub.opener import Opener
 from policyhub.securityhub.retirement import Retirement, census
 from policyhub.settings import Settings
 
-GONE = (
-    "KUBECONFIG names the operator's cluster. If that is gone as well, say so: --without-cluster, with --account-id,"
-    " --region and --uid"
+_NO_HOME = (
+    "KUBECONFIG must name the operator's cluster. If that cluster is gone as well, use --without-cluster with"
+    " --account-id, --region and --uid"
 )
 
 
@@ -39,7 +39,7 @@ async def run(options: Options, *, settings: Settings, home: bool, yes: bool) ->
             existing = (await MonitoredClusters(connection).list_all()).values() if connection is not None else ()
             resolved = target(options, list(existing), settings=settings)
         except (KubeconfigError, *API_ERRORS) as error:
-            return _error(f"the MonitoredClusters cannot be read: {error}. {GONE}")
+            return _error(f"the MonitoredClusters cannot be read: {error}. {_NO_HOME}")
         except RetireError as error:
             return _error(str(error))
         try:
@@ -51,9 +51,9 @@ async def run(options: Options, *, settings: Settings, home: bool, yes: bool) ->
             with Opener().opened(resolved.hub, share=settings.hub_quota_share) as client:
                 return await _retire(client, resolved, connection, yes=yes, other_writer=other_writer)
         except API_ERRORS as error:
-            return _error(f"the MonitoredClusters cannot be read: {error}. Run it again to go on")
+            return _error(f"the MonitoredClusters cannot be read: {error}. Run it again to continue")
         except HubError as error:
-            return _error(f"{error.message}. What was archived stays so; run it again to go on")
+            return _error(f"{error.message}. Archived findings stay archived; run it again to continue")
         except BotoCoreError as error:
             return _error(str(error))
 
@@ -82,17 +82,17 @@ async def _retire(
         typer.echo(f"--yes archives {counted(selected, 'finding')}." if selected else "There is nothing to archive.")
         return 0
     work = Retirement(client, identity=resolved.identity, uids=resolved.uids, rival=other_writer)
-    whole = False
+    complete = False
     try:
-        whole = await work.run()
+        complete = await work.run()
     finally:
         typer.echo(f"{counted(work.archived, 'finding')} archived.")
     for reason, number in work.reasons.most_common():
-        typer.echo(f"{number} not: {reason}", err=True)
+        typer.echo(f"{number} not archived: {reason}", err=True)
     if work.changed:
-        typer.echo(f"{len(work.changed)} not: updated by somebody else meanwhile; run it again", err=True)
-    if not whole:
-        return _error("stopped: a MonitoredCluster that writes these findings was created meanwhile")
+        typer.echo(f"{len(work.changed)} not archived: somebody updated them meanwhile; run it again", err=True)
+    if not complete:
+        return _error("stopped: meanwhile a MonitoredCluster was created that sends these findings")
     if work.failed or work.changed:
         return 1
     return await _release(home, resolved)
@@ -106,10 +106,10 @@ async def _release(home: Connection | None, resolved: Target) -> int:
         await finalizer.write(home, resolved.cluster, resolved.finalizer_of, present=False)
     except API_ERRORS as error:
         return _error(
-            f"MonitoredCluster {resolved.cluster} was deleted and waits for its finalizer to be taken off, which"
-            f" failed: {error}. Run it again as somebody who may patch MonitoredClusters"
+            f"the finalizer of the deleted MonitoredCluster {resolved.cluster} could not be removed, so the object"
+            f" still exists: {error}. Run it again with an identity that may patch MonitoredClusters"
         )
-    typer.echo(f"MonitoredCluster {resolved.cluster}, which was deleted and waited for this, is gone.")
+    typer.echo(f"The finalizer of the deleted MonitoredCluster {resolved.cluster} is removed, so the object is gone.")
     return 0
 
 

@@ -1,10 +1,10 @@
 """Resolves the options: identity, hub and cluster uids of the findings, and who still sends them.
 
-| asked for                 | identity                | hub                                | uids                      |
+| given                     | identity                | hub                                | uids                      |
 |---------------------------|-------------------------|------------------------------------|---------------------------|
 | a MonitoredCluster        | its own, or --identity  | options, its status, its spec,     | --uid, or its status's    |
 |                           |                         | settings                           |                           |
-| a name that is none       | the name, or --identity | options, settings                  | --uid; none: only counted |
+| another name              | the name, or --identity | options, settings                  | --uid; none: only counted |
 
 Findings that a MonitoredCluster still sends are not archived: the operator would send them again at once.
 Pure: no I/O, no clock.
@@ -62,9 +62,9 @@ def uids(given: Collection[str]) -> frozenset[str]:
 
     Raises RetireError.
     """
-    if any(not word.strip() for word in given):
-        raise RetireError("--uid is empty. Give the cluster's uid; `--uid none` names findings that carry none")
-    return frozenset("" if word == ADOPT_NONE else word for word in given)
+    if any(not uid.strip() for uid in given):
+        raise RetireError("--uid is empty. Give the cluster's uid; `--uid none` selects findings without a uid")
+    return frozenset("" if uid == ADOPT_NONE else uid for uid in given)
 
 
 def target(options: Options, existing: Collection[Body], *, settings: Settings) -> Target:
@@ -107,9 +107,10 @@ def _hub(options: Options, body: Body | None, settings: Settings) -> HubTarget:
     if target.missing:
         flags = {"accountId": "--account-id", "region": "--region"}
         missing = " and ".join(flags[field] for field in target.missing)
-        what = (
-            f"MonitoredCluster {options.cluster} does not say" if body is not None else "there is no MonitoredCluster"
+        found = (
+            f"MonitoredCluster {options.cluster} does not name the hub of the findings"
+            if body is not None
+            else f"there is no MonitoredCluster {options.cluster}, so the hub of the findings is unknown"
         )
-        name = "" if body is not None else f" {options.cluster} to say"
-        raise RetireError(f"{what}{name} where the findings are: give {missing}")
+        raise RetireError(f"{found}: give {missing}")
     return target

@@ -57,8 +57,8 @@ async def locations(home: Connection, names: Sequence[str], *, settings: Setting
     bodies = {body["metadata"]["name"]: body for body in listed}
     unknown = [name for name in names if name not in bodies]
     if unknown:
-        there = ", ".join(sorted(bodies)) or "none"
-        raise TriageError(f"there is no MonitoredCluster {', '.join(unknown)} (there are: {there})")
+        existing = ", ".join(sorted(bodies)) or "none"
+        raise TriageError(f"there is no MonitoredCluster {', '.join(unknown)} (existing: {existing})")
     if not bodies:
         raise TriageError("there is no MonitoredCluster in this cluster")
     return [_location(bodies[name], settings) for name in names or sorted(bodies)]

@@ -127,7 +127,7 @@ async def test_another_cluster_of_the_same_name_is_not_it(
     own = f"arn:aws:eks:eu-west-1:{OPERATOR}:cluster/prod-eu"
     hub.eks([{"arn": own, "endpoint": SERVER, "authority": authority}])
     way = clusters.connector(Eks(), ARN, name="prod-eu")
-    with pytest.raises(NotTried, match=f"is {own}, not {ARN}") as failed:
+    with pytest.raises(NotTried, match=f"finds the EKS cluster {own}, not {ARN}") as failed:
         await way.connect()
     assert failed.value.reason == "ClusterNotFound"
 
@@ -149,7 +149,7 @@ async def test_what_was_said_before_counts_while_nobody_can_be_asked(
         await connection.cluster_uid()
     await connection.close()
     fault = await way.explain(failed.value)
-    assert "named before; now: DescribeCluster" in fault.message
+    assert "from an earlier DescribeCluster; the last one failed: DescribeCluster" in fault.message
     assert await reason(connector(clusters)) in {"Throttled", "Unavailable", "AccessDenied"}
 
 
@@ -206,7 +206,7 @@ async def test_a_token_goes_to_nobody_that_a_spec_just_names(
     """Whoever may write a MonitoredCluster gets no token of any cluster: nothing is signed, nothing is connected to."""
     clusters = EksClusters(now=clock)
     given = {"endpoint": f"https://{host}", "certificateAuthorityData": authority}
-    with pytest.raises(NotTried, match=f"leads to {host}, which is no endpoint of EKS in eu-west-1") as failed:
+    with pytest.raises(NotTried, match=f"has the host {host}, which is not an EKS endpoint in eu-west-1") as failed:
         await clusters.connector(Eks.model_validate(given), ARN, name="prod-eu").connect()
     clusters.close()
     assert failed.value.reason == "EndpointInvalid"

@@ -72,7 +72,7 @@ def test_what_is_broken_is_named_and_the_rest_rendered(tmp_path: Path) -> None:
     lines = done.stderr.splitlines()
     assert lines[0].startswith(f"policyhub: {file}:2: document 1: ")
     assert lines[1].startswith(f"policyhub: {file}:9: document 2, results[0].message: expected `str | null`, got `int`")
-    assert lines[2].startswith(f"policyhub: {file}:11: document 2, results[1].result: 'Fail' is none of")
+    assert lines[2].startswith(f"policyhub: {file}:11: document 2, results[1].result: 'Fail' is not one of")
     assert lines[3] == f"policyhub: {tmp_path / 'absent.json'}: No such file or directory"
 
 

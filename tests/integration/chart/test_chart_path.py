@@ -103,7 +103,7 @@ def test_the_whole_path(server: Cluster, hub: HubProcess, tmp_path: Path) -> Non
         admin.runs(WAIT)
         assert admin.imported() == sent
         told = admin.runs("policyhub retire prod-eu --yes", code=2)
-        assert "MonitoredCluster prod-eu still writes these findings" in told
+        assert "MonitoredCluster prod-eu still sends these findings" in told
         delete, retire = re.findall(r"^  ((?:kubectl delete|policyhub retire) .*)$", told, re.MULTILINE)
         assert admin.states() == ["ACTIVE"] * FINDINGS
         admin.runs(delete)

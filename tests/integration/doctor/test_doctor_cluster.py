@@ -57,7 +57,7 @@ def test_words_for_people(world: World, clinic: Clinic) -> None:
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert "PROBLEM gatekeeper-limit alpha: 6 violations are not listed: k8sallowedrepos/repos lists 1 of 7" in said
-    assert "why violations beyond the limit of a constraint's list are not in Security Hub" in said
+    assert "why violations beyond the limit of a constraint's list do not reach Security Hub" in said
     assert "fix raise --constraint-violations-limit" in said
     assert "problems, 0 not checked," in said
 
@@ -128,11 +128,11 @@ def test_a_bare_cluster(plane: ControlPlane, world: World, tmp_path: Path) -> No
     installed = stand.install(cluster, tmp_path, values={"clusterName": "alpha"})
     clinic = Clinic(World(installed, world.hub), tmp_path)
     told = clinic.doctor()
-    assert "the cluster serves nothing of" in told.problem("sources")["found"]
+    assert "the cluster serves none of the APIs" in told.problem("sources")["found"]
     assert told.problem("operator")["found"] == "the operator has written no status yet"
     assert told.states("engines") == []
     cluster.request("DELETE", "/apis/policyhub.dev/v1alpha1/monitoredclusters/alpha")
-    assert clinic.doctor().problem("monitored-clusters")["found"] == "there is no MonitoredCluster; there: none"
+    assert clinic.doctor().problem("monitored-clusters")["found"] == "there is no MonitoredCluster; existing: none"
 
 
 def test_a_cluster_that_cannot_be_reached(world: World, clinic: Clinic) -> None:
@@ -159,7 +159,7 @@ def test_a_cluster_that_cannot_be_reached(world: World, clinic: Clinic) -> None:
 
 def test_a_monitoredcluster_that_is_not_there(clinic: Clinic) -> None:
     """A name that nobody has is a problem, and those that are there are named."""
-    assert "no MonitoredCluster gamma; there: alpha" in clinic.doctor("gamma").problem("monitored-clusters")["found"]
+    assert "no MonitoredCluster gamma; existing: alpha" in clinic.doctor("gamma").problem("monitored-clusters")["found"]
 
 
 def test_a_kubeconfig_that_cannot_be_used(clinic: Clinic, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_the_operator_says(world: World, clinic: Clinic) -> None:
     assert "Ready is False, AccessDenied" in clinic.doctor().problem("operator")["found"]
     world.end()
     world.monitor(mode="NoArchive")
-    assert "the status is of generation" in clinic.doctor().problem("operator")["found"]
+    assert "the status describes generation" in clinic.doctor().problem("operator")["found"]
 
 
 # -- proxies and certificates -----------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_frozen_reports(world: World, clinic: Clinic) -> None:
     assert clinic.doctor().states("superseded-reports") == ["fine"]
     world.apply(report("cart", result("require-labels", timestamp=stamp(10 * HOUR))))
     found = clinic.doctor().problem("superseded-reports")
-    assert found["found"] == "kyverno writes openreports.io now and has left its reports in wgpolicyk8s.io"
+    assert found["found"] == "kyverno now writes to openreports.io and has left outdated reports in wgpolicyk8s.io"
     assert "kubectl get policyreports.wgpolicyk8s.io," in found["remedy"]
 
 

@@ -38,4 +38,4 @@ def test_eks_clusters_well_and_not(cluster: Eks, world: World, clinic: Clinic) -
     cluster.gone()
     gone = clinic.doctor("prod-eu").problem("connection")
     assert gone["found"].startswith("ClusterGone: ")
-    assert "policyhub retire prod-eu counts its findings" in gone["remedy"]
+    assert "policyhub retire prod-eu: it counts the findings" in gone["remedy"]

@@ -93,7 +93,7 @@ def test_sts_out_of_reach_is_not_a_lack_of_credentials(clinic: Clinic, hub: HubP
     for word in ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy"):
         assert word in found["remedy"]
         assert word not in found["found"]
-    assert told.of("get-findings")[0]["found"].endswith("not asked: AWS was not reached")
+    assert told.of("get-findings")[0]["found"].endswith("not checked: AWS was not reached")
 
 
 def test_a_profile_that_is_not_there(clinic: Clinic) -> None:
@@ -108,8 +108,8 @@ def test_credentials_of_another_account(clinic: Clinic, hub: HubProcess) -> None
     """Whose they are and where the findings go is told; Security Hub of the wrong account is not asked."""
     told = clinic.doctor(environ=hub.env(account=OTHER_ACCOUNT))
     found = told.problem("credentials")
-    assert f"of account {OTHER_ACCOUNT}, and findings go to {stand.ACCOUNT}" in found["found"]
-    assert "name a role of account" in found["remedy"]
+    assert f"of account {OTHER_ACCOUNT}, but findings go to account {stand.ACCOUNT}" in found["found"]
+    assert "use a role in account" in found["remedy"]
     assert told.states("get-findings") == ["unchecked"]
 
 
@@ -197,18 +197,17 @@ def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, 
     assert aws.batch_import_findings(Findings=[*reporter, *sample])["FailedCount"] == 0
     hub.analyst([reporter[0]["Id"]], workflow="SUPPRESSED", note="accepted")
     told = {v["found"]: v["remedy"] for v in clinic.doctor().of("other-tools")}
-    assert [found.split("are ")[-1] for found in told] == [
-        "policy-reporter's",
-        "securityhub-k8s-policy-integration's",
+    assert [found.removesuffix(" active findings about Kubernetes policies") for found in told] == [
+        "policy-reporter has 3",
+        "securityhub-k8s-policy-integration has 2",
     ]
-    assert [found.split()[0] for found in told] == ["3", "2"]
     place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION]
     counted = clinic.run("archive-others", "policy-reporter", *place)
-    assert counted.stdout == "3 active findings are policy-reporter's; --yes archives them.\n"
+    assert counted.stdout == "policy-reporter has 3 active findings; add --yes to archive them.\n"
     assert len(hub.findings(record_state="ACTIVE")) == 6
     for tool, number in (("policy-reporter", 3), ("securityhub-k8s-policy-integration", 2)):
         done = clinic.run("archive-others", tool, *place, "--yes")
-        assert (done.returncode, done.stdout) == (0, f"{number} of {number} findings of {tool} are archived.\n")
+        assert (done.returncode, done.stdout) == (0, f"Archived {number} of {number} findings of {tool}.\n")
     assert clinic.doctor().states("other-tools") == ["fine"]
     (active,) = hub.findings(record_state="ACTIVE")
     assert active["Id"].startswith("policyhub/")
@@ -222,7 +221,8 @@ def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, 
 def test_archiving_of_others_needs_a_place_and_a_hub(clinic: Clinic, hub: HubProcess) -> None:
     """Without account and Region nothing is asked; where Security Hub refuses, that is told; both end with 2."""
     done = clinic.run("archive-others", "policy-reporter")
-    assert (done.returncode, done.stderr) == (2, "policyhub: --account-id and --region name the hub\n")
+    message = "policyhub: the account and Region of the hub are unknown: give --account-id and --region\n"
+    assert (done.returncode, done.stderr) == (2, message)
     hub.fault("access_denied", operation="GetFindings")
     done = clinic.run("archive-others", "policy-reporter", "--account-id", stand.ACCOUNT, "--region", stand.REGION)
     assert done.returncode == 2
@@ -235,8 +235,8 @@ def test_archiving_of_others_tells_what_was_refused(clinic: Clinic, hub: HubProc
     hub.fault("partial", operation="BatchImportFindings", share=1.0)
     place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION, "--yes"]
     done = clinic.run("archive-others", "securityhub-k8s-policy-integration", *place)
-    assert (done.returncode, done.stdout.split()[:3]) == (1, ["0", "of", "1"])
-    assert "1 not: InternalFailure" in done.stderr
+    assert (done.returncode, done.stdout.split()[:4]) == (1, ["Archived", "0", "of", "1"])
+    assert "1 not archived: InternalFailure" in done.stderr
 
 
 # -- sign-in by the cluster's own tokens ------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def test_findings_of_a_cluster_that_is_gone(world: World, eks: Eks, hub: HubProc
         world.until(lambda: "1 finding archived" in world.condition("Connected", "prod-eu")["message"], "an end")
         assert by_uid(hub) == {uid: "ARCHIVED", "another": "ACTIVE"}
         assert world.states("probes", cluster="held") == {"web": "ACTIVE"}
-        assert "policyhub retire held counts" in world.condition("Connected", "held")["message"]
+        assert "policyhub retire held: it counts" in world.condition("Connected", "held")["message"]
     finally:
         eks.cluster.restart()
     eks.be()
@@ -273,7 +273,7 @@ def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks:
     world.start()
     lost = connected(world, "False", "ClusterNotFound")
     assert "account 111122223333 has no EKS cluster prod-eu" in lost["message"]
-    assert f"The cluster is of account {OTHER}, which was not asked" in lost["message"]
+    assert f"The cluster belongs to account {OTHER}, which was not searched" in lost["message"]
     assert "retire" not in lost["message"]
 
 

@@ -41,7 +41,7 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     run(clusters)
     head = run(templates)
     assert "the accounts 444455556666, 777788889999 in the Regions eu-west-1, us-east-1." in head
-    assert "eu-west-1 goes first (RegionOrder)" in head
+    assert "Deploy eu-west-1 first (RegionOrder)" in head
     operator = Stack((tmp_path / "policyhub-operator.yaml").read_text(), account=ACCOUNT, region="eu-west-1")
     assert operator.role_arn in (tmp_path / "policyhub-members.yaml").read_text()
     template = (tmp_path / "policyhub-members.yaml").read_text()

@@ -78,7 +78,7 @@ def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
     assert [one["name"] for one in csv.DictReader(io.StringIO(suppressed))] == ["a"]
     unknown = findings(world, "gamma")
     assert unknown.returncode == 1
-    assert unknown.stderr == "policyhub: there is no MonitoredCluster gamma (there are: alpha)\n"
+    assert unknown.stderr == "policyhub: there is no MonitoredCluster gamma (existing: alpha)\n"
 
     fares(world)
     operator.stop()
@@ -94,7 +94,7 @@ def fares(world: World) -> None:
     """`policyhub clusters` says what the status says, and whether all is well by its exit code."""
     fleet = run(world, "clusters")
     assert fleet.returncode == 0, fleet.stdout + fleet.stderr
-    assert fleet.stdout.endswith("1 cluster: 1 well, 0 not\n")
+    assert fleet.stdout.endswith("1 cluster: 1 healthy, 0 not healthy\n")
     (line,) = json.loads(run(world, "clusters", "alpha", "-o", "json").stdout)
     seen = world.monitored()["status"]["findings"]
     assert {name: line[name] for name in ("critical", "high", "medium")} == {"critical": 0, "high": 3, "medium": 1}
@@ -103,6 +103,4 @@ def fares(world: World) -> None:
     assert line["last_listed"]
     unknown = run(world, "clusters", "gamma")
     assert unknown.returncode == 2
-    assert unknown.stderr == (
-        "policyhub: there is no MonitoredCluster gamma. Name one of those that are there: alpha\n"
-    )
+    assert unknown.stderr == ("policyhub: there is no MonitoredCluster gamma. Existing: alpha\n")

@@ -105,7 +105,7 @@ def test_what_is_still_written(world: World, person: Clinic) -> None:
     for given in (["alpha"], ["gone", "--identity", "alpha", "--uid", world.cluster.uid, *PLACE]):
         done = person.run("retire", *given, "--yes")
         assert done.returncode == 2
-        assert "MonitoredCluster alpha still writes these findings" in done.stderr
+        assert "MonitoredCluster alpha still sends these findings" in done.stderr
         assert "kubectl delete monitoredcluster alpha" in done.stderr
         assert table(done)["TOTAL"][-1] == "1"
     mark = world.mark()
@@ -137,7 +137,7 @@ def test_an_operator_that_was_uninstalled_first(world: World, person: Clinic) ->
     refused = person.run("retire", "alpha", "--yes")
     assert refused.returncode == 1
     assert "1 finding archived." in refused.stdout
-    assert "1 not: InternalFailure" in refused.stderr
+    assert "1 not archived: InternalFailure" in refused.stderr
     assert there(world)
     world.hub.clear_fault(number)
     done = person.run("retire", "alpha", "--yes")

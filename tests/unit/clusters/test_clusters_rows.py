@@ -68,7 +68,7 @@ def test_a_line_and_the_sum() -> None:
         *("prod", "111122223333", "eu-west-1", "True", "Unknown", "1", "2", "3", "4", "5", "6"),
         *("1 min", "13 min 20 s", "AllWell", "prod", "fine"),
     ]
-    assert lines[2] == "1 cluster: 1 well, 0 not"
+    assert lines[2] == "1 cluster: 1 healthy, 0 not healthy"
 
 
 @pytest.mark.parametrize(

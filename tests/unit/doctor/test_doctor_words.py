@@ -111,10 +111,10 @@ def test_each_missing_part_has_its_own_remedy() -> None:
     """What is missing for roll-up is told apart from what is missing for reading."""
     needs = access.of_monitored(monitored())
     allowed = {need: need.part not in {"roll-up", "namespaces"} for need in needs}
-    told = access.judge("alpha", allowed)
+    told = access.evaluate("alpha", allowed)
     assert [(v.state, v.remedy.split()[3]) for v in told] == [
         ("problem", "rbac.namespaces;"),
-        ("problem", "rbac.rollUp,"),
+        ("problem", "rbac.rollUp;"),
     ]
     assert "list pods, watch pods, list replicasets.apps" in told[1].found
 
@@ -158,13 +158,13 @@ def test_only_what_the_spec_asks_for_is_needed() -> None:
 def test_versions(major: str, minor: str, state: str) -> None:
     """What is older than the CRD allows is a problem; EKS's plus sign and a missing number are none."""
     version = cluster._Version(git_version=f"v{major}.{minor}", major=major, minor=minor)
-    assert cluster.judge_version("alpha", "https://x", version).state == state
+    assert cluster.evaluate_version("alpha", "https://x", version).state == state
 
 
 @pytest.mark.parametrize(("ahead", "said"), [(59, "differ by 59 s"), (61, "61 s ahead of"), (-300, "300 s behind")])
 def test_clocks(ahead: float, said: str) -> None:
     """A minute's difference is told with its direction."""
-    assert said in cluster.judge_clock("x", datetime.fromtimestamp(NOW, UTC), NOW + ahead).found
+    assert said in cluster.evaluate_clock("x", datetime.fromtimestamp(NOW, UTC), NOW + ahead).found
 
 
 def test_sources() -> None:
@@ -173,12 +173,12 @@ def test_sources() -> None:
     served = Discovery(
         served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, terminating=frozenset({REPORTS.group_resource})
     )
-    told = cluster.judge_sources("alpha", served)
+    told = cluster.evaluate_sources("alpha", served)
     assert [v.state for v in told] == ["problem", "problem", "fine"]
     assert (
         told[2].found == "served and read: policyreports.v1alpha2.wgpolicyk8s.io, 1 kind of constraints.gatekeeper.sh"
     )
-    assert [v.state for v in cluster.judge_sources("alpha", Discovery(served=(), unknown={}))] == ["problem"]
+    assert [v.state for v in cluster.evaluate_sources("alpha", Discovery(served=(), unknown={}))] == ["problem"]
 
 
 @pytest.mark.parametrize(
@@ -186,18 +186,23 @@ def test_sources() -> None:
     [
         (None, 1, "problem", "no status yet"),
         (ready("True", "AllWell"), 1, "fine", "Ready is True, AllWell: so it is"),
-        (ready("True", "AllWell"), 2, "problem", "the status is of generation 1, the object of 2"),
+        (
+            ready("True", "AllWell"),
+            2,
+            "problem",
+            "describes generation 1 of the object, which has generation 2",
+        ),
         (ready("False", "AccessDenied"), 1, "problem", "Ready is False, AccessDenied"),
         (ready("Unknown", "Connecting"), 1, "unchecked", "Ready is Unknown, Connecting"),
         (ready("True", "AllWell", listed=NOW - 2 * HOUR), 1, "fine", "Ready is True"),
-        (ready("True", "AllWell", listed=NOW - 4 * HOUR), 1, "problem", "4.0 h ago for the last time"),
+        (ready("True", "AllWell", listed=NOW - 4 * HOUR), 1, "problem", "last listed the cluster 4.0 h ago"),
     ],
     ids=["none", "well", "older generation", "unwell", "unknown", "listed", "gone"],
 )
 def test_what_the_operator_wrote(status: dict[str, Any] | None, generation: int, state: str, said: str) -> None:
     """The status counts as long as an operator that is alive could have written it."""
     given = monitored(status=status)
-    told = cluster.judge_operator("alpha", given, generation, now=NOW, relist_interval=HOUR)
+    told = cluster.evaluate_operator("alpha", given, generation, now=NOW, relist_interval=HOUR)
     assert (told.state, said in told.found) == (state, True)
 
 
@@ -206,7 +211,7 @@ def test_what_the_operator_wrote(status: dict[str, Any] | None, generation: int,
 
 def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for verdict in engines.judge("alpha", seen, now=NOW, silent_after={**rules.SILENT_AFTER, **silent_after}):
+    for verdict in engines.evaluate("alpha", seen, now=NOW, silent_after={**rules.SILENT_AFTER, **silent_after}):
         found.setdefault(verdict.check, []).append(verdict.state)
     return found
 
@@ -275,15 +280,15 @@ def test_times_that_stand_still_are_no_silence() -> None:
     happens: neither is a problem, unless somebody says after how long it is; what is left out is not missed.
     """
     seen = engines.Seen(newest={("Trivy Compliance", POLICY_REPORTS): int(NOW) - 900 * HOUR})
-    (told, *_) = engines.judge("alpha", seen, now=NOW)
+    (told, *_) = engines.evaluate("alpha", seen, now=NOW)
     assert (told.state, told.found) == (
         "fine",
-        "the newest result of Trivy Compliance is 37 d 12 h old, which tells nothing of whether it works",
+        "the newest result of Trivy Compliance is 37 d 12 h old, but its age does not show whether the engine works",
     )
     assert states(seen, **{"Trivy Compliance": 48 * HOUR})["engines"] == ["problem"]
     other = engines.Seen(newest={("x", POLICY_REPORTS): int(NOW) - 900 * HOUR}, unlisted={"k/a": (1, 1)})
-    assert [v.state for v in engines.judge("alpha", other, now=NOW)] == ["problem", "fine"]
-    assert [v.state for v in engines.judge("alpha", other, now=NOW, exclude=(" X", "Gatekeeper"))] == ["fine"]
+    assert [v.state for v in engines.evaluate("alpha", other, now=NOW)] == ["problem", "fine"]
+    assert [v.state for v in engines.evaluate("alpha", other, now=NOW, exclude=(" X", "Gatekeeper"))] == ["fine"]
 
 
 def test_the_doctor_and_the_condition_say_the_same() -> None:
@@ -293,7 +298,7 @@ def test_the_doctor_and_the_condition_say_the_same() -> None:
         audited={"k/a": int(NOW) - 2 * HOUR},
         unlisted={"k/a": (20, 1)},
     )
-    told = [verdict for verdict in engines.judge("alpha", seen, now=NOW) if verdict.state == "problem"]
+    told = [verdict for verdict in engines.evaluate("alpha", seen, now=NOW) if verdict.state == "problem"]
     condition = rules.troubles(seen.engines(), now=NOW)
     assert [verdict.check for verdict in told] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
     assert {verdict.found.replace(" 1 h old", " old") for verdict in told} == {trouble.message for trouble in condition}
@@ -308,13 +313,13 @@ def test_what_the_guard_holds_is_a_problem() -> None:
     message = conditions.guarded(snapshot).message
     held = {"type": "ArchiveHeld", "status": "True", "reason": "TooManyLost", "message": message}
     status = {"conditions": [{**held, "lastTransitionTime": datetime.fromtimestamp(NOW, UTC).isoformat()}]}
-    (told,) = cluster.judge_holds("alpha", monitored(status=status))
+    (told,) = cluster.evaluate_holds("alpha", monitored(status=status))
     assert told.state == "problem"
     assert told.found.startswith("kyverno: 279 of 613 active findings are no longer reported")
     assert "policyhub archive alpha --approve=kyverno" in told.remedy
     status["conditions"][0]["status"] = "False"
-    assert [v.state for v in cluster.judge_holds("alpha", monitored(status=status))] == ["fine"]
-    assert cluster.judge_holds("alpha", monitored()) == []
+    assert [v.state for v in cluster.evaluate_holds("alpha", monitored(status=status))] == ["fine"]
+    assert cluster.evaluate_holds("alpha", monitored()) == []
 
 
 @pytest.mark.parametrize(
@@ -325,7 +330,7 @@ def test_whose_identity_is_a_problem(status: str, state: list[str]) -> None:
     said = {"type": "IdentityConflict", "status": status, "reason": "TwoIdentities", "message": "two of them"}
     moment = datetime.fromtimestamp(NOW, UTC).isoformat()
     seen = monitored(status={"conditions": [{**said, "lastTransitionTime": moment}]} if status else None)
-    told = cluster.judge_identity("alpha", seen)
+    told = cluster.evaluate_identity("alpha", seen)
     assert [verdict.state for verdict in told] == state
     assert all(verdict.found == "two of them" for verdict in told)
 
@@ -411,7 +416,7 @@ def test_spans(seconds: float, said: str) -> None:
         ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "10.0.0.0/8"}, "problem", "the range 10.0.0.0/8"),
         ({"HTTPS_PROXY": "http://p:3128"}, "fine", "reached directly: nothing"),
         ({"HTTPS_PROXY": "http://p:3128", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "problem", "of this cluster"),
-        ({"https_proxy": "p:3128", "no_proxy": "*"}, "problem", "no http or https URL"),
+        ({"https_proxy": "p:3128", "no_proxy": "*"}, "problem", "not an http or https URL"),
     ],
     ids=["none", "direct", "range", "outside", "inside", "no url"],
 )
@@ -460,8 +465,8 @@ def test_where_the_findings_are(
 def test_whose_credentials() -> None:
     """The account decides, not the name."""
     caller = {"Arn": "arn:aws:sts::1:assumed-role/policyhub/x", "Account": "111122223333"}
-    assert hub.judge_caller("x", "111122223333", caller).state == "fine"
-    told = hub.judge_caller("x", "444455556666", caller)
+    assert hub.evaluate_caller("x", "111122223333", caller).state == "fine"
+    told = hub.evaluate_caller("x", "444455556666", caller)
     assert (told.state, "iam::444455556666:role" in told.remedy) == ("problem", True)
 
 
@@ -514,22 +519,22 @@ def pace(**rates: float) -> list[CheckResult]:
         metrics.hub_rate_limit.labels("1/eu", operation).set(rate)
         metrics.hub_requests.labels("1/eu", operation, "OK").inc(7)
         metrics.hub_requests.labels("1/eu", operation, "TooManyRequestsException").inc(3)
-    return quota.judge(registry.collect(), share=0.8)
+    return quota.evaluate(registry.collect(), share=0.8)
 
 
 def test_a_slowed_pace_is_told() -> None:
     """Below its ceiling a pace means that others use the quota; at its ceiling refusals of long ago mean nothing."""
     slow, well = pace(BatchImportFindings=4.0, GetFindings=2.4)
     assert (slow.state, well.state) == ("problem", "fine")
-    assert slow.found == "BatchImportFindings: 3 of 10 calls were throttled; the pace is 4 of 8 a second"
+    assert slow.found == "BatchImportFindings: 3 of 10 calls were throttled; the rate limit is 4 of 8 calls a second"
     assert [v.state for v in pace()] == ["unchecked"]
 
 
 def test_counts_of_other_tools() -> None:
     """The tool with most comes first, and each has its command; where more pages follow, numbers are the least."""
     place = ("1", "111122223333", "eu-west-1")
-    told = others.judge(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
-    assert told[0].found == "at least 9 active findings about Kubernetes policies are policy-reporter's"
+    told = others.evaluate(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
+    assert told[0].found == "policy-reporter has at least 9 active findings about Kubernetes policies"
     assert "switch its target securityHub off" in told[0].remedy
     assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in told[1].remedy
 
@@ -538,7 +543,7 @@ def test_counts_of_other_tools() -> None:
 def test_the_command_for_another_tools_findings_is_one_word_of_a_shell(name: str) -> None:
     """A tool calls itself what it likes."""
     called = others.tool({"ProductName": name})
-    (told,) = others.judge("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
+    (told,) = others.evaluate("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
     *_, last = shlex.split(told.remedy.rpartition(": ")[2])
     assert last == called
     assert called.isprintable()
@@ -553,10 +558,10 @@ def test_a_tools_finding_of_odd_shapes_has_a_name(odd: Any) -> None:
 def test_many_names_do_not_fill_the_page() -> None:
     """Tools and engines that nobody knows come last, and are counted."""
     tools = Counter({f"tool-{number}": 1 for number in range(5_000)})
-    assert len(others.judge("1", "111122223333", "eu-west-1", tools, more=False)) < 30
+    assert len(others.evaluate("1", "111122223333", "eu-west-1", tools, more=False)) < 30
     seen = engines.Seen(objects=1)
     seen.newest = {(f"a{number}", "wgpolicyk8s.io"): 1 for number in range(5_000)} | {("kyverno", "wgpolicyk8s.io"): 1}
-    told = [verdict for verdict in engines.judge("prod", seen, now=100_000.0) if verdict.check == "engines"]
+    told = [verdict for verdict in engines.evaluate("prod", seen, now=100_000.0) if verdict.check == "engines"]
     assert len(told) < 40
     assert "kyverno" in told[0].found
 
@@ -572,16 +577,16 @@ def test_a_page_for_people_has_nothing_that_cannot_be_seen() -> None:
 def test_a_version_is_what_a_server_says(minor: str) -> None:
     """Digits without end, or none."""
     version = cluster._Version(git_version="v1\x1b" + "9" * 5_000, major="1", minor=minor)
-    assert len(cluster.judge_version("prod", "https://x", version).found) < 200
+    assert len(cluster.evaluate_version("prod", "https://x", version).found) < 200
 
 
 def test_a_producer_whose_words_change_is_named() -> None:
     """With the member that changes, for each cluster."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    assert [v.state for v in quota.judge_wording(registry.collect())] == ["fine"]
+    assert [v.state for v in quota.evaluate_wording(registry.collect())] == ["fine"]
     metrics.findings_reworded.labels("beta", "scanner", "properties.pid").set(1)
     metrics.findings_reworded.labels("beta", "scanner", "message").set(12)
-    (told,) = quota.judge_wording(registry.collect())
+    (told,) = quota.evaluate_wording(registry.collect())
     assert (told.check, told.about, told.state) == ("wording", "beta", "problem")
     assert told.found == "scanner changes message of 12 findings, scanner changes properties.pid of 1 finding"

@@ -112,7 +112,7 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
             CallerIdentity(principal=ROLE),
             {"health": {"issues": [{"code": "StsRegionalEndpointDisabled"}]}},
             "AccessEntryMissing",
-            "EKS reports for this cluster: StsRegionalEndpointDisabled. STS is switched off",
+            "EKS reports for this cluster: StsRegionalEndpointDisabled. STS is disabled",
         ),
     ],
     ids=["no entry", "unknown caller", "aws-auth", "clock", "credentials that ended", "STS away", "STS off"],
@@ -136,14 +136,14 @@ def test_no_entry_is_deleted_that_may_be_right() -> None:
     before, _, after = remedy.partition("aws eks delete-access-entry")
     assert "aws eks create-access-entry" in before
     assert "If it does, and the role was deleted and created again" in before
-    assert "leave the entry" in after
+    assert "keep the entry" in after
 
 
 @pytest.mark.parametrize(
     ("network", "reason", "said"),
     [
         ({"endpointPublicAccess": False, "publicAccessCidrs": []}, "EndpointPrivate", "security group"),
-        ({"publicAccessCidrs": ["203.0.113.0/24"]}, "EndpointRestricted", "admits 203.0.113.0/24 only"),
+        ({"publicAccessCidrs": ["203.0.113.0/24"]}, "EndpointRestricted", "admits only 203.0.113.0/24"),
         ({"publicAccessCidrs": ["203.0.113.0/24", "0.0.0.0/0"]}, "Unreachable", "does not answer: timeout"),
         ({}, "Unreachable", "does not answer: timeout"),
     ],
@@ -171,7 +171,7 @@ def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: CallerIde
     """What another account does not know, or one that nobody has verified, is no evidence."""
     fault = diagnosis.gone(ARN, caller, name="prod eu")
     assert fault.reason == reason
-    assert ("policyhub retire 'prod eu' counts" in fault.remedy) == (reason == "ClusterGone")
+    assert ("policyhub retire 'prod eu': it counts" in fault.remedy) == (reason == "ClusterGone")
 
 
 @pytest.mark.parametrize(

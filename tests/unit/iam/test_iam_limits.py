@@ -48,7 +48,7 @@ def test_an_operator_with_too_many_roles(output: str) -> None:
     assert re.search(
         f"the permissions of arn:aws:iam::{OPERATOR}:role/policyhub have 1[01],[0-9]{{3}} characters", told
     )
-    assert "IAM takes 10,240 in all inline policies of a role: print them in parts with --only permissions" in told
+    assert "IAM allows 10,240 in all inline policies of a role: print them in parts with --only permissions" in told
     assert (
         printed("--discover=eu-west-1", "-o", output, f"--in-account={accounts(250)[7]}", *all_of_them).exit_code == 0
     )
@@ -65,14 +65,14 @@ def test_a_role_with_too_many_clusters(output: str) -> None:
     given += [] if output == "stackset" else [f"--in-account={OTHER}"]
     told = refused(printed(*given))
     assert f"the permissions of arn:aws:iam::{OTHER}:role/policyhub have" in told
-    assert "--discover eu-west-1 names all clusters of a Region by one pattern instead" in told
+    assert "add --discover eu-west-1, which names all clusters of a Region by one pattern" in told
     assert printed(*given, "--discover", "eu-west-1").exit_code == 0
 
 
 def test_the_operators_own_clusters() -> None:
     """They are part of its own policy: --discover-own makes them one pattern."""
     given = clusters(OPERATOR, 200)
-    assert "with --discover-own in the operator's own account" in refused(printed(*given))
+    assert "for the operator's own account, also add --discover-own" in refused(printed(*given))
     assert printed(*given, "--discover=eu-west-1", "--discover-own").exit_code == 0
 
 
@@ -99,16 +99,16 @@ def test_the_most_resources_that_cloudformation_takes(output: str) -> None:
     given += [] if output == "stackset" else [f"--in-account={OTHER}"]
     done = printed(*given, *clusters(OTHER, 499))
     assert done.exit_code == 0
-    assert done.stdout.startswith("# Longer than 51,200 bytes: CloudFormation takes it from S3 only")
+    assert done.stdout.startswith("# Longer than 51,200 bytes: CloudFormation takes it only from S3")
     assert len(yaml.safe_load(done.stdout)["Resources"]) == 500
     told = refused(printed(*given, *clusters(OTHER, 500)))
-    assert "the template has 501 resources, and CloudFormation takes 500: " in told
-    assert "leave out some --eks, with --discover for their permissions" in told
+    assert "the template has 501 resources, but CloudFormation allows 500: " in told
+    assert "omit some --eks, add --discover for their permissions" in told
 
 
 def test_the_longest_template_that_s3_may_hold() -> None:
     """Long before it has too many resources, if its texts are long enough."""
     template: dict[str, Any] = {"Resources": {"Role": {}}}
     assert limits.checked("# a\n", template, "x" * (limits.MAX_BYTES - 4), split="split").startswith("# Longer")
-    with pytest.raises(limits.LimitError, match="the template has 1,000,001 bytes, and CloudFormation takes 1,000,000"):
+    with pytest.raises(limits.LimitError, match="has 1,000,001 bytes, but CloudFormation allows 1,000,000"):
         limits.checked("# a\n", template, "x" * (limits.MAX_BYTES - 3), split="split")

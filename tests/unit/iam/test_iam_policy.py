@@ -251,14 +251,14 @@ def test_the_command_prints_all_roles_or_one_bare_document() -> None:
     ("given", "told"),
     [
         (["--cluster", "prod"], "--cluster: String should match pattern"),
-        (["--cluster", CLUSTER.replace(ACCOUNT, OTHER)], "Pod Identity gives a role of the cluster's own"),
+        (["--cluster", CLUSTER.replace(ACCOUNT, OTHER)], "Pod Identity needs a role in the cluster's account"),
         (["--cluster", CLUSTER, "--oidc-issuer", ISSUER], "--cluster is for Pod Identity, --oidc-issuer for IRSA"),
-        (["--oidc-issuer", "EXAMPLE"], "--oidc-issuer: Value error, not such as https://oidc.eks."),
+        (["--oidc-issuer", "EXAMPLE"], "--oidc-issuer: Value error, expected a URL such as https://oidc.eks."),
         (["--assume-role", TARGET.replace(OTHER, ACCOUNT)], "whose findings need no other role"),
-        (["--assume-role", TARGET.replace("aws", "aws-cn", 1)], "is of another partition"),
-        (["--external-id", "tell-nobody"], "no role could ask for it"),
-        (["--no-own-findings"], "--assume-role has to name where findings go"),
-        (["--region", "cn-north-1"], "a role is of one partition, but eu-west-1 is of aws, cn-north-1 is of aws-cn"),
+        (["--assume-role", TARGET.replace("aws", "aws-cn", 1)], "is in another partition"),
+        (["--external-id", "tell-nobody"], "no role can require it"),
+        (["--no-own-findings"], "findings then have no destination: add --assume-role"),
+        (["--region", "cn-north-1"], "a role has one partition, but eu-west-1 is in aws, cn-north-1 is in aws-cn"),
         (["--region", "xx-west-1"], "AWS has no Region xx-west-1"),
         (["--in-account", OTHER], f"no role is in {OTHER}"),
         (
@@ -272,19 +272,19 @@ def test_the_command_prints_all_roles_or_one_bare_document() -> None:
                 "--eks",
                 CLUSTER.replace(ACCOUNT, OTHER),
             ],
-            f"{TARGET} and {TARGET}-eks are of account {OTHER}",
+            f"{TARGET} and {TARGET}-eks are in account {OTHER}",
         ),
         (["--only", "trust", "-o", "terraform"], "--only prints JSON"),
-        (["--eks-role", TARGET], "--eks names one, --discover finds them"),
+        (["--eks-role", TARGET], "add --eks, or --discover to find them"),
         (
             ["--discover", "eu-west-1"],
-            "--discover: no account is named; --eks-role or --assume-role names a role of one",
+            "--discover: no account is given: add --eks-role or --assume-role for a role in one",
         ),
-        (["--discover-own"], "--discover-own: no Region is named"),
+        (["--discover-own"], "--discover-own: no Region is given"),
         (["--discover-own", "--discover", "xx-west-1"], "--discover: AWS has no Region xx-west-1"),
-        (["--discover-own", "--discover", "cn-north-1"], "--region, --discover: a role is of one partition, but"),
+        (["--discover-own", "--discover", "cn-north-1"], "--region, --discover: a role has one partition, but"),
         (["--kubernetes-group", "a b"], "--kubernetes-group: String should match pattern"),
-        (["--kubernetes-group", "System:masters"], "belong to Kubernetes and AWS, and others are in them: name one of"),
+        (["--kubernetes-group", "System:masters"], "belong to Kubernetes and AWS, and have other members: use a group"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -305,7 +305,7 @@ def test_the_chart_refuses_the_same_groups() -> None:
 def test_a_region_whose_findings_cannot_name_it_is_refused() -> None:
     """ASFF knows three partitions; a role in another one would have nothing to do."""
     done = CliRunner().invoke(app, ["iam-policy", "--account-id", ACCOUNT, "--region", "us-iso-east-1"])
-    assert "cannot name the partition aws-iso" in done.stderr
+    assert "do not support the partition aws-iso" in done.stderr
 
 
 def test_everything_wrong_is_named_at_once() -> None:

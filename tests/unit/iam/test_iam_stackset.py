@@ -135,27 +135,27 @@ def test_the_order_of_the_regions_and_the_length_are_told() -> None:
     """The first lines name accounts and Regions, the role's first; and S3, once the API takes the text no more."""
     first, second, *_ = stackset(plan()).splitlines()
     assert first == f"# For a StackSet over the accounts {FIRST}, {SECOND} in the Regions eu-west-1, us-east-1."
-    assert second.startswith("# eu-west-1 goes first (RegionOrder)")
+    assert second.startswith("# Deploy eu-west-1 first (RegionOrder)")
     many = tuple(f"arn:aws:eks:eu-west-1:{FIRST}:cluster/c{number}" for number in range(140))
     twenty, long = (stackset(plan(eks_roles=(role(FIRST),), eks_clusters=many[:number])) for number in (20, 140))
     assert len(twenty) < LONGEST
     assert "RegionOrder" not in twenty
     assert len(long) > LONGEST
-    assert long.startswith("# Longer than 51,200 bytes: CloudFormation takes it from S3 only")
+    assert long.startswith("# Longer than 51,200 bytes: CloudFormation takes it only from S3")
     assert "Longer" not in twenty
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([], "-o stackset: no role is in another account; --eks-role or --assume-role names one"),
+        ([], "-o stackset: no role is in another account: add one with --eks-role or --assume-role"),
         (
             ["--eks-role", role(FIRST), "--eks-role", role(SECOND, "b/c")],
-            "different names: b/c, policyhub; give them one",
+            "different names: b/c, policyhub. Give them one",
         ),
         (
             ["--eks-role", role(FIRST), "--assume-role", role(SECOND)],
-            "run the command for the accounts of --assume-role",
+            "run the command once for the accounts of --assume-role",
         ),
         (["--eks-role", role(FIRST), "--in-account", FIRST], "a StackSet has one template for all accounts"),
         (["--eks-role", role(FIRST), "--only", "trust"], "--only prints JSON"),

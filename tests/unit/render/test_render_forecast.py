@@ -42,5 +42,5 @@ def test_price(events: int, dollars: float) -> None:
 
 def test_what_is_assumed_is_said() -> None:
     """An assumption is called one, and a given number is not."""
-    assert "1 in 100 is assumed" in assumptions(forecast(100))[0]
-    assert "assumed" not in assumptions(forecast(100, changes_per_day=3))[0]
+    assert "this assumes 1 in 100" in assumptions(forecast(100))[0]
+    assert "assumes" not in assumptions(forecast(100, changes_per_day=3))[0]

@@ -284,7 +284,7 @@ def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
     broken = {**pod("web-1-y"), "metadata": {"name": "web-1-y", "ownerReferences": 3}}
     intake, said = given(ON_POD, broken, pod("web-1-x"), REPLICASET)
     where = "f:2: document 2, metadata.ownerReferences"
-    assert said == [f"{where}: expected `array | null`, got `int`: it counts as deleted"]
+    assert said == [f"{where}: expected `array | null`, got `int`: it is treated as deleted"]
     assert [f["Resources"][0]["Details"]["Other"]["Kind"] for f in findings(intake).values()] == ["Deployment"]
 
 
@@ -324,7 +324,7 @@ def test_findings_say_what_policies_say(*, late: bool) -> None:
     assert said["kyverno"]["Title"].startswith("Peace, r: ")
     assert said["kyverno"]["FindingProviderFields"]["Severity"]["Label"] == "LOW"
     assert said["gatekeeper"]["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
-    for entry in intake.wanted():
+    for entry in intake.desired():
         assert entry.representative is not None
         assert entry.digest == digest(entry.representative)
     assert intake.others == {}
@@ -365,27 +365,27 @@ def test_filters_count_what_they_leave_out() -> None:
 WHERE = {
     "no metadata": (
         {**report("a"), "metadata": None},
-        "metadata: expected `object`, got `null`: the whole object is left out",
+        "metadata: expected `object`, got `null`: the object is ignored",
     ),
     "no name": (
         {**report("a"), "metadata": {}},
-        "metadata: object missing required field `name`: the whole object is left out",
+        "metadata: object missing required field `name`: the object is ignored",
     ),
     "metadata of another type": ({**report("a"), "metadata": 3}, "metadata: expected `object`, got `int`"),
     "results of another type": (
         report("a", results="x"),
         "results: expected `array | null`, got `str`: it is not known whether the list of results is complete",
     ),
-    "a result of another type": (report("a", 7), "results[0]: expected `object`, got `int`: the result is left out"),
+    "a result of another type": (report("a", 7), "results[0]: expected `object`, got `int`: the result is ignored"),
     "a severity of another type": (report("a", result("p", severity=3)), "results[0].severity: expected `str | null`"),
     "a policy of another type": (report("a", result("p", policy=[])), "results[0].policy: expected `str | null`"),
     "properties of another type": (
         report("a", result("p", properties=[])),
-        "results[0].properties: expected `object | null`, got `array`: the result is left out",
+        "results[0].properties: expected `object | null`, got `array`: the result is ignored",
     ),
     "resources of another type": (
         report("a", result("p", resources="x")),
-        "results[0].resources: expected `array | null`, got `str`: the result is left out",
+        "results[0].resources: expected `array | null`, got `str`: the result is ignored",
     ),
     "a reference of another type": (
         report("a", result("p", resources=[{"name": "x"}, {"name": 3}])),
@@ -397,7 +397,7 @@ WHERE = {
     ),
     "a word that is none": (
         report("a", result("p"), result("p", result="Fail")),
-        "results[1].result: 'Fail' is none of",
+        "results[1].result: 'Fail' is not one of",
     ),
     "no word": (report("a", result("p", result=None)), "results[0].result: is missing"),
     "no policy": (report("a", result("", rule="")), "results[0]: names neither a policy nor a rule"),
@@ -409,14 +409,14 @@ WHERE = {
         report("a", result("p"), scope={"apiVersion": "v1", "kind": "Pod", "name": "x", "namespace": "other"}),
         "results[0]: is in namespace 'other', but the report is in 'shop'",
     ),
-    "a word with braces": (report("a", result("p", result="{x}")), "results[0].result: '{x}' is none of"),
+    "a word with braces": (report("a", result("p", result="{x}")), "results[0].result: '{x}' is not one of"),
     "the time of an audit": (
         {**CONSTRAINT, "status": {**CONSTRAINT["status"], "auditTimestamp": 7}},
         "status.auditTimestamp: expected `datetime | null`, got `int`: it is not known whether the list",
     ),
     "a violation without a kind": (
         {**CONSTRAINT, "status": {"violations": [{"name": "x"}]}},
-        "status.violations[0]: object missing required field `kind`: the violation is left out",
+        "status.violations[0]: object missing required field `kind`: the violation is ignored",
     ),
     "a violation of another type": (
         {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": 3}]}},
@@ -424,7 +424,7 @@ WHERE = {
     ),
     "a violation's message of another type": (
         {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": "x", "message": 3}]}},
-        "status.violations[0].message: expected `str | null`, got `int`: it is left out, its violation counts",
+        "status.violations[0].message: expected `str | null`, got `int`: this member is ignored, its violation is used",
     ),
     "a summary of another type": (report("a", result("p"), summary={"error": "x"}), "summary.error: expected `int"),
     "violations of another type": (
@@ -456,7 +456,7 @@ def test_a_flood_of_defects_is_cut() -> None:
     """Ten places of one object are named, the rest is counted."""
     _, said = given(report("a", *(result("p", result="x") for _ in range(30))))
     assert len(said) == 11
-    assert said[-1] == "f:1: document 1: and 20 more like these"
+    assert said[-1] == "f:1: document 1: and 20 more defects"
 
 
 def test_text_that_is_no_utf_8_is_told_with_its_line() -> None:
@@ -535,10 +535,10 @@ def explained(*documents: Document, policy: str, path: str) -> str:
 
 FROM = {
     "a severity": ("plain", "FindingProviderFields.Severity.Label", "results[0].severity"),
-    "no severity": ("mended", "FindingProviderFields.Severity.Label", "the default severity, since none is stated"),
+    "no severity": ("mended", "FindingProviderFields.Severity.Label", "the default severity, because none is given"),
     "several messages": ("twice", "ProductFields.policyhub/result", "results[1].result, results[2].result"),
     "a time": ("elsewhere", "CreatedAt", "results[4].timestamp.seconds"),
-    "several times": ("plain", "CreatedAt", "the earliest time that 2 objects give"),
+    "several times": ("plain", "CreatedAt", "the earliest time in 2 objects"),
     "a report's time": ("mended", "CreatedAt", "metadata.creationTimestamp"),
     "the scope": ("mended", "Resources[0].Details.Other.Name", "scope.name"),
     "a resource": ("elsewhere", "Resources[0].Details.Other.Kind", "results[4].resources[0].kind"),
@@ -725,7 +725,7 @@ def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
     """The result counts for the report itself, and somebody finds out why."""
     pods = [{"kind": "Pod", "name": "a b"}, {"kind": "Pod", "name": "web"}]
     intake, said = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
-    why = "no object can be called so: the result counts for the source object itself"
+    why = "is not a valid object reference: the result is reported for the source object itself"
     assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
     assert len(findings(intake)) == 2
 

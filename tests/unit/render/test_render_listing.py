@@ -93,7 +93,7 @@ async def test_what_may_not_be_listed_is_told() -> None:
     )
     assert sorted(await told(server, GROUP, "openreports.io")) == [
         f"ClusterPolicyReport clusterpolicyreports.{GROUP} shop/x",
-        "openreports.io: what the cluster serves cannot be read: 403 Forbidden: neither",
+        "openreports.io: its APIs cannot be discovered: 403 Forbidden: neither",
         f"policyreports.{GROUP}: cannot be listed: 403 Forbidden: no",
     ]
 

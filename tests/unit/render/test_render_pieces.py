@@ -85,7 +85,7 @@ def test_long_numbers_and_repeated_names_are_passed_on() -> None:
     assert [len(bytes(one.raw)) for one in found] == [len(text.split("\n", maxsplit=1)[0]), 5_000]
 
 
-MISSING = "the end is missing: its brackets are not closed"
+MISSING = "the end is missing: not all brackets are closed"
 BROKEN_JSON = {
     "a list that was cut": (json.dumps(LIST)[:-80], [A, f"f:1: document 1, items[1]: {MISSING}"]),
     "one line of several": (
@@ -292,7 +292,7 @@ def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
     assert found[-1] == {"kind": "C"}
     assert [one.split(": ")[0] for one in found[1:-1]] == ["f:4", "f:7", "f:9", "f:11"]
     assert "aliases are rejected" in found[2]
-    assert "expected an object, got a text" in found[3]
+    assert "expected an object, got text" in found[3]
 
 
 FLOWS = {
@@ -310,7 +310,7 @@ FLOWS = {
     ),
     "after a text": (
         '"x" y',
-        [f"f:1: document {n}: expected an object, got {got}" for n, got in ((1, "a text"), (2, "'y'"))],
+        [f"f:1: document {n}: expected an object, got {got}" for n, got in ((1, "text"), (2, "'y'"))],
     ),
     "carriage returns": ("kind: A\r---\rkind: B\r---\r{kind: C}\r", [{"kind": name} for name in "ABC"]),
 }
@@ -343,7 +343,7 @@ def test_an_item_of_yaml_that_cannot_be_used_loses_only_itself() -> None:
     text = "items:\n" + "".join(f"- {item}\n" for item in [*bad, *good]) + "kind: List\n"
     *errors, first, second = told(compose(io.BytesIO(text.encode()), "f"))
     assert (first, second) == ({"kind": "A"}, {"kind": "A"})
-    tag = "invalid YAML: a value does not fit its tag"
+    tag = "invalid YAML: a value does not match its tag"
     assert errors == [
         f"f:{n + 2}: document 1, items[{n}]: {why}"
         for n, why in enumerate([tag, tag, tag, tag, "an alias: aliases are rejected", "is nested too deeply"])
@@ -365,7 +365,7 @@ def test_a_list_in_yaml_that_was_cut_is_told() -> None:
     assert found == [
         {"kind": "A"},
         {"kind": "B"},
-        "f:5: document 1: no kind follows the items of the list: its end may be missing",
+        "f:5: document 1: the list has no kind after its items: its end may be missing",
     ]
     assert told(compose(io.BytesIO(f"{text}kind: List\n".encode()), "f")) == found[:2]
     assert told(compose(io.BytesIO(b"items:\n- kind: A\n"), "f")) == found[:1]
