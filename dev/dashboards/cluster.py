@@ -11,7 +11,7 @@ IN_SYNC = Panel(
     "In sync",
     "stat",
     (Query(f"min(policyhub_in_sync{OF})"),),
-    "Whether Security Hub has exactly what the cluster calls for. `no` for some seconds is life, for minutes not.",
+    "Whether Security Hub has exactly the findings that the cluster reports. `no` is normal for some seconds only.",
     width=4,
     height=4,
     words=YES_NO,
@@ -20,7 +20,7 @@ IN_SYNC = Panel(
 CLUSTER = Board(
     uid="policyhub-cluster",
     title="policyhub / Cluster",
-    about="One monitored cluster: what violates its policies, what analysts do about it, and whether it all arrives.",
+    about="One monitored cluster: its violations, their triage, and the delivery of findings to Security Hub.",
     variables=(
         Variable("cluster", "label_values(policyhub_condition, cluster)"),
         Variable("hub", f"label_values(policyhub_oldest_pending_seconds{OF}, hub)", hidden=True),
@@ -31,28 +31,28 @@ CLUSTER = Board(
             "At a glance",
             (
                 IN_SYNC,
-                stat("Violations", f"sum(policyhub_violations{OF})", "Violations now, one per finding."),
+                stat("Violations", f"sum(policyhub_violations{OF})", "Current violations, one per finding."),
                 stat(
                     "Open",
                     'sum(policyhub_findings{cluster="$cluster", workflow_status="NEW"})',
-                    "Findings that nobody has taken up, as Security Hub was last read.",
+                    "Findings with workflow status NEW, as of the last inventory of Security Hub.",
                 ),
                 stat(
                     "Past SLA",
                     f"sum(policyhub_violations_past_sla{OF})",
-                    "Violations that are older than their severity allows; suppressed ones are left out.",
+                    "Violations that are older than the SLA of their severity, without suppressed ones.",
                     steps=((WARNING, 1),),
                 ),
                 stat(
-                    "Waiting for Security Hub",
+                    "Pending changes",
                     f"sum(policyhub_findings_pending{OF})",
-                    "Changes that Security Hub has not confirmed.",
+                    "Changes that Security Hub has not confirmed yet.",
                     steps=((WARNING, 100), (BAD, 10_000)),
                 ),
                 stat(
-                    "Oldest of them",
+                    "Oldest pending",
                     f"max(policyhub_oldest_pending_seconds{OF})",
-                    "How long the oldest has waited. Usually seconds; ten minutes raise an alert.",
+                    "Waiting time of the oldest pending change. Usually seconds; an alert fires after ten minutes.",
                     unit="s",
                     steps=((WARNING, 60), (BAD, 600)),
                 ),
@@ -65,21 +65,21 @@ CLUSTER = Board(
                     "Violations by severity",
                     "timeseries",
                     (Query(f"sum by (severity) (policyhub_violations{OF})", "{{severity}}"),),
-                    "What is wrong in the cluster, as its engines rate it.",
+                    "Current violations in the cluster, by the severity of the engines.",
                     stacked=True,
                 ),
                 Panel(
                     "Findings by workflow status",
                     "timeseries",
                     (Query(f"sum by (workflow_status) (policyhub_findings{OF})", "{{workflow_status}}"),),
-                    "What analysts have done with the findings that are active in Security Hub.",
+                    "Triage of the findings that are active in Security Hub.",
                     stacked=True,
                 ),
                 Panel(
                     "Past SLA by severity",
                     "timeseries",
                     (Query(f"sum by (severity) (policyhub_violations_past_sla{OF})", "{{severity}}"),),
-                    "Violations that are older than their severity allows.",
+                    "Violations that are older than the SLA of their severity.",
                 ),
                 Panel(
                     "Policies with the most violations",
@@ -90,7 +90,7 @@ CLUSTER = Board(
                             "violations",
                         ),
                     ),
-                    "Where one change mends most.",
+                    "Policies for which one fix removes the most violations.",
                     width=12,
                 ),
                 Panel(
@@ -100,16 +100,16 @@ CLUSTER = Board(
                         Query(
                             "histogram_quantile(0.5, sum by (severity, le)"
                             f" (policyhub_violation_age_seconds_bucket{OF}))",
-                            "{{severity}}: half are younger",
+                            "{{severity}}: 50 % are younger",
                         ),
                         Query(
                             "histogram_quantile(0.9, sum by (severity, le)"
                             f" (policyhub_violation_age_seconds_bucket{OF}))",
-                            "{{severity}}: nine in ten are younger",
+                            "{{severity}}: 90 % are younger",
                         ),
                     ),
-                    "Since each was first seen, without suppressed ones. Interpolated between an hour, a day, two, 7,"
-                    " 14, 30, 60, 90, 180 and 365 days.",
+                    "Time since a violation was first seen, without suppressed ones. Interpolated between 1 hour and 1,"
+                    " 2, 7, 14, 30, 60, 90, 180 and 365 days.",
                     unit="s",
                     width=12,
                 ),
@@ -119,15 +119,15 @@ CLUSTER = Board(
             "Delivery",
             (
                 Panel(
-                    "Waiting, by lane",
+                    "Pending changes by lane",
                     "timeseries",
                     (Query(f"sum by (lane) (policyhub_findings_pending{OF})", "{{lane}}"),),
-                    "What Security Hub has not confirmed. `urgent` overtakes all else; `backlog` is a first sync;"
-                    " `unread` waits for what Security Hub has; `failed` is tried again.",
+                    "Changes that Security Hub has not confirmed. `urgent` is sent first; `backlog` is a first sync;"
+                    " `unread` waits to be looked up in Security Hub; `failed` is sent again.",
                     stacked=True,
                 ),
                 Panel(
-                    "Sent to its hub",
+                    "Findings sent to its hub",
                     "timeseries",
                     (
                         Query(
@@ -135,11 +135,11 @@ CLUSTER = Board(
                             "{{change}}",
                         ),
                     ),
-                    "Findings a second that Security Hub accepted, of all clusters that write there.",
+                    "Findings per second that Security Hub accepted, from all clusters that write to this hub.",
                     stacked=True,
                 ),
                 Panel(
-                    "From the change to the finding",
+                    "Delivery time",
                     "timeseries",
                     tuple(
                         Query(
@@ -147,10 +147,10 @@ CLUSTER = Board(
                             f" (rate(policyhub_delivery_seconds_bucket{HUBS}[$__rate_interval])))",
                             name,
                         )
-                        for share, name in ((0.5, "half"), (0.9, "nine in ten"), (0.99, "99 in 100"))
+                        for share, name in ((0.5, "50 %"), (0.9, "90 %"), (0.99, "99 %"))
                     ),
-                    "Seconds from the change seen in the cluster to the acknowledged finding, of all clusters that"
-                    " write to this hub.",
+                    "Time from a change in the cluster, as the operator reads it, to the confirmed finding: percentiles"
+                    " over all clusters that write to this hub.",
                     unit="s",
                 ),
                 Panel(
@@ -162,7 +162,7 @@ CLUSTER = Board(
                             "{{operation}} {{code}}",
                         ),
                     ),
-                    "Calls a second, by what they ended in. Anything but OK is worth a look when it lasts.",
+                    "Calls per second by result. Investigate results other than OK if they last.",
                     unit="reqps",
                 ),
                 Panel(
@@ -172,17 +172,18 @@ CLUSTER = Board(
                         Query(
                             "histogram_quantile(0.9, sum by (le, operation)"
                             f" (rate(policyhub_hub_request_seconds_bucket{HUBS}[$__rate_interval])))",
-                            "{{operation}}: nine in ten",
+                            "{{operation}}: 90 %",
                         ),
                     ),
-                    "Without the wait for the quota.",
+                    "90th percentile, without the wait for the quota.",
                     unit="s",
                 ),
                 Panel(
-                    "Calls allowed",
+                    "Rate limit",
                     "timeseries",
                     (Query(f"min by (operation) (policyhub_hub_rate_limit{HUBS})", "{{operation}}"),),
-                    "The pace that is left: halved when Security Hub throttles, since other tools share the quota.",
+                    "Calls per second that the operator allows itself. It halves this rate when Security Hub throttles,"
+                    " because other tools share the quota.",
                     unit="reqps",
                 ),
             ),
@@ -191,19 +192,20 @@ CLUSTER = Board(
             "Sources",
             (
                 Panel(
-                    "APIs, and minutes since each was listed",
+                    "Source APIs, and minutes since each was listed",
                     "table",
                     (
-                        Query(f"min by (source) (policyhub_source_complete{OF})", "whole and live"),
+                        Query(f"min by (source) (policyhub_source_complete{OF})", "complete"),
                         Query(
                             f"(time() - max by (source) (policyhub_last_complete_listing_timestamp_seconds{OF})) / 60",
                             "minutes",
                         ),
                     ),
-                    "What is read of the cluster. Nothing is archived on the word of one that is not whole (0).",
+                    "APIs of the cluster that the operator reads. While one is not complete (0), no finding is archived"
+                    " because it is missing there.",
                 ),
                 Panel(
-                    "Since the engines last spoke",
+                    "Time since each engine's newest result",
                     "bargauge",
                     (
                         Query(
@@ -211,7 +213,7 @@ CLUSTER = Board(
                             "{{engine}}",
                         ),
                     ),
-                    "An engine that has stopped leaves its reports as they are: this is the only sign of it.",
+                    "An engine that has stopped leaves its reports as they are: only this age shows it.",
                     unit="s",
                     steps=((WARNING, 3 * 3600), (BAD, 26 * 3600)),
                 ),
@@ -224,14 +226,15 @@ CLUSTER = Board(
                             "{{change}}",
                         ),
                     ),
-                    "Reports and constraints a second. `none` changed no violation: engines rewrite all at each scan.",
+                    "Reports and constraints per second. `none`: no violation changed; engines rewrite their reports at"
+                    " each scan.",
                     stacked=True,
                 ),
                 Panel(
-                    "Held, not archived",
+                    "Findings held from archiving",
                     "timeseries",
                     (Query(f"sum by (reason) (policyhub_archives_held{OF})", "{{reason}}"),),
-                    "Findings that nothing calls for any more, by what they wait for. `guard` waits for a person.",
+                    "Findings that are no longer reported but not archived yet, by reason. `guard` waits for a person.",
                     stacked=True,
                 ),
                 Panel(
@@ -243,7 +246,7 @@ CLUSTER = Board(
                             "{{constraint_kind}}",
                         ),
                     ),
-                    "Violations that Gatekeeper counts beyond its limit: they get no finding.",
+                    "Violations that Gatekeeper counts but does not list: they get no finding.",
                 ),
                 Panel(
                     "Conditions",
@@ -254,7 +257,7 @@ CLUSTER = Board(
                             "now",
                         ),
                     ),
-                    "As `kubectl describe monitoredcluster` shows them; there stand the messages too.",
+                    "Current conditions. `kubectl describe monitoredcluster` also shows their messages.",
                 ),
             ),
         ),

@@ -4,7 +4,7 @@ from dev.dashboards.board import BAD, WARNING, Board, Panel, Query, Row, Variabl
 
 CHOSEN = '{cluster=~"$cluster"}'
 ALL = 'max by (cluster) (policyhub_condition{cluster=~"$cluster", condition="Ready"})'
-"""1 for each cluster, whatever its condition: one that was never reached has no other series."""
+"""1 for each cluster, regardless of its condition: one that was never reached has no other series."""
 READY = 'max by (cluster) (policyhub_condition{cluster=~"$cluster", condition="Ready", status="True"})'
 NOT_TRUE = 'cluster=~"$cluster", condition!~"ArchiveHeld|IdentityConflict", status!="True", reason!~"RollUpOff|DryRun"'
 BAD_WHEN_TRUE = 'cluster=~"$cluster", condition=~"ArchiveHeld|IdentityConflict", status="True"'
@@ -12,36 +12,36 @@ BAD_WHEN_TRUE = 'cluster=~"$cluster", condition=~"ArchiveHeld|IdentityConflict",
 FLEET = Board(
     uid="policyhub-fleet",
     title="policyhub / Fleet",
-    about="All monitored clusters: where violations are, which are overdue, which cluster or account is in trouble.",
+    about="All monitored clusters: violations, deadlines, and clusters or accounts with problems.",
     variables=(Variable("cluster", "label_values(policyhub_condition, cluster)", several=True),),
     links=(("Cluster", "policyhub-cluster"),),
     rows=(
         Row(
             "At a glance",
             (
-                stat("Clusters", f"count({ALL})", "That are monitored."),
+                stat("Clusters", f"count({ALL})", "Number of monitored clusters."),
                 stat(
                     "Not ready",
                     f"count({ALL}) - (count({READY}) or vector(0))",
-                    "Clusters of which some condition is not good.",
+                    "Clusters whose condition Ready is not True.",
                     steps=((WARNING, 1),),
                 ),
-                stat("Violations", f"sum(policyhub_violations{CHOSEN})", "Violations now, one per finding."),
+                stat("Violations", f"sum(policyhub_violations{CHOSEN})", "Current violations, one per finding."),
                 stat(
                     "Open",
                     'sum(policyhub_findings{cluster=~"$cluster", workflow_status="NEW"})',
-                    "Findings that nobody has taken up, as Security Hub was last read.",
+                    "Findings with workflow status NEW, as of the last inventory of Security Hub.",
                 ),
                 stat(
                     "Past SLA",
                     f"sum(policyhub_violations_past_sla{CHOSEN})",
-                    "Violations that are older than their severity allows.",
+                    "Violations that are older than the SLA of their severity.",
                     steps=((WARNING, 1),),
                 ),
                 stat(
                     "Oldest waiting",
                     f"max(policyhub_oldest_pending_seconds{CHOSEN})",
-                    "How long the oldest change has waited for Security Hub.",
+                    "Waiting time of the oldest change that Security Hub has not confirmed.",
                     unit="s",
                     steps=((WARNING, 60), (BAD, 600)),
                 ),
@@ -72,12 +72,12 @@ FLEET = Board(
                         Query(f"sum by (cluster) (policyhub_findings_pending{CHOSEN})", "pending"),
                         Query(f"sum by (cluster) (policyhub_archives_held{CHOSEN})", "held"),
                     ),
-                    "One line a cluster.",
+                    "One line for each cluster.",
                     width=16,
                     height=9,
                 ),
                 Panel(
-                    "Conditions that are not good",
+                    "Conditions with a problem",
                     "table",
                     (
                         Query(
@@ -86,27 +86,27 @@ FLEET = Board(
                             "now",
                         ),
                     ),
-                    "Empty when all is well. The messages stand in `kubectl describe monitoredcluster`.",
+                    "Empty if there is no problem. `kubectl describe monitoredcluster` shows the messages.",
                     height=9,
                 ),
                 Panel(
                     "Violations by cluster",
                     "timeseries",
                     (Query(f"sum by (cluster) (policyhub_violations{CHOSEN})", "{{cluster}}"),),
-                    "What is wrong, where.",
+                    "Current violations of each cluster.",
                     stacked=True,
                 ),
                 Panel(
                     "Past SLA by cluster",
                     "timeseries",
                     (Query(f"sum by (cluster) (policyhub_violations_past_sla{CHOSEN})", "{{cluster}}"),),
-                    "Who is behind.",
+                    "Violations of each cluster that are older than the SLA of their severity.",
                 ),
                 Panel(
                     "Findings by workflow status",
                     "timeseries",
                     (Query(f"sum by (workflow_status) (policyhub_findings{CHOSEN})", "{{workflow_status}}"),),
-                    "What analysts have done with the findings that are active in Security Hub.",
+                    "Triage of the findings that are active in Security Hub.",
                     stacked=True,
                 ),
                 Panel(
@@ -117,11 +117,11 @@ FLEET = Board(
                             f"topk(12, sum by (source, policy, severity) (policyhub_violations{CHOSEN}))", "violations"
                         ),
                     ),
-                    "Across all clusters that are chosen.",
+                    "In all selected clusters.",
                     width=12,
                 ),
                 Panel(
-                    "Longest since an engine last spoke",
+                    "Longest time since an engine's newest result",
                     "bargauge",
                     (
                         Query(
@@ -130,7 +130,7 @@ FLEET = Board(
                             "{{cluster}} {{engine}}",
                         ),
                     ),
-                    "An engine that has stopped leaves its reports as they are: this is the only sign of it.",
+                    "An engine that has stopped leaves its reports as they are: only this age shows it.",
                     unit="s",
                     steps=((WARNING, 3 * 3600), (BAD, 26 * 3600)),
                     width=12,
@@ -141,27 +141,27 @@ FLEET = Board(
             "Hubs",
             (
                 Panel(
-                    "Waiting, by hub",
+                    "Pending changes by hub",
                     "timeseries",
                     (Query(f"sum by (hub) (policyhub_findings_pending{CHOSEN})", "{{hub}}"),),
-                    "What Security Hub has not confirmed.",
+                    "Changes that Security Hub has not confirmed yet.",
                     stacked=True,
                 ),
                 Panel(
-                    "Sent, by hub",
+                    "Findings sent by hub",
                     "timeseries",
                     (Query("sum by (hub) (rate(policyhub_findings_sent_total[$__rate_interval]))", "{{hub}}"),),
-                    "Findings a second; a hub takes 1,000.",
+                    "Findings per second; a hub accepts 1,000.",
                 ),
                 Panel(
-                    "Calls allowed, by hub",
+                    "Rate limit by hub",
                     "timeseries",
                     (Query("min by (hub, operation) (policyhub_hub_rate_limit)", "{{hub}} {{operation}}"),),
-                    "The pace that is left: halved when Security Hub throttles.",
+                    "Calls per second that the operator allows itself. It is halved when Security Hub throttles.",
                     unit="reqps",
                 ),
                 Panel(
-                    "AWS calls, by what they ended in",
+                    "AWS calls by result",
                     "timeseries",
                     (
                         Query(
@@ -169,11 +169,11 @@ FLEET = Board(
                             "{{hub}} {{code}}",
                         ),
                     ),
-                    "Anything but OK is worth a look when it lasts.",
+                    "Calls per second by result. Investigate results other than OK if they last.",
                     unit="reqps",
                 ),
                 Panel(
-                    "From the change to the finding, nine in ten",
+                    "Delivery time, 90th percentile",
                     "timeseries",
                     (
                         Query(
@@ -182,14 +182,14 @@ FLEET = Board(
                             "{{hub}}",
                         ),
                     ),
-                    "Seconds from the change seen in the cluster to the acknowledged finding.",
+                    "Time from a change in the cluster, as the operator reads it, to the confirmed finding.",
                     unit="s",
                 ),
                 Panel(
-                    "Refused findings",
+                    "Rejected findings",
                     "timeseries",
                     (Query(f"sum by (cluster) (policyhub_findings_refused{CHOSEN})", "{{cluster}}"),),
-                    "That Security Hub does not take as they are.",
+                    "Findings that Security Hub rejects with their current content.",
                 ),
             ),
         ),
@@ -205,7 +205,7 @@ FLEET = Board(
                             "{{instance}}",
                         ),
                     ),
-                    "Of each replica; a violation takes about 1.3 kB.",
+                    "Memory of each replica. A violation needs about 1.3 kB.",
                     unit="bytes",
                 ),
                 Panel(
@@ -217,13 +217,13 @@ FLEET = Board(
                             "{{instance}}",
                         ),
                     ),
-                    "Cores; one is the most that an operator uses for its main loop.",
+                    "CPU cores of each replica. The operator's main loop uses at most one.",
                 ),
                 Panel(
                     "Replicas",
                     "table",
-                    (Query("max by (instance) (policyhub_leader)", "at work"),),
-                    "One is at work (1), others stand by (0).",
+                    (Query("max by (instance) (policyhub_leader)", "active"),),
+                    "One replica is active (1), the others are on standby (0).",
                 ),
             ),
         ),

@@ -44,7 +44,7 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-async def keep_running(run: Callable[[], Awaitable[None]], *, on_failure: Callable[[Exception], object]) -> None:
+async def run_forever(run: Callable[[], Awaitable[None]], *, on_failure: Callable[[Exception], object]) -> None:
     """Run it again and again, until cancelled. `on_failure` gets the exception of each run."""
     while True:
         try:

@@ -104,7 +104,7 @@ MENDS = (
         "2",
         "which reports are superseded is judged once every report API is listed",
         {"superseded_restart": "false"},
-        ((sources, "coverage", without.all_listed),),
+        ((sources, "report_apis", without.all_listed),),
     ),
     Mend(
         "3",

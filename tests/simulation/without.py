@@ -9,7 +9,7 @@ import msgspec
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
-from policyhub.cluster.coverage import Coverage, coverage
+from policyhub.cluster.report_apis import ReportApis, report_apis
 from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.model.violation import SourceKey, Subject
 from policyhub.securityhub.errors import Failure
@@ -50,8 +50,8 @@ def forget_superseded(self: sources.Sources, disconnect: Callable[..., None] = s
     self._ledger.supersede(frozenset(), now=self._site.now())
 
 
-def all_listed(*args: Any, **more: Any) -> Coverage:
-    return msgspec.structs.replace(coverage(*args, **more), all_listed=True)
+def all_listed(*args: Any, **more: Any) -> ReportApis:
+    return msgspec.structs.replace(report_apis(*args, **more), all_listed=True)
 
 
 def policy_there(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:

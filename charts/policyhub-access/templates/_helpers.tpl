@@ -1,4 +1,4 @@
-{{/* Of both objects. */}}
+{{/* Name of both objects. */}}
 {{- define "policyhub-access.fullname" -}}
 {{- if contains .Chart.Name .Release.Name }}
 {{- .Release.Name }}
@@ -15,11 +15,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{/* The group; fails where others than the operator would be in it. */}}
+{{/* The group; fails if it has members other than the operator. */}}
 {{- define "policyhub-access.group" -}}
-{{- $group := required "\n\nNo group is set, so nobody would get these rights. Set the one of the operator's access entry:\n\n  --set group=policyhub\n" .Values.group }}
+{{- $group := required "\n\nNo group is set, so nobody would get these permissions. Set the group of the operator's access entry:\n\n  --set group=policyhub\n" .Values.group }}
 {{- if regexMatch "(?i)^(system|eks|aws|amazon|iam):" $group }}
-{{- fail (printf "\n\nThe group %s cannot be used: groups that begin with system:, eks:, aws:, amazon: or iam: belong to Kubernetes and AWS, and others are in them, who would get these rights. Nothing was installed.\n\nSet a group of the operator's own, the one of its access entry:\n\n  --set group=policyhub\n" $group) }}
+{{- fail (printf "\n\nThe group %s cannot be used: groups that begin with system:, eks:, aws:, amazon: or iam: belong to Kubernetes and AWS, and their other members would get these permissions too. Nothing was installed.\n\nSet a group that only the operator has, the one of its access entry:\n\n  --set group=policyhub\n" $group) }}
 {{- end }}
 {{- $group }}
 {{- end }}

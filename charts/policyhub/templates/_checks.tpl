@@ -1,6 +1,6 @@
 {{- /*
-Values that contradict each other, or the world: each is a sentence that says which, why it cannot be, and what to set.
-What one value alone makes wrong is the schema's.
+Checks for values that contradict each other or the cluster. Each message says which values, why, and what to set. The
+schema checks single values.
 */}}
 
 {{- define "policyhub.checks" -}}
@@ -28,21 +28,21 @@ What one value alone makes wrong is the schema's.
 {{- if and (hasPrefix "POLICYHUB_" .name) (hasKey $flags $flag) }}{{ $problems = append $problems (printf "extraEnv: leave %s out: %s." .name (get $flags $flag)) }}{{ end }}
 {{- end }}
 {{- if and (eq .Values.dnsPolicy "None") (not .Values.dnsConfig.nameservers) }}
-{{- $problems = append $problems "dnsPolicy=None leaves the Pod without a resolver: set dnsConfig.nameservers." }}
+{{- $problems = append $problems "dnsPolicy=None leaves the Pod without DNS servers: set dnsConfig.nameservers." }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (or .Values.serviceAccount.roleArn .Values.serviceAccount.annotations) }}
-{{- $problems = append $problems "serviceAccount.roleArn and serviceAccount.annotations are annotations of the service account, and with serviceAccount.create=false the chart makes none: annotate your own, and leave them out." }}
+{{- $problems = append $problems "serviceAccount.roleArn and serviceAccount.annotations are annotations of the service account, and with serviceAccount.create=false the chart creates none: annotate your own, and remove these values." }}
 {{- end }}
 {{- toYaml $problems }}
 {{- end }}
 
-{{/* How many there are, and what ends them. */}}
+{{/* Number of replicas, and how they are replaced. */}}
 {{- define "policyhub.replicaProblems" -}}
 {{- $problems := list }}
 {{- $several := gt (int .Values.replicaCount) 1 }}
 {{- if eq .Values.updateStrategy.type "RollingUpdate" }}
 {{- if eq (int .Values.replicaCount) 1 }}
-{{- $problems = append $problems "updateStrategy.type=RollingUpdate would run two operators side by side, each of which archives by its own view: set replicaCount=2, whose replicas agree by a Lease, or leave Recreate." }}
+{{- $problems = append $problems "updateStrategy.type=RollingUpdate would run two operators at the same time, and each of them would archive findings: set replicaCount=2, whose replicas use a Lease, or keep Recreate." }}
 {{- else }}
 {{- $there := lookup "apps/v1" "Deployment" (include "policyhub.namespace" .) (include "policyhub.fullname" .) }}
 {{- if and $there (not (contains "POLICYHUB_LEASE" (toJson $there.spec))) }}
@@ -59,18 +59,18 @@ What one value alone makes wrong is the schema's.
 {{- if and $least $most }}
 {{- $problems = append $problems "podDisruptionBudget: set minAvailable or maxUnavailable, not both." }}
 {{- else if and .enabled $several (or (eq (include "policyhub.replicas" (list $ $most)) "0") (and $least (ge (include "policyhub.replicas" (list $ $least) | atoi) (int $.Values.replicaCount)))) }}
-{{- $problems = append $problems (printf "podDisruptionBudget lets none of %d replicas go, so the drain of a node would never end: set maxUnavailable=1." (int $.Values.replicaCount)) }}
+{{- $problems = append $problems (printf "podDisruptionBudget allows no eviction of the %d replicas, so the drain of a node would never end: set maxUnavailable=1." (int $.Values.replicaCount)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $problems }}
 {{- end }}
 
-{{/* Text of a number or percentage; empty where it is empty or null. */}}
+{{/* A number or percentage as text; empty if it is empty or null. */}}
 {{- define "policyhub.given" -}}
 {{- if not (kindIs "invalid" .) }}{{ . }}{{ end }}
 {{- end }}
 
-{{/* How many replicas a number or percentage (last) is: rounded up, as Kubernetes does. Empty where it is. */}}
+{{/* Number of replicas for a number or percentage (last), rounded up as Kubernetes does; empty if that is empty. */}}
 {{- define "policyhub.replicas" -}}
 {{- $given := last . }}
 {{- if hasSuffix "%" $given }}
@@ -91,7 +91,7 @@ What one value alone makes wrong is the schema's.
 {{- range .Values.monitoredClusters }}{{ $regions = append $regions (dig "securityHub" "region" "" .spec) }}{{ end }}
 {{- range $region := $regions | compact | uniq }}
 {{- if and $.Values.endpoints.fips (not (has $region $fips)) }}
-{{- $problems = append $problems (printf "endpoints.fips: Security Hub and STS have FIPS endpoints in %s, not in %s, where the calls would fail: leave it out, or name the URLs of such endpoints in endpoints.securityHub and endpoints.sts." (join ", " $fips) $region) }}
+{{- $problems = append $problems (printf "endpoints.fips: Security Hub and STS have FIPS endpoints in %s, not in %s, where the calls would fail: remove it, or set the URLs of such endpoints in endpoints.securityHub and endpoints.sts." (join ", " $fips) $region) }}
 {{- end }}
 {{- end }}
 {{- range $partition, $pattern := $partitions }}
@@ -99,7 +99,7 @@ What one value alone makes wrong is the schema's.
 {{- range $name, $arn := $roles }}
 {{- $owner := and $arn (index (splitList ":" $arn) 1) }}
 {{- if and $arn (ne $owner $partition) }}
-{{- $problems = append $problems (printf "%s is a role of the partition %s, and %s lies in %s: no role reaches another partition. Set a role of %s." $name $owner $home $partition $partition) }}
+{{- $problems = append $problems (printf "%s is a role of the partition %s, but %s is in %s: a role cannot be used in another partition. Set a role of %s." $name $owner $home $partition $partition) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -107,29 +107,29 @@ What one value alone makes wrong is the schema's.
 {{- toYaml $problems }}
 {{- end }}
 
-{{/* Objects that the chart makes. */}}
+{{/* Objects that the chart creates. */}}
 {{- define "policyhub.objectProblems" -}}
 {{- $problems := list }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
-{{- $problems = append $problems "serviceMonitor and podMonitor would have Prometheus read the same metrics twice, and every alert would count double: enable one of them." }}
+{{- $problems = append $problems "serviceMonitor and podMonitor: Prometheus would scrape the same metrics twice, and every alert would count double. Enable only one of them." }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- $problems = append $problems "serviceMonitor needs the Service: set service.enabled, or use podMonitor." }}
 {{- end }}
 {{- $names := list }}
 {{- range .Values.monitoredClusters }}
-{{- if has .name $names }}{{ $problems = append $problems (printf "monitoredClusters: %s comes twice." .name) }}{{ end }}
+{{- if has .name $names }}{{ $problems = append $problems (printf "monitoredClusters: %s is listed twice." .name) }}{{ end }}
 {{- $names = append $names .name }}
 {{- end }}
 {{- range $field := list "rollUp" "enrichment" }}
 {{- if and $.Values.rbac.create (not (index $.Values.rbac $field)) (index $.Values.monitoredCluster.spec $field) }}
-{{- $problems = append $problems (printf "monitoredCluster.spec.%s needs the permission that rbac.%s=false takes away: set both alike." $field $field) }}
+{{- $problems = append $problems (printf "monitoredCluster.spec.%s needs the permission that rbac.%s=false removes: set both to the same value." $field $field) }}
 {{- end }}
 {{- end }}
 {{- if and .Values.rbac.create (not .Values.rbac.finalizers) }}
 {{- range include "policyhub.monitoredClusters" . | fromYamlArray }}
 {{- if eq (.spec.deletionPolicy | default "Retain") "Archive" }}
-{{- $problems = append $problems (printf "MonitoredCluster %s: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away, and its deletion would leave the findings as they are: set rbac.finalizers=true, or deletionPolicy=Retain." .name) }}
+{{- $problems = append $problems (printf "MonitoredCluster %s: deletionPolicy=Archive needs the permission that rbac.finalizers=false removes, and its deletion would leave the findings as they are: set rbac.finalizers=true, or deletionPolicy=Retain." .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -137,10 +137,9 @@ What one value alone makes wrong is the schema's.
 {{- end }}
 
 {{/*
-The ports of API servers, AWS and proxies, for the NetworkPolicy: those that are named, those of the URLs that the container
-gets (whether by proxy and endpoints or by extraEnv), and this cluster's API server's own: as given, or where Helm has a
-cluster to ask.
-Where a plug-in judges after a Service's address is replaced, the last is what counts.
+Ports of API servers, AWS and proxies for the NetworkPolicy: those in httpsPorts, those of the URLs that the container gets
+(from proxy, endpoints or extraEnv), and that of this cluster's API server: as set, or as Helm reads it from the cluster.
+Network plug-ins that check after a Service's address is translated use the last one.
 */}}
 {{- define "policyhub.httpsPorts" -}}
 {{- $ports := .Values.networkPolicy.httpsPorts }}
@@ -153,7 +152,7 @@ Where a plug-in judges after a Service's address is replaced, the last is what c
 {{- end }}
 {{- $own := include "policyhub.given" .Values.networkPolicy.apiServerPort }}
 {{- if $own }}{{ $ports = append $ports (int $own) }}
-{{- else if .Values.rbac.create }}{{- /* Who makes ClusterRoles may read this too; others might be refused, and Helm with them. */}}
+{{- else if .Values.rbac.create }}{{- /* Whoever creates ClusterRoles may read this too; for others Helm might fail. */}}
 {{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes").ports }}
 {{- $ports = append $ports (int .port) }}
 {{- end }}

@@ -1,5 +1,5 @@
 {{/*
-The container's environment. What extraEnv names stands there alone: a name may come once only.
+The container's environment. A variable in extraEnv replaces the chart's own: a name may occur only once.
 */}}
 {{- define "policyhub.env" -}}
 {{- $env := list }}
@@ -12,7 +12,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- if and .roleArn .accountId }}
 {{- $owner := index (splitList ":" .roleArn) 4 }}
 {{- if ne $owner .accountId }}
-{{- fail (printf "\n\nsecurityHub.roleArn is a role of account %s, and the findings go to account %s (securityHub.accountId, or else that of clusterArn). Security Hub takes an account's findings only from the account's own identities.\n" $owner .accountId) }}
+{{- fail (printf "\n\nsecurityHub.roleArn is a role of account %s, but the findings go to account %s (securityHub.accountId, or else that of clusterArn). Security Hub accepts an account's findings only from identities of the same account.\n" $owner .accountId) }}
 {{- end }}
 {{- end }}
 {{- if .roleArn }}{{ $env = append $env (dict "name" "POLICYHUB_ROLE_ARN" "value" .roleArn) }}{{ end }}
@@ -22,7 +22,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- if .securityHub }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_SECURITYHUB" "value" .securityHub) }}{{ end }}
 {{- if .sts }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_STS" "value" .sts) }}{{ end }}
 {{- if and .fips (or .securityHub .sts) }}
-{{- fail "\n\nendpoints: the AWS SDK takes no URL together with fips. Name the URL of a FIPS endpoint, with fips=false.\n" }}
+{{- fail "\n\nendpoints: the AWS SDK accepts no URL together with fips. Set the URL of a FIPS endpoint, with fips=false.\n" }}
 {{- end }}
 {{- if .fips }}{{ $env = append $env (dict "name" "AWS_USE_FIPS_ENDPOINT" "value" "true") }}{{ end }}
 {{- end }}
@@ -30,7 +30,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- if or .https .http }}
 {{- if .https }}{{ $env = append $env (dict "name" "HTTPS_PROXY" "value" .https) }}{{ end }}
 {{- if .http }}{{ $env = append $env (dict "name" "HTTP_PROXY" "value" .http) }}{{ end }}
-{{- /* The kubelet puts the API server's address in. The others are where credentials come from, in EKS and EC2. */}}
+{{- /* The kubelet inserts the API server's address. The others are sources of credentials in EKS and EC2. */}}
 {{- $direct := list "$(KUBERNETES_SERVICE_HOST)" "169.254.170.23" "fd00:ec2::23" "169.254.169.254" }}
 {{- if .noProxy }}{{ $direct = append $direct .noProxy }}{{ end }}
 {{- $env = append $env (dict "name" "NO_PROXY" "value" (join "," $direct)) }}
@@ -64,7 +64,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- toYaml (concat $all .Values.extraEnv) }}
 {{- end }}
 
-{{/* The volume of the CA bundle; empty where there is none. */}}
+{{/* The volume of the CA bundle; empty if there is none. */}}
 {{- define "policyhub.caVolume" -}}
 {{- with .Values.caBundle }}
 {{- if and .configMap .secret }}

@@ -32,7 +32,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.commonLabels) $own) }}
 {{- end }}
 
-{{/* Annotations of an object; empty where there are none. Called with a list: the root, the object's own. */}}
+{{/* Annotations of an object; empty if there are none. Called with a list: the root, the object's own. */}}
 {{- define "policyhub.annotations" -}}
 {{- with merge (deepCopy (last . | default dict)) (first .).Values.commonAnnotations }}
 {{- toYaml . }}
@@ -45,8 +45,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-Not empty where the Pods have a Lease. With RollingUpdate a Deployment without replicas has it too, so that it can be
-scaled up again: see policyhub.replicaProblems.
+Not empty if the Pods use a Lease. With RollingUpdate a Deployment without replicas uses it too, so that it can be scaled
+up again: see policyhub.replicaProblems.
 */}}
 {{- define "policyhub.lease" -}}
 {{- $replicas := int .Values.replicaCount }}
@@ -64,7 +64,7 @@ scaled up again: see policyhub.replicaProblems.
 {{- define "policyhub.image" -}}
 {{- $registry := or .Values.global.imageRegistry .Values.image.registry }}
 {{- $parts := splitList "/" .Values.image.repository }}
-{{- /* As container runtimes read it: the first part is a registry where it looks like the name of a host. */}}
+{{- /* As in container runtimes: the first part is a registry if it looks like a host name. */}}
 {{- if and $registry (gt (len $parts) 1) (or (contains "." (first $parts)) (contains ":" (first $parts)) (eq (first $parts) "localhost")) }}
 {{- $parts = rest $parts }}
 {{- end }}
@@ -76,7 +76,7 @@ scaled up again: see policyhub.replicaProblems.
 {{- end }}
 {{- end }}
 
-{{/* Secrets for pulling the image, of this chart and of the one above it. Each may be a name. */}}
+{{/* Secrets for pulling the image, of this chart and of its parent chart. Each may be a name. */}}
 {{- define "policyhub.imagePullSecrets" -}}
 {{- $secrets := list }}
 {{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
@@ -87,7 +87,7 @@ scaled up again: see policyhub.replicaProblems.
 {{- end }}
 {{- end }}
 
-{{/* The Security Hub of the findings: what securityHub leaves empty, the ARN of the cluster says (arn:aws:eks:REGION:ACCOUNT:cluster/NAME). */}}
+{{/* The Security Hub of the findings: empty values of securityHub come from the ARN of the cluster (arn:aws:eks:REGION:ACCOUNT:cluster/NAME). */}}
 {{- define "policyhub.securityHub" -}}
 {{- $hub := deepCopy .Values.securityHub }}
 {{- if .Values.clusterArn }}
@@ -98,7 +98,7 @@ scaled up again: see policyhub.replicaProblems.
 {{- toYaml $hub }}
 {{- end }}
 
-{{/* The name of this cluster's MonitoredCluster; empty where none is to be created. Fails where values are missing. */}}
+{{/* The name of this cluster's MonitoredCluster; empty if none is to be created. Fails if values are missing. */}}
 {{- define "policyhub.monitoredCluster" -}}
 {{- if .Values.monitoredCluster.enabled }}
 {{- $cluster := or .Values.clusterName .Values.clusterArn }}
@@ -109,8 +109,8 @@ scaled up again: see policyhub.replicaProblems.
 {{- if not $hub.accountId }}{{ $missing = append $missing "securityHub.accountId" }}{{ end }}
 {{- if not $hub.region }}{{ $missing = append $missing "securityHub.region" }}{{ end }}
 {{- if $missing }}
-{{- include "policyhub.checkNames" . }}{{- /* What is missing may be there under another name. */}}
-{{- fail (printf "\n\nIt is not known which cluster this is, or where its findings go. For an EKS cluster set clusterArn, which says both:\n\n  --set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set %s. Or set monitoredCluster.enabled=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
+{{- include "policyhub.checkNames" . }}{{- /* A missing value may be set under another name. */}}
+{{- fail (printf "\n\nThe values do not say which cluster this is, or where its findings go. For an EKS cluster set clusterArn, which contains both:\n\n  --set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set %s. Or set monitoredCluster.enabled=false to create your own MonitoredClusters.\n" (join " and " $missing)) }}
 {{- end }}
 {{- if .Values.clusterName }}
 {{- .Values.clusterName }}
@@ -132,9 +132,9 @@ scaled up again: see policyhub.replicaProblems.
 {{- end }}
 
 {{/*
-Renders nothing. An upgrade that would give this cluster another identity stops here: the API server refuses it with the
-same name, and with another name Helm would replace the object in silence. Where Helm has no cluster to ask, nothing is
-compared.
+Renders nothing. Fails an upgrade that would give this cluster another identity: with the same name the API server would
+reject it, and with another name Helm would replace the object without a message. If Helm has no cluster to ask, nothing
+is compared.
 */}}
 {{- define "policyhub.sameIdentity" -}}
 {{- if and .Release.IsUpgrade .Values.crds.check (.Capabilities.APIVersions.Has "policyhub.dev/v1alpha1") }}
@@ -146,7 +146,7 @@ compared.
 {{- $identity := dig "spec" "clusterArn" .metadata.name . }}
 {{- if and $ours (hasKey .spec.connection "inCluster") (not (has .metadata.name $others)) (not .metadata.deletionTimestamp) (ne $identity $wanted) }}
 {{- $keep := dig "spec" "clusterArn" "" . | empty | ternary (printf "clusterArn= and clusterName=%s" .metadata.name) (printf "clusterArn=%s" $identity) }}
-{{- fail (printf "\n\nMonitoredCluster %s has the identity %s, and these values would make it %s. The identity is part of every finding's id: all findings would be created again, and the old ones would stay open. Nothing was changed.\n\n  To keep it:    set %s\n  To change it:  kubectl delete monitoredcluster %s, then this upgrade again, then policyhub retire %s --identity %s\n\nThe page \"Identity\" of the documentation (docs/identity.md) has the steps, and how to take triage along.\n" .metadata.name $identity $wanted $keep .metadata.name (include "policyhub.monitoredCluster" $) $identity) }}
+{{- fail (printf "\n\nMonitoredCluster %s has the identity %s, and these values would change it to %s. The identity is part of every finding's id: all findings would be created again, and the old ones would stay active. Nothing was changed.\n\n  To keep it:    set %s\n  To change it:  kubectl delete monitoredcluster %s, then this upgrade again, then policyhub retire %s --identity %s\n\nThe page \"Identity\" of the documentation (docs/identity.md) has the steps, and how to keep triage.\n" .metadata.name $identity $wanted $keep .metadata.name (include "policyhub.monitoredCluster" $) $identity) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,10 +1,10 @@
 {{- /*
-Names that are not values of this chart, but that people set: what it called them earlier, and what other charts do.
-The schema lets these pass (dev/chart/schema.py reads the tables), so that the sentence below comes instead of
-"additional properties 'replicas' not allowed".
+Names that are not values of this chart but that users set: former names, and names in other charts. The schema accepts
+them (dev/chart/schema.py reads the tables), so that Helm prints the messages below instead of "additional properties
+'replicas' not allowed".
 */}}
 
-{{/* What a value was called before 0.1.0. */}}
+{{/* Names of values before 0.1.0. */}}
 {{- define "policyhub.oldNames" -}}
 replicas: replicaCount
 monitoredCluster.create: monitoredCluster.enabled
@@ -17,7 +17,7 @@ networkPolicy.create: networkPolicy.enabled
 podDisruptionBudget.create: podDisruptionBudget.enabled
 {{- end }}
 
-{{/* What a value is called in other charts, or in the MonitoredCluster's spec. */}}
+{{/* Names of values in other charts, or in the MonitoredCluster's spec. */}}
 {{- define "policyhub.otherNames" -}}
 annotations: commonAnnotations
 archiveDelay: monitoredCluster.spec.archiveDelay
@@ -59,7 +59,7 @@ volumeMounts: extraVolumeMounts
 volumes: extraVolumes
 {{- end }}
 
-{{/* What other charts have and this one has in another way. */}}
+{{/* Values of other charts for which this chart has another solution. */}}
 {{- define "policyhub.otherWays" -}}
 dryRun: "Set monitoredCluster.spec.mode=DryRun."
 installCRDs: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
@@ -68,40 +68,40 @@ crds.keep: "Helm always keeps the CRDs, and the objects with them. To remove bot
 crds.install: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 roleARN: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
 roleArn: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
-leaderElect: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
-leaderElection: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
-autoscaling: "One replica works, whatever their number. Set replicaCount=2 for one that stands by."
-ingress: "The operator serves its metrics alone. Set service or podMonitor for who reads them."
-livenessProbe.enabled: "A probe is as in a Pod. Set livenessProbe=null to have none."
+leaderElect: "Set replicaCount=2: a Lease then decides which replica is active."
+leaderElection: "Set replicaCount=2: a Lease then decides which replica is active."
+autoscaling: "Only one replica is active, regardless of their number. Set replicaCount=2 for a standby replica."
+ingress: "The operator serves only metrics. Set service or podMonitor to expose them."
+livenessProbe.enabled: "A probe has the fields of a Pod's probe. Set livenessProbe=null to have none."
 monitoring: "Set serviceMonitor.enabled or podMonitor.enabled, prometheusRule.enabled for the alerts, dashboards.enabled for Grafana."
-readinessProbe.enabled: "A probe is as in a Pod. Set readinessProbe=null to have none."
-metrics: "The metrics are always there. Set service, serviceMonitor or podMonitor for who reads them."
-podSecurityContext.enabled: "A security context is as in a Pod. Set podSecurityContext=null to have none."
+readinessProbe.enabled: "A probe has the fields of a Pod's probe. Set readinessProbe=null to have none."
+metrics: "The metrics are always enabled. Set service, serviceMonitor or podMonitor to expose them."
+podSecurityContext.enabled: "A security context has the fields of a Pod's. Set podSecurityContext=null to have none."
 prometheus: "Set serviceMonitor.enabled or podMonitor.enabled, and prometheusRule.enabled for the alerts."
 region: "Set securityHub.region."
 accountID: "Set securityHub.accountId, in quotes or with --set-string."
 accountId: "Set securityHub.accountId, in quotes or with --set-string."
-securityContext.enabled: "A security context is as in a Pod. Set securityContext=null to have none."
+securityContext.enabled: "A security context has the fields of a container's. Set securityContext=null to have none."
 {{- end }}
 
-{{/* Fails where one of them is set. */}}
+{{/* Fails if one of them is set. */}}
 {{- define "policyhub.checkNames" -}}
-{{- $said := list }}
+{{- $messages := list }}
 {{- range $old, $new := include "policyhub.oldNames" . | fromYaml }}
-{{- if include "policyhub.isSet" (list $.Values $old) }}{{ $said = append $said (printf "%s is now %s; set that." $old $new) }}{{ end }}
+{{- if include "policyhub.isSet" (list $.Values $old) }}{{ $messages = append $messages (printf "%s is now called %s: use that name." $old $new) }}{{ end }}
 {{- end }}
 {{- range $other, $name := include "policyhub.otherNames" . | fromYaml }}
-{{- if include "policyhub.isSet" (list $.Values $other) }}{{ $said = append $said (printf "%s is called %s in this chart; set that." $other $name) }}{{ end }}
+{{- if include "policyhub.isSet" (list $.Values $other) }}{{ $messages = append $messages (printf "%s is called %s in this chart: use that name." $other $name) }}{{ end }}
 {{- end }}
 {{- range $name, $sentence := include "policyhub.otherWays" . | fromYaml }}
-{{- if include "policyhub.isSet" (list $.Values $name) }}{{ $said = append $said (printf "%s is no value of this chart. %s" $name $sentence) }}{{ end }}
+{{- if include "policyhub.isSet" (list $.Values $name) }}{{ $messages = append $messages (printf "%s is not a value of this chart. %s" $name $sentence) }}{{ end }}
 {{- end }}
-{{- if $said }}
-{{- fail (printf "\n\n%s\n" (join "\n" $said)) }}
+{{- if $messages }}
+{{- fail (printf "\n\n%s\n" (join "\n" $messages)) }}
 {{- end }}
 {{- end }}
 
-{{/* Not empty where the values (first) have something at the path (second). */}}
+{{/* Not empty if the values (first) have something at the path (second). */}}
 {{- define "policyhub.isSet" -}}
 {{- $node := first . }}
 {{- range splitList "." (last .) }}

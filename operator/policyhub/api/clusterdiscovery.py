@@ -43,20 +43,18 @@ TemplateSpec = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-te
 again. `crd` derives its schema from that of a MonitoredCluster.
 """
 
-_OWN_ROLE = "roleArn must be a role of the account accountId, which alone may list its clusters"
-_EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"
-_VALUES = "In and NotIn need values, Exists and DoesNotExist take none"
-_NAMED = "namePattern needs {name}: clusters must not all get one name"
+_OWN_ROLE = "roleArn must be a role of the account in accountId: only its identities may list its clusters"
+_EXTERNAL = "externalId is used only with roleArn: set roleArn too"
+_VALUES = "In and NotIn need values, Exists and DoesNotExist must have none"
+_NAMED = "namePattern must contain {name}: otherwise several clusters would get the same name"
 _REPORTED = "|".join(REGIONS[name] for name in PARTITIONS.split("|"))
 _OF_A_PARTITION = re.compile(_REPORTED)
-_OF_NO_PARTITION = (
-    f"findings can name clusters of the partitions {', '.join(PARTITIONS.split('|'))} only: leave other Regions out"
-)
-_OWN_LABEL = f"the label {DISCOVERED_BY} is set by discovery itself: leave it out"
+_OF_NO_PARTITION = f"only Regions of the partitions {', '.join(PARTITIONS.split('|'))} are supported: remove the others"
+_OWN_LABEL = f"discovery sets the label {DISCOVERED_BY}: remove it"
 
 
 class Account(Model):
-    """An AWS account whose EKS clusters are looked for."""
+    """An AWS account to search for EKS clusters."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -66,13 +64,13 @@ class Account(Model):
     )
 
     account_id: AccountId
-    """The account, 12 digits in quotes."""
+    """The account id, 12 digits in quotes."""
     role_arn: RoleArn | None = None
-    """IAM role of this account that the operator assumes to list and describe clusters. MonitoredClusters that are made
-    get it as spec.connection.eks.roleArn, so it also signs in to them. Without it, the operator's own AWS identity does
-    both, which must then belong to this account."""
+    """IAM role of this account that the operator assumes to list and describe clusters. New MonitoredClusters get it as
+    spec.connection.eks.roleArn, so the operator also signs in to the clusters with it. Without it, the operator uses
+    its own AWS identity for both, which must then belong to this account."""
     external_id: ExternalId | None = None
-    """External id that the role's trust policy asks for."""
+    """External id that the role's trust policy requires."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -84,7 +82,7 @@ class Account(Model):
 
 
 class TagRequirement(Model):
-    """What is asked of one tag."""
+    """A requirement on one tag."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -95,7 +93,8 @@ class TagRequirement(Model):
     key: TagKey
     """Key of the tag."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """In: the tag is there with one of the values. NotIn: it is not. Exists, DoesNotExist: whatever its value."""
+    """In: the tag has one of the values. NotIn: it has another value, or does not exist. Exists, DoesNotExist:
+    regardless of the value."""
     values: Annotated[tuple[TagValue, ...], Field(max_length=50, json_schema_extra=SET_LIST)] = ()
     """Values of the tag, for In and NotIn."""
 
@@ -107,44 +106,44 @@ class TagRequirement(Model):
 
 
 class TagSelector(Model):
-    """Tags that a cluster must have: all that is asked must hold. An empty selector selects every cluster."""
+    """Tags that a cluster must have. It must meet all requirements. An empty selector selects every cluster."""
 
     match_tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = Field(default_factory=dict)
     """Tags with exactly these values."""
     match_expressions: Annotated[
         tuple[TagRequirement, ...], Field(max_length=50, json_schema_extra=map_list("key"))
     ] = ()
-    """What is asked of more tags, one entry for each key."""
+    """More requirements, one for each tag key."""
 
 
 class TemplateMetadata(Model):
-    """Metadata of the MonitoredClusters that are made."""
+    """Metadata of new MonitoredClusters."""
 
     labels: Annotated[
         dict[Annotated[str, Field(min_length=1, max_length=317)], LabelValue],
         Field(max_length=32, json_schema_extra=rules((f"!('{DISCOVERED_BY}' in self)", _OWN_LABEL))),
     ] = Field(default_factory=dict)
-    """Labels, such as those that an operator's watchSelector asks for."""
+    """Labels, such as those in an operator's watchSelector."""
 
 
 class Template(Model):
-    """What the MonitoredClusters that are made say. A change counts for clusters that are found later: one that was
-    made is never changed by discovery.
+    """Template of new MonitoredClusters. A change applies only to clusters that are found later: discovery never
+    changes an existing MonitoredCluster.
     """
 
     metadata: TemplateMetadata = TemplateMetadata()
     spec: TemplateSpec = Field(default_factory=dict)
-    """As spec of a MonitoredCluster, without clusterArn and connection, which are those of each cluster. What is unset
-    gets the defaults of a MonitoredCluster."""
+    """The spec of a MonitoredCluster without clusterArn and connection, which discovery sets for each cluster. Unset
+    fields get the defaults of a MonitoredCluster."""
 
 
 class DiscoverySpec(Model):
-    """Where clusters are looked for, which count, and what is made for them."""
+    """Where to search for clusters, which ones to select, and the template of their MonitoredClusters."""
 
     accounts: Annotated[
         tuple[Account, ...], Field(min_length=1, max_length=256, json_schema_extra=map_list("accountId"))
     ]
-    """The AWS accounts. One that cannot be asked does not delay the others."""
+    """AWS accounts to search. An account that does not answer does not delay the others."""
     regions: Annotated[
         tuple[Region, ...],
         Field(
@@ -156,9 +155,9 @@ class DiscoverySpec(Model):
             },
         ),
     ]
-    """The Regions in which clusters of each account are looked for."""
+    """Regions to search in each account."""
     tag_selector: TagSelector = TagSelector()
-    """Tags of the EKS clusters that count. Without it every cluster counts."""
+    """Tags of the EKS clusters to select. Without it, every cluster is selected."""
     name_pattern: Annotated[
         str,
         Field(
@@ -169,7 +168,8 @@ class DiscoverySpec(Model):
         ),
     ] = "{name}-{region}-{account}"
     """Name of the MonitoredCluster of a cluster. {name}, {region} and {account} are replaced by those of the cluster:
-    its name in small letters, with dashes for underscores. A name that is taken is not used twice."""
+    its name in lower case, with hyphens instead of underscores. If the name is in use, no MonitoredCluster is
+    created."""
     template: Template = Template()
 
     @model_validator(mode="after")
@@ -187,53 +187,53 @@ class FoundCluster(Model):
     arn: ClusterArn
     """ARN of the cluster."""
     state: Literal["Made", "Skipped", "Gone"]
-    """Made: this ClusterDiscovery made its MonitoredCluster, which is there. Skipped: it has none by this
-    ClusterDiscovery. Gone: EKS does not know it any more; its MonitoredCluster stays."""
+    """Made: this ClusterDiscovery created its MonitoredCluster, which still exists. Skipped: this ClusterDiscovery has
+    created none. Gone: EKS no longer has the cluster; its MonitoredCluster stays."""
     monitored_cluster: ObjectName | None = None
     """Name of its MonitoredCluster."""
     reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)]
-    """Why, in one CamelCase word."""
+    """Reason for the state, in one CamelCase word."""
     message: Annotated[str, Field(max_length=1024)] = ""
-    """Why, for people, where the reason does not say it all."""
+    """Details for people, if the reason alone is not enough."""
 
 
-class Looked(Model):
+class SearchedPlace(Model):
     """One account in one Region."""
 
     name: Annotated[str, Field(max_length=64)]
     """Account and Region, such as 444455556666/eu-west-1."""
     reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)]
-    """Listed, or why it could not be."""
+    """Listed, or the reason why the clusters could not be listed."""
     clusters: Count | None = None
-    """Clusters that EKS listed there last, whatever their tags."""
+    """Number of clusters in the last listing, regardless of their tags."""
     last_listed: Time | None = None
-    """When EKS last listed them all."""
+    """When EKS last listed all clusters."""
 
 
 class DiscoveryStatus(Model):
-    """What was found and done."""
+    """Results of the searches."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
     """The metadata.generation that the operator last acted on; -1 before it has seen the object."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
-    """Ready: all is well, or its reason names the first thing that is not. Listed: every account and Region could be
-    asked. ClustersMade: every cluster that was selected has a MonitoredCluster."""
+    """Ready: the other conditions are True; otherwise the reason names the first problem. Listed: EKS lists its
+    clusters in every account and Region. ClustersMade: every selected cluster has a MonitoredCluster."""
     found: Count | None = None
-    """Clusters that EKS lists in these accounts and Regions, whatever their tags."""
+    """Clusters that EKS lists in these accounts and Regions, regardless of their tags."""
     made: Count | None = None
-    """MonitoredClusters that this ClusterDiscovery made and that are there."""
+    """Existing MonitoredClusters that this ClusterDiscovery created."""
     skipped: Count | None = None
-    """Clusters for which it made none; `clusters` says why."""
+    """Clusters for which this ClusterDiscovery created none; `clusters` has the reasons."""
     gone: Count | None = None
-    """Clusters that EKS does not know any more, and whose MonitoredCluster is still there."""
-    places: Annotated[tuple[Looked, ...], Field(max_length=64, json_schema_extra=map_list("name"))] = ()
-    """Accounts and Regions: those that could not be listed first, at most 50."""
+    """Clusters that EKS no longer has, but whose MonitoredCluster still exists."""
+    places: Annotated[tuple[SearchedPlace, ...], Field(max_length=64, json_schema_extra=map_list("name"))] = ()
+    """Accounts and Regions, at most 50: those that could not be listed first."""
     clusters: Annotated[tuple[FoundCluster, ...], Field(max_length=1024, json_schema_extra=map_list("arn"))] = ()
-    """Clusters: those that are gone or need a person first, at most 500."""
+    """Clusters, at most 500: first those that are gone, then those that need action."""
 
 
 class ClusterDiscovery(Model):
-    """AWS accounts and Regions whose EKS clusters get a MonitoredCluster each."""
+    """Searches AWS accounts and Regions for EKS clusters, and creates a MonitoredCluster for each selected one."""
 
     api_version: str = "policyhub.dev/v1alpha1"
     kind: str = KIND

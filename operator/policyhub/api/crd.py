@@ -202,7 +202,7 @@ def discovery_schema() -> Schema:
     found["x-kubernetes-validations"] = [
         {
             "rule": "size(self.metadata.name) <= 63",
-            "message": "the name must have at most 63 characters, as a label has",
+            "message": "the name must have at most 63 characters, because it becomes the value of a label",
         }
     ]
     return found

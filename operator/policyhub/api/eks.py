@@ -24,12 +24,12 @@ from pydantic import ConfigDict, model_validator
 from policyhub.api.model import Model, rules
 from policyhub.api.scalar import CertificateAuthorityData, ClusterArn, Endpoint, ExternalId, RoleArn
 
-_TOGETHER = "set endpoint and certificateAuthorityData together, or neither: DescribeCluster then says both"
-_EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"
+_TOGETHER = "set both endpoint and certificateAuthorityData, or neither: DescribeCluster then returns both"
+_EXTERNAL = "externalId is used only with roleArn: set roleArn too"
 
 
 class Eks(Model):
-    """An EKS cluster. `{}` takes it from spec.clusterArn and signs in with the operator's own AWS identity."""
+    """An EKS cluster. `{}` uses the cluster in spec.clusterArn and the operator's own AWS identity."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -39,18 +39,19 @@ class Eks(Model):
     )
 
     arn: ClusterArn | None = None
-    """ARN of the EKS cluster. Only needed where spec.clusterArn is not set: where the identity in the ids of the
-    findings is this object's name."""
+    """ARN of the EKS cluster. Needed only if spec.clusterArn is not set. The identity in the ids of the findings is
+    then this object's name."""
     role_arn: RoleArn | None = None
-    """IAM role of the cluster's account to assume, to ask for the cluster's endpoint and to sign in. The cluster needs
-    an access entry for it, with the group that the chart's ClusterRole is bound to. Without a role, the operator's own
-    AWS identity does all that."""
+    """IAM role of the cluster's account that the operator assumes to call DescribeCluster and to sign in. The cluster
+    needs an access entry for it, with the group that the chart's ClusterRole is bound to. Without a role, the operator
+    uses its own AWS identity."""
     external_id: ExternalId | None = None
-    """External id that the role's trust policy asks for."""
+    """External id that the role's trust policy requires."""
     endpoint: Endpoint | None = None
     """Address of the API server, such as https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com: a host of EKS in the
-    cluster's Region, or one that the operator's setting eksEndpointHosts names. With it, and certificateAuthorityData,
-    the operator does not call DescribeCluster: its own role of another account then only needs an access entry."""
+    cluster's Region, or a host in the operator's setting eksEndpointHosts. With endpoint and certificateAuthorityData,
+    the operator does not call DescribeCluster. Its own role may then belong to another account, and needs only an
+    access entry."""
     certificate_authority_data: CertificateAuthorityData | None = None
     """Certificate authority of the API server, PEM in base64, as `aws eks describe-cluster` prints it."""
 
@@ -80,18 +81,18 @@ def problem(eks: Eks, cluster_arn: str | None) -> str:
 
 _NO_ARN = "connection.eks needs the cluster's ARN: set spec.clusterArn, or spec.connection.eks.arn"
 _TWO_ARNS = (
-    "spec.connection.eks.arn and spec.clusterArn name two clusters: findings of one would be told of the other."
-    " Leave eks.arn out"
+    "spec.connection.eks.arn and spec.clusterArn name different clusters: findings of one would be reported for the"
+    " other. Remove eks.arn"
 )
 _PARTITION = "spec.connection.eks.roleArn must be a role of the partition that the cluster is in"
 _ACCOUNT = (
-    "spec.connection.eks.roleArn must be a role of the cluster's account. To sign in from another account, leave it"
-    " out, set endpoint and certificateAuthorityData, and give the operator's own role an access entry"
+    "spec.connection.eks.roleArn must be a role of the cluster's account. To sign in from another account, remove"
+    " roleArn, set endpoint and certificateAuthorityData, and create an access entry for the operator's own role"
 )
 
 ONLY_EKS_KNOWS = (
-    "spec.onClusterGone Archive needs spec.connection.eks without endpoint: only EKS, which is asked where the cluster"
-    " is, can say that it is gone. Set onClusterGone to Hold, or leave out endpoint and certificateAuthorityData"
+    "spec.onClusterGone Archive needs spec.connection.eks without endpoint: only the answer of EKS to DescribeCluster"
+    " proves that a cluster is gone. Set onClusterGone to Hold, or remove endpoint and certificateAuthorityData"
 )
 
 _EKS = "self.connection.eks"

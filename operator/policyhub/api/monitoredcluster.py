@@ -58,25 +58,26 @@ def _fixed_once_set(field: str, place: str) -> tuple[str, str]:
     return (
         f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
         (
-            f"{field} cannot be changed or removed: nobody would archive the findings in the old {place}. To move,"
-            " delete this MonitoredCluster, create it again, and archive the old findings with `policyhub retire`"
+            f"{field} cannot be changed or removed: nobody would archive the findings in the old {place}. To move the"
+            " findings, delete this MonitoredCluster, create it again, and archive the old findings with"
+            " `policyhub retire`"
         ),
     )
 
 
 class InCluster(Model):
-    """The cluster that the operator runs in, with the operator's own service account. It has no fields: write `{}`."""
+    """The cluster that the operator runs in, with the operator's own service account. It has no fields: set `{}`."""
 
 
 class SecretKey(Model):
-    """One key of one Secret in the operator's cluster. The operator may read only Secrets that its chart names."""
+    """One key of one Secret in the operator's cluster. The operator may read only Secrets that its chart lists."""
 
     namespace: NamespaceName
     """Namespace of the Secret."""
     name: ObjectName
     """Name of the Secret."""
     key: SecretDataKey = "kubeconfig"
-    """Key of the Secret's data that holds the kubeconfig."""
+    """Key of the Secret's data that contains the kubeconfig."""
 
 
 class Connection(Model):
@@ -95,13 +96,13 @@ class Connection(Model):
     )
 
     in_cluster: InCluster | None = None
-    """The cluster that the operator runs in, with the operator's own service account. It has no fields: write `{}`."""
+    """The cluster that the operator runs in, with the operator's own service account. It has no fields: set `{}`."""
     kubeconfig_secret_ref: SecretKey | None = None
-    """A Secret in the operator's cluster that holds a kubeconfig for the monitored cluster. The chart must name it in
-    `kubeconfigSecrets`, or the operator may not read it."""
+    """A Secret in the operator's cluster that contains a kubeconfig for the monitored cluster. The operator may read it
+    only if the chart's value `kubeconfigSecrets` lists it."""
     eks: Eks | None = None
-    """An EKS cluster, by its ARN: the operator signs in with its AWS identity, or with a role. `{}` where
-    spec.clusterArn names it and the operator's own role may use it."""
+    """An EKS cluster, by its ARN: the operator signs in with its own AWS identity, or with a role. Set `{}` if
+    spec.clusterArn is set and the operator's own role has access."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -111,7 +112,7 @@ class Connection(Model):
 
 
 class SecurityHub(Model):
-    """The Security Hub CSPM that the findings go to. What is unset comes from the operator's settings."""
+    """The Security Hub CSPM of the findings. Unset fields get their values from the operator's settings."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -120,30 +121,30 @@ class SecurityHub(Model):
             (
                 ("!has(self.accountId) || !has(self.roleArn) || self.roleArn.split(':')[4] == self.accountId"),
                 (
-                    "roleArn must be a role of the account accountId: Security Hub takes an account's findings"
-                    " only from the account's own identities"
+                    "roleArn must be a role of the account in accountId: Security Hub accepts an account's findings"
+                    " only from identities of the same account"
                 ),
             ),
             (
                 (f"!has(self.region) || !has(self.roleArn) || self.roleArn.split(':')[1] == ({_PARTITION_OF_REGION})"),
-                "roleArn must be a role of the partition that the region lies in",
+                "roleArn must be a role of the partition that contains the region",
             ),
         )
     )
 
     account_id: AccountId | None = None
-    """AWS account of the findings, 12 digits in quotes. Security Hub takes them only from an identity of this account.
-    Once set it cannot be changed or removed, because nobody would archive the findings that are there. To move, delete
-    the MonitoredCluster and create it again: the old findings stay until somebody resolves them, or Security Hub
-    drops them 90 days after their last update."""
+    """AWS account of the findings, 12 digits in quotes. Security Hub accepts them only from an identity of this
+    account. Once set, it cannot be changed or removed, because nobody would archive the old findings. To move the
+    findings, delete the MonitoredCluster and create it again: the old findings stay until somebody resolves them, or
+    Security Hub deletes them 90 days after their last update."""
     region: Region | None = None
-    """Region of the findings, such as eu-west-1; Security Hub CSPM must be enabled there. Once set it cannot be changed
-    or removed, for the same reason as accountId."""
+    """Region of the findings, such as eu-west-1; Security Hub CSPM must be enabled there. Once set, it cannot be
+    changed or removed, for the same reason as accountId."""
     role_arn: RoleArn | None = None
-    """IAM role to assume for the calls to Security Hub. It must belong to the account of the findings. Needed where the
+    """IAM role to assume for calls to Security Hub. It must belong to the account of the findings. Needed if the
     operator's own identity belongs to another account."""
     external_id: ExternalId | None = None
-    """External id that the role's trust policy asks for."""
+    """External id that the role's trust policy requires."""
 
     @model_validator(mode="after")
     def _own_role(self) -> Self:
@@ -153,48 +154,47 @@ class SecurityHub(Model):
 
 
 class Sources(Model):
-    """Which APIs of the monitored cluster are read, and which engines' results are left out."""
+    """APIs of the monitored cluster to read, and engines whose results are ignored."""
 
     policy_reports: bool = True
     """Read PolicyReports and ClusterPolicyReports (wgpolicyk8s.io): Kyverno, Trivy and others."""
     open_reports: bool = True
-    """Read Reports and ClusterReports (openreports.io): Kubewarden, and Kyverno where it is switched to them."""
+    """Read Reports and ClusterReports (openreports.io): Kubewarden, and Kyverno if it is configured for them."""
     gatekeeper: bool = True
     """Read the audit results of Gatekeeper's constraints (constraints.gatekeeper.sh)."""
     truncated_lists: bool = True
-    """One INFORMATIONAL finding for each constraint that counts more violations than it lists, and for each report
-    whose summary counts more failures than its results show, whatever minimumSeverity and results say. What is not
-    listed has no finding."""
+    """Create one INFORMATIONAL finding for each constraint that counts more violations than it lists, and for each
+    report whose summary counts more failures than its results, regardless of minimumSeverity and results. Violations
+    that are not listed have no finding of their own."""
     exclude: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
         Field(max_length=64, json_schema_extra=SET_LIST),
     ] = ("Falco", "JsPolicy", "Trivy Vulnerability")
-    """Engines whose results are ignored, by the name that they give themselves in a result's or report's `source`,
-    in upper or lower case. The default leaves out what is an event log rather than a state (Falco, JsPolicy) and
-    what would drown the rest by its numbers (Trivy Vulnerability)."""
+    """Engines whose results are ignored: their names as in the `source` of a result or report, regardless of case. The
+    default excludes engines that write events instead of states (Falco, JsPolicy), and one with so many results that
+    they would hide all others (Trivy Vulnerability)."""
     event_logs: bool = False
-    """Report results that tell of an event, such as a started process, a dropped packet or a refused request (Tracee,
+    """Also report results about an event, such as a started process, a dropped packet or a refused request (Tracee,
     KubeArmor, Hubble and others, recognized by their properties too). Such a finding stays active until an analyst
-    resolves it, because nothing ends an event. Falco and JsPolicy depend on exclude alone."""
+    resolves it, because an event has no end. Falco and JsPolicy depend on exclude only."""
 
 
 class Namespaces(Model):
-    """Which namespaces' objects may have findings. A Namespace counts by its own name; other objects without a
-    namespace always may.
+    """Namespaces whose objects may have findings. A Namespace itself is selected by its own name. Other objects without
+    a namespace may always have findings.
     """
 
     include: Annotated[
         tuple[NamespacePattern, ...],
         Field(min_length=1, max_length=512, json_schema_extra=SET_LIST),
     ] = ("*",)
-    """Namespaces that count: names, or patterns in which * stands for any characters."""
+    """Namespaces to include: names, or patterns in which * matches any characters."""
     exclude: Annotated[tuple[NamespacePattern, ...], Field(max_length=512, json_schema_extra=SET_LIST)] = ()
-    """Namespaces that do not count although include names them: names, or patterns in which * stands for any
-    characters."""
+    """Namespaces to exclude, even if include matches them: names, or patterns in which * matches any characters."""
 
 
 class Spec(Model):
-    """Which cluster, which hub, and what becomes a finding."""
+    """The cluster, the Security Hub of its findings, and which violations become findings."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -213,47 +213,48 @@ class Spec(Model):
     )
 
     cluster_arn: ClusterArn | None = None
-    """ARN of the EKS cluster. It is the cluster's identity in the ids of its findings and the resource that they name.
-    Without it the identity is this object's name. It can be neither set, changed nor removed later: every finding would
-    get a new id, and the old ones would stay open. Delete the MonitoredCluster and create it again instead."""
+    """ARN of the EKS cluster. It is the cluster's identity in the ids of its findings, and a resource of each finding.
+    Without it, the identity is this object's name. It cannot be set, changed or removed later, because every finding
+    would get a new id and the old ones would stay active. Delete the MonitoredCluster and create it again instead."""
     connection: Connection
     security_hub: SecurityHub = SecurityHub()
     mode: Mode = "Sync"
-    """Sync keeps Security Hub equal to the cluster. NoArchive creates and updates findings but never archives one.
-    DryRun sends nothing; the status says what would be sent."""
+    """Sync keeps Security Hub up to date with the cluster. NoArchive creates and updates findings but never archives
+    one. DryRun sends nothing; the status shows what mode Sync would send."""
     deletion_policy: DeletionPolicy = "Retain"
-    """What becomes of the findings when this object is deleted. Retain leaves them as they are. With Archive, in mode
-    Sync, the operator first archives the active findings of this cluster: until that is done a finalizer keeps the
-    object, so the operator must still run. To give up, set Retain."""
+    """What happens to the findings when this object is deleted. Retain: they stay as they are. Archive, in mode Sync:
+    the operator first archives the active findings of this cluster. A finalizer keeps the object until that is done, so
+    the operator must still run. To delete the object at once, set Retain."""
     on_cluster_gone: OnClusterGone = "Hold"
-    """What becomes of the findings when EKS no longer has the cluster (`ClusterGone`). Hold leaves them as they are,
-    until a person archives them with `policyhub retire`. With Archive, in mode Sync, the operator archives the active
-    findings of this cluster once EKS has said so for an hour. Only for `connection.eks` without endpoint, since nothing
-    but EKS's own answer proves that a cluster is gone."""
+    """What happens to the findings when EKS no longer has the cluster (`ClusterGone`). Hold: they stay as they are,
+    until a person archives them with `policyhub retire`. Archive, in mode Sync: the operator archives the active
+    findings of this cluster after EKS has confirmed for an hour that the cluster is gone. Archive needs
+    `connection.eks` without endpoint, because only the answer of EKS proves that a cluster is gone."""
     sources: Sources = Sources()
     namespaces: Namespaces = Namespaces()
     results: Annotated[
         tuple[Result, ...],
         Field(min_length=1, max_length=3, json_schema_extra=SET_LIST),
     ] = ("fail", "warn", "error")
-    """Which results become findings: fail (not met), warn (not met, by a policy that is not scored), error (could not
-    be evaluated). A result `pass` or `skip` never does."""
+    """Results that become findings: fail (requirement not met), warn (requirement of an unscored policy not met), error
+    (the policy could not be evaluated). Results `pass` and `skip` never become findings."""
     minimum_severity: MinimumSeverity = "informational"
     """Violations below this severity get no finding."""
     roll_up: bool = True
-    """Results on Pods, ReplicaSets and Jobs count for the controller that they belong to: three replicas are one
-    finding, and a rollout changes none. It needs the right to list Pods, ReplicaSets and Jobs (the chart's
-    `rbac.rollUp`); without it they count for themselves, as with `false`. Changing it changes the ids of their
-    findings."""
+    """Roll up results on Pods, ReplicaSets and Jobs to their controller: three replicas have one finding, and a rollout
+    changes none. The operator needs permission to list Pods, ReplicaSets, Jobs and their controllers (the chart's
+    `rbac.rollUp`); without it, or with `false`, each object has findings of its own. A change of this field changes the
+    ids of these findings."""
     enrichment: bool = True
-    """Findings also say what their policies say of themselves: title, description, remediation and the requirements in
-    the annotations of Kyverno's, Kubewarden's and the API server's own policies and of Gatekeeper's templates. It needs
-    the right to list those (the chart's `rbac.enrichment`); without it, as with `false`, findings say what the reports
-    and constraints say. Changing it sends what reads otherwise once more."""
+    """Include the policy's title, description, remediation and requirements in findings, from the annotations of
+    Kyverno's, Kubewarden's and the API server's own policies and of Gatekeeper's templates. The operator needs
+    permission to list these (the chart's `rbac.enrichment`); without it, or with `false`, findings contain only the
+    texts of reports and constraints. After a change of this field, findings whose text differs are sent again."""
     severity_by_risk: bool = True
-    """Well-known policies (the Pod Security Standards and their like, as Kyverno, Gatekeeper's library and Kubewarden
-    name them) have the severity of their risk where nobody states one: a privileged container is HIGH, a missing label
-    LOW. What a result, a constraint or a policy states wins. With `false` such findings are MEDIUM."""
+    """Give violations of well-known policies a severity by risk if none is set: a privileged container is HIGH, a
+    missing label LOW. These are the Pod Security Standards and similar policies, by their names in Kyverno,
+    Gatekeeper's library and Kubewarden. A severity in a result, constraint or policy takes precedence. With `false`
+    such findings are MEDIUM."""
     archive_delay: Annotated[
         Duration,
         Field(
@@ -262,14 +263,14 @@ class Spec(Model):
             )
         ),
     ] = timedelta(minutes=10)
-    """How long a violation must have been missing before its finding is archived, such as 90s, 10m or 1h30m, at most
-    168h. It rides out engines that delete a report and write it anew. A result that now reads `pass` archives
+    """How long a violation must be missing before its finding is archived, such as 90s, 10m or 1h30m, at most 168h. The
+    delay covers engines that delete a report and write it again. If a result changes to `pass`, the finding is archived
     at once."""
 
     sla_days: SlaDays = SlaDays()
-    """How many days a violation may stay before it counts as past its SLA, by severity. It decides nothing but what
-    status, metrics and `policyhub findings` say. What is unset comes from the operator's settings; 0 is no deadline.
-    What an analyst has suppressed has none."""
+    """Days after which a violation is past its SLA, by severity. Only the status, metrics and `policyhub findings` use
+    it. Unset fields get their values from the operator's settings; 0 means no deadline. Suppressed findings have no
+    deadline."""
 
     @model_validator(mode="after")
     def _eks(self) -> Self:

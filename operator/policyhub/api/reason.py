@@ -37,7 +37,7 @@ class Trait(Flag):
     """A reason of Ready alone: no other condition exists yet, or none covers it."""
     BESIDE = auto()
     """A reason of IdentityConflict. Ready has it too, and stays True."""
-    TOLD = auto()
+    ADVISED = auto()
     """Its cause or message already says what to do, so `policyhub.cluster.remedies` has no entry."""
     UNSEEN = auto()
     """The resource is not served, or listing or watching it is forbidden: its objects are unknown."""
@@ -48,7 +48,7 @@ class Trait(Flag):
 
 
 _WELL, _PROGRESS, _ELSEWHERE, _CHOICE, _TROUBLE = Nature
-_ALONE, _BESIDE, _TOLD, _UNSEEN, _CREDENTIALS, _UNMADE = Trait
+_ALONE, _BESIDE, _ADVISED, _UNSEEN, _CREDENTIALS, _UNMADE = Trait
 
 
 class Reason(StrEnum):
@@ -59,30 +59,30 @@ class Reason(StrEnum):
     nature: Nature
     traits: Trait
 
-    def __new__(cls, word: str, status: ConditionStatus, nature: Nature, traits: Trait = Trait.NONE) -> Self:
-        member = str.__new__(cls, word)
-        member._value_ = word
+    def __new__(cls, value: str, status: ConditionStatus, nature: Nature, traits: Trait = Trait.NONE) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
         member.status, member.nature, member.traits = status, nature, traits
         return member
 
     # Ready
     ALL_WELL = "AllWell", "True", _WELL
-    ARCHIVE_HELD = "ArchiveHeld", "True", _ELSEWHERE, _TOLD
-    INPUT_REFUSED = "InputRefused", "True", _ELSEWHERE, _TOLD
-    OWNERS_FORBIDDEN = "OwnersForbidden", "True", _ELSEWHERE, _TOLD
-    OWNERS_UNKNOWN = "OwnersUnknown", "False", _ELSEWHERE, _TOLD
-    CLOCK_MOVED = "ClockMoved", "True", _ELSEWHERE, _TOLD
+    ARCHIVE_HELD = "ArchiveHeld", "True", _ELSEWHERE, _ADVISED
+    INPUT_REFUSED = "InputRefused", "True", _ELSEWHERE, _ADVISED
+    OWNERS_FORBIDDEN = "OwnersForbidden", "True", _ELSEWHERE, _ADVISED
+    OWNERS_UNKNOWN = "OwnersUnknown", "False", _ELSEWHERE, _ADVISED
+    CLOCK_MOVED = "ClockMoved", "True", _ELSEWHERE, _ADVISED
     INVALID_SPEC = "InvalidSpec", "False", _TROUBLE, _ALONE
-    HUB_NOT_NAMED = "HubNotNamed", "False", _TROUBLE, _ALONE | _TOLD
+    HUB_NOT_NAMED = "HubNotNamed", "False", _TROUBLE, _ALONE | _ADVISED
     AWS_CONFIGURATION = "AwsConfiguration", "False", _TROUBLE, _ALONE
-    UNKNOWN_REGION = "UnknownRegion", "False", _TROUBLE, _ALONE | _TOLD
-    HUB_CHANGED = "HubChanged", "False", _TROUBLE, _ALONE | _TOLD
-    NOT_STARTED = "NotStarted", "False", _TROUBLE, _ALONE | _TOLD
-    STATUS_FAILED = "StatusFailed", "False", _TROUBLE, _ALONE | _TOLD
+    UNKNOWN_REGION = "UnknownRegion", "False", _TROUBLE, _ALONE | _ADVISED
+    HUB_CHANGED = "HubChanged", "False", _TROUBLE, _ALONE | _ADVISED
+    NOT_STARTED = "NotStarted", "False", _TROUBLE, _ALONE | _ADVISED
+    STATUS_FAILED = "StatusFailed", "False", _TROUBLE, _ALONE | _ADVISED
     STARTING = "Starting", "False", _PROGRESS
-    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # these three: policyhub.control.deletion and finalization
-    RETIRE_FAILED = "RetireFailed", "False", _ELSEWHERE, _TOLD
-    DELETED = "Deleted", "False", _ELSEWHERE, _TOLD
+    RETIRING = "Retiring", "False", _ELSEWHERE, _ADVISED  # these three: policyhub.control.deletion and finalization
+    RETIRE_FAILED = "RetireFailed", "False", _ELSEWHERE, _ADVISED
+    DELETED = "Deleted", "False", _ELSEWHERE, _ADVISED
 
     # Connected, and each source
     CONNECTED = "Connected", "True", _WELL
@@ -91,34 +91,34 @@ class Reason(StrEnum):
     UNAUTHORIZED = "Unauthorized", "False", _TROUBLE
     FORBIDDEN = "Forbidden", "False", _TROUBLE
     API_ERROR = "ApiError", "False", _TROUBLE
-    KUBECONFIG_INVALID = "KubeconfigInvalid", "False", _TROUBLE, _TOLD
+    KUBECONFIG_INVALID = "KubeconfigInvalid", "False", _TROUBLE, _ADVISED
 
     # Connected, of EKS clusters: policyhub.eks writes the commands for the cluster into the message
-    ACCESS_ENTRY_MISSING = "AccessEntryMissing", "False", _TROUBLE, _TOLD
-    CLOCK_SKEW = "ClockSkew", "False", _TROUBLE, _TOLD
-    CLUSTER_CREATING = "ClusterCreating", "False", _PROGRESS, _TOLD
-    CLUSTER_DELETING = "ClusterDeleting", "False", _CHOICE, _TOLD
-    CLUSTER_EXTERNAL = "ClusterExternal", "False", _TROUBLE, _TOLD
-    CLUSTER_FAILED = "ClusterFailed", "False", _TROUBLE, _TOLD
-    CLUSTER_GONE = "ClusterGone", "False", _TROUBLE, _TOLD
-    CLUSTER_NOT_FOUND = "ClusterNotFound", "False", _TROUBLE, _TOLD
-    CONFIG_MAP_ONLY = "ConfigMapOnly", "False", _TROUBLE, _TOLD
-    ENDPOINT_INVALID = "EndpointInvalid", "False", _TROUBLE, _TOLD
-    ENDPOINT_PRIVATE = "EndpointPrivate", "False", _TROUBLE, _TOLD
-    ENDPOINT_RESTRICTED = "EndpointRestricted", "False", _TROUBLE, _TOLD
-    TOKEN_TOO_LARGE = "TokenTooLarge", "False", _TROUBLE, _TOLD
+    ACCESS_ENTRY_MISSING = "AccessEntryMissing", "False", _TROUBLE, _ADVISED
+    CLOCK_SKEW = "ClockSkew", "False", _TROUBLE, _ADVISED
+    CLUSTER_CREATING = "ClusterCreating", "False", _PROGRESS, _ADVISED
+    CLUSTER_DELETING = "ClusterDeleting", "False", _CHOICE, _ADVISED
+    CLUSTER_EXTERNAL = "ClusterExternal", "False", _TROUBLE, _ADVISED
+    CLUSTER_FAILED = "ClusterFailed", "False", _TROUBLE, _ADVISED
+    CLUSTER_GONE = "ClusterGone", "False", _TROUBLE, _ADVISED
+    CLUSTER_NOT_FOUND = "ClusterNotFound", "False", _TROUBLE, _ADVISED
+    CONFIG_MAP_ONLY = "ConfigMapOnly", "False", _TROUBLE, _ADVISED
+    ENDPOINT_INVALID = "EndpointInvalid", "False", _TROUBLE, _ADVISED
+    ENDPOINT_PRIVATE = "EndpointPrivate", "False", _TROUBLE, _ADVISED
+    ENDPOINT_RESTRICTED = "EndpointRestricted", "False", _TROUBLE, _ADVISED
+    TOKEN_TOO_LARGE = "TokenTooLarge", "False", _TROUBLE, _ADVISED
 
     # HubReachable, and errors of AWS in Connected and ClusterDiscovery: policyhub.securityhub.advice says what to do
     REACHABLE = "Reachable", "True", _WELL
     NOT_VERIFIED = "NotVerified", "Unknown", _PROGRESS
-    ACCESS_DENIED = "AccessDenied", "False", _TROUBLE, _TOLD
-    ACCOUNT_MISMATCH = "AccountMismatch", "False", _TROUBLE, _TOLD
-    CREDENTIALS_EXPIRED = "CredentialsExpired", "False", _TROUBLE, _TOLD | _CREDENTIALS
-    CREDENTIALS_MISSING = "CredentialsMissing", "False", _TROUBLE, _TOLD | _CREDENTIALS
-    CREDENTIALS_REJECTED = "CredentialsRejected", "False", _TROUBLE, _TOLD | _CREDENTIALS
-    MISCONFIGURED = "Misconfigured", "False", _TROUBLE, _TOLD
-    NOT_ENABLED = "NotEnabled", "False", _TROUBLE, _TOLD
-    UNAVAILABLE = "Unavailable", "False", _TROUBLE, _TOLD
+    ACCESS_DENIED = "AccessDenied", "False", _TROUBLE, _ADVISED
+    ACCOUNT_MISMATCH = "AccountMismatch", "False", _TROUBLE, _ADVISED
+    CREDENTIALS_EXPIRED = "CredentialsExpired", "False", _TROUBLE, _ADVISED | _CREDENTIALS
+    CREDENTIALS_MISSING = "CredentialsMissing", "False", _TROUBLE, _ADVISED | _CREDENTIALS
+    CREDENTIALS_REJECTED = "CredentialsRejected", "False", _TROUBLE, _ADVISED | _CREDENTIALS
+    MISCONFIGURED = "Misconfigured", "False", _TROUBLE, _ADVISED
+    NOT_ENABLED = "NotEnabled", "False", _TROUBLE, _ADVISED
+    UNAVAILABLE = "Unavailable", "False", _TROUBLE, _ADVISED
     THROTTLED = "Throttled", "False", _TROUBLE
     NOT_LEADER = "NotLeader", "False", _TROUBLE
     REFUSED = "Refused", "False", _TROUBLE
@@ -141,12 +141,12 @@ class Reason(StrEnum):
     FAULT = "Fault", "False", _TROUBLE
     ROLL_UP_OFF = "RollUpOff", "False", _CHOICE  # spec.rollUp
     ENRICHMENT_OFF = "EnrichmentOff", "False", _CHOICE  # spec.enrichment
-    EXISTENCE_FORBIDDEN = "ExistenceForbidden", "False", _CHOICE, _TOLD  # rbac.existence of the chart
+    EXISTENCE_FORBIDDEN = "ExistenceForbidden", "False", _CHOICE, _ADVISED  # rbac.existence of the chart
 
     # EnginesReporting
     REPORTING = "Reporting", "True", _WELL
     NO_SOURCE_SERVED = "NoSourceServed", "False", _CHOICE  # for an hour: engines may be installed later
-    ENGINE_SILENT = "EngineSilent", "False", _TROUBLE, _TOLD
+    ENGINE_SILENT = "EngineSilent", "False", _TROUBLE, _ADVISED
     AUDIT_STALE = "AuditStale", "False", _TROUBLE
     NOT_AUDITED = "NotAudited", "False", _TROUBLE
     LISTS_CUT = "ListsCut", "False", _TROUBLE
@@ -174,36 +174,36 @@ class Reason(StrEnum):
 
     # ArchiveHeld and IdentityConflict: False is good
     NOTHING_HELD = "NothingHeld", "False", _WELL
-    TOO_MANY_LOST = "TooManyLost", "True", _TROUBLE, _TOLD
+    TOO_MANY_LOST = "TooManyLost", "True", _TROUBLE, _ADVISED
     NO_CONFLICT = "NoConflict", "False", _WELL
-    ALSO_CLAIMED = "AlsoClaimed", "True", _TROUBLE, _TOLD
-    FOREIGN_FINDINGS = "ForeignFindings", "True", _TROUBLE, _TOLD | _BESIDE
-    TWO_IDENTITIES = "TwoIdentities", "True", _TROUBLE, _TOLD | _BESIDE
-    OTHER_IDENTITY = "OtherIdentity", "True", _TROUBLE, _TOLD | _BESIDE
-    CLAIMED_TWICE = "ClaimedTwice", "True", _TROUBLE, _TOLD
-    OTHER_CLUSTER = "OtherCluster", "True", _TROUBLE, _TOLD | _UNMADE
+    ALSO_CLAIMED = "AlsoClaimed", "True", _TROUBLE, _ADVISED
+    FOREIGN_FINDINGS = "ForeignFindings", "True", _TROUBLE, _ADVISED | _BESIDE
+    TWO_IDENTITIES = "TwoIdentities", "True", _TROUBLE, _ADVISED | _BESIDE
+    OTHER_IDENTITY = "OtherIdentity", "True", _TROUBLE, _ADVISED | _BESIDE
+    CLAIMED_TWICE = "ClaimedTwice", "True", _TROUBLE, _ADVISED
+    OTHER_CLUSTER = "OtherCluster", "True", _TROUBLE, _ADVISED | _UNMADE
 
     # ClusterDiscovery: its conditions, accounts and clusters
     LISTED = "Listed", "True", _WELL
-    REGION_OFF = "RegionOff", "False", _TROUBLE, _TOLD
+    REGION_OFF = "RegionOff", "False", _TROUBLE, _ADVISED
     ALL_MADE = "AllMade", "True", _WELL
-    DESCRIBING = "Describing", "Unknown", _PROGRESS, _TOLD
-    NAME_CLASH = "NameClash", "False", _TROUBLE, _TOLD | _UNMADE
-    INVALID_NAME = "InvalidName", "False", _TROUBLE, _TOLD | _UNMADE
-    NOT_SELECTED = "NotSelected", "False", _TROUBLE, _TOLD | _UNMADE
-    TEMPLATE_REFUSED = "TemplateRefused", "False", _TROUBLE, _TOLD | _UNMADE
-    CREATE_FORBIDDEN = "CreateForbidden", "False", _TROUBLE, _TOLD | _UNMADE
-    NOT_CREATED = "NotCreated", "False", _TROUBLE, _TOLD | _UNMADE
-    NOT_DESCRIBED = "NotDescribed", "False", _TROUBLE, _TOLD | _UNMADE
+    DESCRIBING = "Describing", "Unknown", _PROGRESS, _ADVISED
+    NAME_CLASH = "NameClash", "False", _TROUBLE, _ADVISED | _UNMADE
+    INVALID_NAME = "InvalidName", "False", _TROUBLE, _ADVISED | _UNMADE
+    NOT_SELECTED = "NotSelected", "False", _TROUBLE, _ADVISED | _UNMADE
+    TEMPLATE_REFUSED = "TemplateRefused", "False", _TROUBLE, _ADVISED | _UNMADE
+    CREATE_FORBIDDEN = "CreateForbidden", "False", _TROUBLE, _ADVISED | _UNMADE
+    NOT_CREATED = "NotCreated", "False", _TROUBLE, _ADVISED | _UNMADE
+    NOT_DESCRIBED = "NotDescribed", "False", _TROUBLE, _ADVISED | _UNMADE
     MONITORED = "Monitored", "True", _WELL
-    ALREADY_MONITORED = "AlreadyMonitored", "True", _CHOICE, _TOLD
-    TAGS_DIFFER = "TagsDiffer", "True", _CHOICE, _TOLD
-    NOT_LISTED = "NotListed", "True", _PROGRESS, _TOLD
+    ALREADY_MONITORED = "AlreadyMonitored", "True", _CHOICE, _ADVISED
+    TAGS_DIFFER = "TagsDiffer", "True", _CHOICE, _ADVISED
+    NOT_LISTED = "NotListed", "True", _PROGRESS, _ADVISED
 
     @classmethod
-    def known(cls, word: str) -> Self | None:
+    def known(cls, value: str) -> Self | None:
         """The member with this value in the API; None: this version has none."""
-        return next((reason for reason in cls if reason.value == word), None)
+        return next((reason for reason in cls if reason.value == value), None)
 
     @property
     def progress(self) -> bool:
@@ -219,9 +219,9 @@ class Reason(StrEnum):
         """Its nature in a condition of this type: a permission that the chart leaves out is a choice."""
         return Nature.CHOICE if self._is_left_out(condition) else self.nature
 
-    def told_in(self, condition: str) -> bool:
+    def advised_in(self, condition: str) -> bool:
         """Whether its message says what to do, in a condition of this type."""
-        return Trait.TOLD in self.traits or self._is_left_out(condition)
+        return Trait.ADVISED in self.traits or self._is_left_out(condition)
 
     def _is_left_out(self, condition: str) -> bool:
         return self is Reason.FORBIDDEN and condition in _OPTIONAL

@@ -56,7 +56,7 @@ Region = Annotated[
         json_schema_extra=rules(
             (
                 f"self.matches('{REGION_OF_A_PARTITION}')",
-                "no partition of AWS has a Region that is called like this: set one such as eu-west-1",
+                "no AWS partition has Regions with a name of this form: set a Region such as eu-west-1",
             )
         ),
     ),
@@ -103,12 +103,12 @@ def role_problem(role_arn: str, *, account: str | None, region: str | None) -> s
     partition, owner = role_arn.split(":")[1:5:3]
     if account is not None and owner != account:
         return (
-            f"roleArn is a role of account {owner}, the findings go to {account}: Security Hub takes an account's"
-            " findings only from the account's own identities"
+            f"roleArn is a role of account {owner}, but the findings go to {account}: Security Hub accepts an account's"
+            " findings only from identities of the same account"
         )
     wanted = partition_of(region) if region is not None else partition
     if partition != wanted:
-        return f"roleArn is of partition {partition}, and {region} lies in {wanted}"
+        return f"roleArn is a role of partition {partition}, but {region} is in {wanted}"
     return ""
 
 

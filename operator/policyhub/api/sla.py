@@ -13,7 +13,7 @@ Days = Annotated[int, Field(ge=0, le=3650)]
 
 
 class SlaDays(Model):
-    """How many days a violation of each severity may stay before it counts as past its SLA. 0: as long as it likes."""
+    """Days after which a violation of each severity is past its SLA. 0: no deadline."""
 
     critical: Days | None = None
     """Days for violations of severity CRITICAL."""

@@ -37,21 +37,21 @@ class Condition(Model):
             max_length=316,
         ),
     ]
-    """Which aspect, in CamelCase."""
+    """Type of the condition, in CamelCase."""
     status: Literal["True", "False", "Unknown"]
-    """Whether the condition holds."""
+    """Status of the condition."""
     observed_generation: Count | None = None
-    """The metadata.generation that the condition was judged by."""
+    """The metadata.generation that the condition is based on."""
     last_transition_time: Time
     """When the status last changed."""
     reason: Annotated[str, Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)]
-    """Why, in one CamelCase word that is safe to match."""
+    """Reason for the status: one CamelCase word that scripts can match."""
     message: Annotated[str, Field(max_length=32768)]
-    """Why, for people: what was found, and what mends it."""
+    """Details for people: what happened, what it means, and what to do."""
 
 
 class Hub(Model):
-    """The Security Hub that the findings go to, after the operator's settings have filled what the spec leaves out."""
+    """The Security Hub of the findings. The operator's settings fill in what the spec does not set."""
 
     account_id: AccountId
     """AWS account of the findings."""
@@ -60,13 +60,13 @@ class Hub(Model):
 
 
 class Findings(Model):
-    """How many findings of this cluster there are. A number that is not known yet is left out."""
+    """Numbers of this cluster's findings. A number that is not known yet is omitted."""
 
     active: Count | None = None
     """Findings that should be active in Security Hub now."""
     pending: Count | None = None
-    """Changes that Security Hub has not confirmed yet: 0 means that it holds what the cluster says. In mode DryRun:
-    what mode Sync would send."""
+    """Changes that Security Hub has not confirmed yet. 0: Security Hub matches the cluster. In mode DryRun: changes
+    that mode Sync would send."""
     critical: Count | None = None
     """Active findings of severity CRITICAL."""
     high: Count | None = None
@@ -78,82 +78,89 @@ class Findings(Model):
     informational: Count | None = None
     """Active findings of severity INFORMATIONAL."""
     oldest_pending: Time | None = None
-    """Since when the oldest of the pending changes waits. Written once a minute at most."""
+    """When the oldest pending change began to wait. Updated at most once a minute."""
     held: Count | None = None
-    """Findings that nothing calls for any more and that are not archived yet, because the evidence is not enough."""
+    """Findings that are no longer reported but not archived yet, because the evidence that the violation is gone is not
+    sufficient."""
     open: Count | None = None
-    """Findings active in Security Hub that no analyst has taken up: workflow status NEW."""
+    """Active findings in Security Hub that no analyst has processed yet: workflow status NEW."""
     notified: Count | None = None
-    """Findings active in Security Hub with workflow status NOTIFIED."""
+    """Active findings in Security Hub with workflow status NOTIFIED."""
     suppressed: Count | None = None
-    """Findings active in Security Hub with workflow status SUPPRESSED."""
+    """Active findings in Security Hub with workflow status SUPPRESSED."""
     resolved: Count | None = None
-    """Findings active in Security Hub, since the violation is still there, with workflow status RESOLVED."""
+    """Active findings in Security Hub with workflow status RESOLVED. They are active because the violation still
+    exists."""
     past_sla: Count | None = None
-    """Violations that are older than the SLA of their severity; suppressed ones are left out."""
+    """Violations that are older than the SLA of their severity, without suppressed ones."""
     triage_read: Time | None = None
-    """When the last complete reading of Security Hub began: what analysts have done since is not seen yet."""
+    """When the operator began its last complete read of the findings in Security Hub. Later changes by analysts are not
+    counted yet."""
 
 
 class WouldSend(Model):
-    """What mode Sync would send now. Only in mode DryRun, once the cluster and Security Hub have been read."""
+    """Changes that mode Sync would send now. Only in mode DryRun, after the cluster and Security Hub have been read."""
 
     create: Count
     """Findings that Security Hub does not have."""
     reopen: Count
-    """Findings that it has as archived, and that would become active again."""
+    """Archived findings in Security Hub that would become active again."""
     update: Count
-    """Findings that read otherwise there, or that it would soon forget."""
+    """Findings whose content in Security Hub differs, or that Security Hub would soon delete."""
     archive: Count
-    """Active findings whose violation is gone, as far as the evidence allows it now."""
+    """Active findings whose violation is gone according to the evidence so far."""
 
 
 class Source(Model):
-    """One resource of the monitored cluster that is read."""
+    """One resource of the monitored cluster that the operator reads."""
 
     resource: Annotated[str, Field(min_length=1, max_length=317)]
     """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
     objects: Count | None = None
-    """How many objects there are."""
+    """Number of objects."""
     last_listed: Time | None = None
-    """When all of them were last listed."""
+    """When all objects were last listed."""
     newest_result: Time | None = None
-    """The newest time that an engine gave any of them. One that stands still means an engine that has stopped."""
+    """The newest time that an engine wrote into any object. If it stays the same, the engine has stopped."""
     state: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)] | None = None
-    """Watching when all is well; else one CamelCase word for what is not, such as Listing, ListingForbidden,
-    Unreachable or Vanished. Nothing is archived on the word of a source that is not being watched."""
+    """Watching: all objects are listed and watched. Otherwise the reason why not, as one CamelCase word, such as
+    Listing, ListingForbidden, Unreachable or Vanished. While a source is not watched, no finding is archived because it
+    is missing there."""
 
 
 class Status(Model):
-    """What the operator has found and done."""
+    """Observed state of the monitored cluster and of its findings."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
     """The metadata.generation that the operator last acted on; -1 before it has seen the object."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
-    """Ready: all is well, or its reason names the first thing that is not; DryRun means that all is well and nothing is
-    sent. Connected: the cluster's API server answers. HubReachable: Security Hub takes findings. InSync: it holds what
-    the cluster says. SourcesComplete: every source that the cluster serves has been listed in full. InputAccepted: all
-    that the reports say was understood and taken. EnginesReporting: a policy engine is served, each reports as often as
-    it should, and no constraint cuts its list. ArchiveHeld, good when False: an engine has lost so many findings at
-    once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when False:
-    another cluster or MonitoredCluster uses this one's identity, or this cluster has findings under another; the reason
-    says whether this one goes on. All Unknown with the reason StatusFailed: the status could not be told."""
+    """Ready: findings are sent and archived as they should be; the reason names the first problem. With the reason
+    DryRun there is no problem, and nothing is sent because of spec.mode. Connected: the cluster's API server answers.
+    HubReachable: Security Hub accepts findings. InSync: Security Hub matches the cluster. SourcesComplete: every source
+    that the cluster serves is listed completely and watched. InputAccepted: the full content of the reports was
+    accepted. EnginesReporting: a policy engine is installed, each engine reports as often as it should, and no
+    constraint truncates its list. OwnersKnown: the operator knows which Pods belong to which workload. PoliciesKnown:
+    it knows the policies' texts. ArchiveHeld, good when False: an engine has lost so many findings at once that none of
+    them is archived until the engine reports them again or somebody approves. IdentityConflict, good when False:
+    another cluster or MonitoredCluster uses this identity, or this cluster has findings under another identity; the
+    reason shows whether findings are still sent. With the reason StatusFailed, Ready is False and the others are
+    Unknown: the operator could not report the real status."""
     identity: Annotated[str, Field(max_length=253)] | None = None
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None
-    """Uid of the monitored cluster's kube-system namespace: findings of another cluster of the same name are not
-    touched."""
+    """Uid of the monitored cluster's kube-system namespace. Findings with the uid of another cluster are not
+    changed."""
     eks_arn: Annotated[str, Field(max_length=200)] | None = None
-    """ARN under which EKS named the API server that told clusterUid. Only that cluster's findings can be archived when
-    EKS no longer has a cluster of this ARN."""
+    """ARN for which EKS gave the address of the API server with clusterUid. When EKS no longer has a cluster of this
+    ARN, only findings with this uid can be archived."""
     hub: Hub | None = None
     last_heartbeat_time: Time | None = None
-    """When this status was last written: at least every 3 minutes, also when nothing has changed. If it is much older,
-    what this status says may be true no longer."""
+    """When this status was last written: at least every 3 minutes, even if nothing has changed. If it is much older,
+    this status may be outdated."""
     findings: Findings | None = None
     would_send: WouldSend | None = None
     sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=map_list("resource"))] = ()
-    """Resources that are read, one entry each: those that are not well first, at most 50."""
+    """Resources that the operator reads, at most 50: those with a problem first."""
 
 
 def status_patch(status: Status) -> dict[str, Any]:

@@ -50,7 +50,10 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and exit.", is_eager=True, callback=lambda v: _print_version(requested=v)
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=lambda v: _print_version(requested=v),
         ),
     ] = False,
 ) -> None:

@@ -7,7 +7,7 @@ in the cluster's own account. EKS is asked about once a minute.
 |--------------------------------------------------------|---------------------------------------------------------|
 | ClusterGone, once                                      | nothing: EKS may be wrong for a moment, and a cluster   |
 |                                                        | that is replaced under its name is away for some minutes|
-| ClusterGone in every answer for `STANDS_MS`            | the absence is accepted (`stands`)                      |
+| ClusterGone in every answer for `ACCEPTED_AFTER_MS`    | the absence is accepted                                 |
 | any other: found, AccessDenied, throttled, no answer,  | the hour starts again with the next ClusterGone         |
 | another account                                        |                                                         |
 | the operator starts                                    | the same, because the absence is not stored             |
@@ -19,7 +19,7 @@ analysts set, because Security Hub resets a finding to NEW when it becomes activ
 
 from policyhub.clock import NEVER, SteadyMs
 
-STANDS_MS = 3_600_000
+ACCEPTED_AFTER_MS = 3_600_000
 
 
 class Absence:
@@ -39,6 +39,6 @@ class Absence:
         self.since = self._last = NEVER
 
     @property
-    def stands(self) -> bool:
-        """Whether the absence is accepted: at least two answers, `STANDS_MS` apart, and only ClusterGone between."""
-        return bool(self.since) and self._last - self.since >= STANDS_MS
+    def accepted(self) -> bool:
+        """At least two answers, `ACCEPTED_AFTER_MS` apart, and only ClusterGone between."""
+        return bool(self.since) and self._last - self.since >= ACCEPTED_AFTER_MS

@@ -14,23 +14,25 @@ from policyhub.sync.usage import Excess
 REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
 NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
 CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
-IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
-TOLD_NAMESPACES = 10
+IMPORTS_LIMIT = "further changes of its findings wait until tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
+MAX_NAMESPACES = 10
 
 
 def accepted(found: Findings | None) -> Cause:
     """The cause of the condition; its reason determines the status."""
     if found is None:
-        return Cause(Reason.NOT_READ, "nothing was read yet")
+        return Cause(Reason.NOT_READ, "reports and constraints have not been read yet")
     exhausted, late = found.exhausted, found.late
-    told = [_refused_line(refused) for refused in found.refused]
+    messages = [_refused_line(refused) for refused in found.refused]
     limited = any(set(refused.reasons) & set(Excess) for refused in found.refused)
-    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
-    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
-    if not told:
-        return Cause(Reason.ALL_ACCEPTED, "all that reports and constraints say was taken")
-    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
-    message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    messages += [
+        f"{line(name)}: its reports change faster than they can be read, so they are read later" for name in late
+    ]
+    messages += [f"{namespace}: it has used up its imports of today, and {IMPORTS_LIMIT}" for namespace in exhausted]
+    if not messages:
+        return Cause(Reason.ALL_ACCEPTED, "the full content of reports and constraints was accepted")
+    more = f"; and {len(messages) - MAX_NAMESPACES} more" if len(messages) > MAX_NAMESPACES else ""
+    message = "; ".join(messages[:MAX_NAMESPACES]) + more
     if late and not limited and not exhausted:
         return Cause(Reason.READ_LATER, message)
     if exhausted and not limited:
@@ -48,14 +50,16 @@ def _refused_line(refused: NamespaceRefusals) -> str:
     where = line(refused.namespace, NAME) or "outside of namespaces"
     match one.reason:
         case Excess.REPORT_RESULTS:
-            said = f"{counted(one.number, 'result')} in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+            problem = f"{counted(one.number, 'result')} in one report, {one.taken:,} accepted ({REPORT_LIMIT})"
         case Excess.REPORT_BYTES:
-            said = f"a report of {counted(one.number, 'byte')} was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+            problem = f"a report of {counted(one.number, 'byte')} was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
         case Excess.NAMESPACE:
-            said = f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+            problem = (
+                f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} accepted ({NAMESPACE_LIMIT})"
+            )
         case Excess.CLUSTER:
-            said = f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+            problem = f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} accepted ({CLUSTER_LIMIT})"
         case _:
             reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
-            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
-    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
+            return f"{where}: not understood or not accepted: {reasons}, for example in {what}{more}"
+    return f"{where}: {problem}: {what}{more}; no finding is archived because it is missing there"

@@ -26,8 +26,8 @@ LONGEST_MS = 24 * 3600 * 1000
 def parse(text: str) -> dict[str, WallMs]:
     """Source → when its approval ends. Invalid entries are ignored."""
     approved = {}
-    for word in text.split(","):
-        source, _, moment = word.strip().rpartition("@")
+    for part in text.split(","):
+        source, _, moment = part.strip().rpartition("@")
         until = milliseconds(moment)
         if source and until:
             approved[unquoted(source)] = until
@@ -39,11 +39,11 @@ def quoted(source: str) -> str:
     return quote(source, safe="", errors="replace")
 
 
-def unquoted(word: str) -> str:
+def unquoted(name: str) -> str:
     try:
-        return unquote(word, errors="strict")
+        return unquote(name, errors="strict")
     except UnicodeDecodeError:
-        return word
+        return name
 
 
 def merged(text: str, *, source: str, until: WallMs, now: WallMs) -> str:

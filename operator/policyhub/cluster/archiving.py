@@ -15,7 +15,7 @@ from policyhub.cluster.formatting import counted
 from policyhub.findings.identity import prefix
 from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient
-from policyhub.securityhub.inventory import from_asff as found_as
+from policyhub.securityhub.inventory import from_asff
 from policyhub.securityhub.retirement import Retirement
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import ObservedFinding
@@ -136,8 +136,8 @@ class Archiving:
 
     def _left(self) -> str:
         reasons = "; ".join(f"{number} times {why}" for why, number in self._retirement.reasons.most_common(REASONS))
-        refused = f"{counted(len(self._retirement.failed), 'finding')} refused by Security Hub ({reasons})"
-        return f"{counted(self.archived, 'finding')} archived, {refused}"
+        rejected = f"{counted(len(self._retirement.failed), 'finding')} rejected by Security Hub ({reasons})"
+        return f"{counted(self.archived, 'finding')} archived, {rejected}"
 
     def _doubt(self, ids: Collection[str]) -> None:
         for id_ in ids:
@@ -146,5 +146,5 @@ class Archiving:
     def _archived(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """The next ledger of the cluster knows that they are archived before GetFindings shows it."""
         for body in bodies:
-            self._acknowledged.note(self._writer, body["Id"], observation_of(found_as(body)).observed, self._now())
+            self._acknowledged.note(self._writer, body["Id"], observation_of(from_asff(body)).observed, self._now())
         self._metrics.findings_sent.labels(f"{self._hub.account}/{self._hub.region}", Change.ARCHIVED).inc(len(bodies))

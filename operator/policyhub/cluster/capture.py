@@ -137,23 +137,23 @@ def _owners(context: Context) -> OwnersSeen:
     unverified_owners = None
     if found:
         unverified_owners = UnverifiedSummary(
-            objects=sum(stray.number for stray in found.values()),
+            objects=sum(unverified.number for unverified in found.values()),
             namespaces=len(found),
-            example=max(found.values(), key=lambda stray: stray.number).example,
+            example=max(found.values(), key=lambda unverified: unverified.number).example,
         )
     return OwnersSeen(
         watched=bool(context.owners),
         faults=tuple(owner_faults(context.owners)),
         unverified_owners=unverified_owners,
-        unasked=tuple(context.existence.forbidden),
+        unchecked_kinds=tuple(context.existence.forbidden),
     )
 
 
 def _policies(context: Context) -> PoliciesSeen | None:
-    library = context.policy_watcher
-    if library is None:
+    watcher = context.policy_watcher
+    if watcher is None:
         return None
-    return PoliciesSeen(kinds=len(library.reflectors), settled=library.is_ready, faults=policy_faults(library))
+    return PoliciesSeen(kinds=len(watcher.reflectors), settled=watcher.is_ready, faults=policy_faults(watcher))
 
 
 def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 import structlog
 
 from policyhub.api.reason import Cause, Reason
-from policyhub.cluster.absence import STANDS_MS, Absence
+from policyhub.cluster.absence import ACCEPTED_AFTER_MS, Absence
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.formatting import counted
@@ -37,7 +37,7 @@ from policyhub.sync.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 2.0
+ROUND_SECONDS = 2.0
 """Seconds between two rounds while Security Hub does not show everything that was sent."""
 MESSAGE = 1_000
 """Maximum length of the message of a failure."""
@@ -86,7 +86,7 @@ class Clearance:
         """When the findings will be archived, as text (hours and minutes, UTC)."""
         self._archiving: Archiving | None = None
         """None: archiving has not begun, or is complete."""
-        self._trouble = ""
+        self._failure = ""
         """Why the last round failed."""
         self._others = 0
         """Active findings of the identity with another uid."""
@@ -99,7 +99,7 @@ class Clearance:
             self.found()
             return fault
         if not self._absence.since:
-            at = datetime.fromtimestamp((self._site.wall() + STANDS_MS) // 1000, UTC)
+            at = datetime.fromtimestamp((self._site.wall() + ACCEPTED_AFTER_MS) // 1000, UTC)
             self._due_at = f"{at:%H:%M} UTC"
         self._absence.confirm(self._site.now())
         return self._explained(fault)
@@ -107,15 +107,15 @@ class Clearance:
     def found(self) -> None:
         """The cluster exists, or its state is not known."""
         self._absence.end()
-        self._archiving, self._trouble, self._done = None, "", None
+        self._archiving, self._failure, self._done = None, "", None
 
     @property
     def due(self) -> bool:
         """Whether a round has to run now."""
-        return self._asked and self._absence.stands and self._done is None and not self._barred()
+        return self._requested and self._absence.accepted and self._done is None and not self._barred()
 
     @property
-    def _asked(self) -> bool:
+    def _requested(self) -> bool:
         return self._site.spec.on_cluster_gone == "Archive"
 
     @property
@@ -133,32 +133,35 @@ class Clearance:
             return "spec.mode is not Sync"
         if not self._uid:
             return (
-                "the operator has never reached a cluster where EKS said that this ARN is, so these need not be its"
-                " findings. Check the ARN"
+                "the operator has never reached a cluster at the address that EKS gave for this ARN, so they may be"
+                " another cluster's findings. Check the ARN"
             )
         return self._claimed()
 
     def _explained(self, fault: Cause) -> Cause:
-        if not self._asked:
+        if not self._requested:
             return fault
-        said, give_up = fault.message, "To keep its findings active, set spec.onClusterGone to Hold"
+        gone, give_up = fault.message, "To keep its findings active, set spec.onClusterGone to Hold"
         if barred := self._barred():
-            return replace(fault, message=f"{said}. Its findings stay, whatever spec.onClusterGone says: {barred}")
+            message = f"{gone}. Its findings stay, although spec.onClusterGone is Archive: {barred}"
+            return replace(fault, message=message)
         if self._done is not None:
-            told = f"{said}. {counted(self._done, 'finding')} archived, as spec.onClusterGone says"
+            message = f"{gone}. {counted(self._done, 'finding')} archived (spec.onClusterGone: Archive)"
             if self._others:
-                told += (
+                message += (
                     f". Another cluster's uid is in {counted(self._others, 'active finding')} of this identity:"
                     f" policyhub retire {self._site.name} counts them"
                 )
-            return replace(fault, message=told, remedy="If it does not come back, delete this MonitoredCluster")
-        if self._trouble:
-            told = f"{said}. Its findings are not all archived yet, which is tried again: {self._trouble}"
-            return replace(fault, message=told, remedy=f"Fix the cause. {give_up}")
+            return replace(fault, message=message, remedy="If it does not come back, delete this MonitoredCluster")
+        if self._failure:
+            message = f"{gone}. Not all of its findings are archived yet, and the operator tries again: {self._failure}"
+            return replace(fault, message=message, remedy=f"Fix the cause. {give_up}")
         if self._archiving is not None:
-            return replace(fault, message=f"{said}. Its findings are being archived", remedy=give_up)
-        told = f"{said}. If EKS still says so at {self._due_at}, its findings are archived, as spec.onClusterGone says"
-        return replace(fault, message=told, remedy=give_up)
+            return replace(fault, message=f"{gone}. Its findings are being archived", remedy=give_up)
+        message = (
+            f"{gone}. If it is still gone at {self._due_at}, its findings are archived (spec.onClusterGone: Archive)"
+        )
+        return replace(fault, message=message, remedy=give_up)
 
     async def round(self) -> float:
         """To be called right after EKS has answered ClusterGone again. Returns the seconds until the next attempt."""
@@ -184,16 +187,16 @@ class Clearance:
             log.info("cluster_gone_archiving", cluster=site.name, identity=site.monitored.identity, uid=uid)
         archiving, other = self._archiving, ""
         try:
-            if (other := await rival()) or (came := await archiving.round()) is Round.OVERTAKEN:
-                self._trouble = f"MonitoredCluster {other or 'of another name'} has the same identity and hub"
+            if (other := await rival()) or (result := await archiving.round()) is Round.OVERTAKEN:
+                self._failure = f"MonitoredCluster {other or 'of another name'} has the same identity and hub"
                 return site.backoff(6)
         except (HubError, IncompleteError, Refused, Unreachable) as error:
-            self._trouble = line(str(error), MESSAGE).rstrip(".")
-            log.warning("cluster_gone_not_archived", cluster=site.name, message=self._trouble)
+            self._failure = line(str(error), MESSAGE).rstrip(".")
+            log.warning("cluster_gone_not_archived", cluster=site.name, message=self._failure)
             return site.backoff(6)
-        self._trouble = ""
-        if came is Round.DONE:
+        self._failure = ""
+        if result is Round.DONE:
             self._done, self._others = archiving.archived, archiving.others
             self._archiving, self.ledger = None, None
             log.info("cluster_gone_archived", cluster=site.name, archived=self._done)
-        return LOOK_SECONDS
+        return ROUND_SECONDS

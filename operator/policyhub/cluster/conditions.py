@@ -16,9 +16,9 @@
 | PoliciesKnown    | policies are listed and watched                 | what prevents that                              |
 | Ready            | findings are sent and archived as they should   | the first condition that prevents it            |
 
-Ready is True while findings are sent. Its reason is then the first problem that remains (`_besides`), or AllWell if
-there is none. In mode DryRun it is True with the reason DryRun, because that mode is configured to send nothing. Each
-message ends with what to do (`policyhub.cluster.remedies`).
+Ready is True while findings are sent. Its reason is then the first problem that remains (`_remaining_problem`), or
+AllWell if there is none. In mode DryRun it is True with the reason DryRun, because that mode is configured to send
+nothing. Each message ends with what to do (`policyhub.cluster.remedies`).
 
 Pure: no I/O, no clock.
 """
@@ -34,7 +34,7 @@ from policyhub.cluster import approval, conflict, engines, insync
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.formatting import counted, some
-from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
+from policyhub.cluster.remedies import HELD_UNTIL, with_remedy
 from policyhub.cluster.shown import left_out
 from policyhub.cluster.snapshot import Snapshot
 from policyhub.model.text import line
@@ -52,13 +52,13 @@ ConditionState = tuple[ConditionType, ConditionStatus, Cause]
 def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[ConditionState]:
     """All conditions, Ready first. `was_in_sync`: whether InSync was True in the last status."""
     barring, shared = conflict.barring(seen), conflict.shared(seen)
-    good: list[ConditionState] = [
+    required: list[ConditionState] = [
         _either("Connected", seen.connection, Reason.CONNECTED, _connected(seen)),
         _either(
             "HubReachable",
             _hub_fault(seen),
             Reason.REACHABLE,
-            f"Security Hub of {seen.account}, {seen.region} takes findings",
+            f"Security Hub of account {seen.account}, {seen.region} accepts findings",
         ),
         _either("SourcesComplete", _sources_fault(seen), *_sources_good(seen)),
         _either(
@@ -69,8 +69,8 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Cond
         ),
     ]
     owners = _owners(seen)
-    verdicts = [
-        *good,
+    states = [
+        *required,
         owners,
         _policies(seen),
         ("EnginesReporting", *engines.condition(seen)),
@@ -80,54 +80,57 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Cond
             "IdentityConflict",
             barring
             or shared
-            or Cause(Reason.NO_CONFLICT, "no other cluster uses this identity, and this cluster has no other"),
+            or Cause(
+                Reason.NO_CONFLICT,
+                "no other cluster uses this identity, and this cluster has no findings under another one",
+            ),
         ),
     ]
-    told = {
-        type_: (type_, status, replace(fault, message=with_remedy(type_, fault))) for type_, status, fault in verdicts
+    final = {
+        type_: (type_, status, replace(fault, message=with_remedy(type_, fault))) for type_, status, fault in states
     }
     failing = [
-        told[type_][2] for type_, status, fault in good if status != "True" and fault.reason is not Reason.DRY_RUN
+        final[type_][2] for type_, status, fault in required if status != "True" and fault.reason is not Reason.DRY_RUN
     ]
     if barring is not None:
-        failing.insert(0, told["IdentityConflict"][2])
+        failing.insert(0, final["IdentityConflict"][2])
     unknown = owners[1] != "True" and owners[2].reason.nature_in("OwnersKnown") is not Nature.CHOICE
     if unknown and seen.connection is None:
-        owned = told["OwnersKnown"][2].message
+        owned = final["OwnersKnown"][2].message
         failing.append(Cause(Reason.OWNERS_UNKNOWN, f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owned}"))
-    ready = failing[0] if failing else _besides(seen, told)
+    ready = failing[0] if failing else _remaining_problem(seen, final)
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason.untried else "False", ready),
-        *told.values(),
+        *final.values(),
     ]
 
 
-def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Cause:
+def _remaining_problem(seen: Snapshot, final: Mapping[ConditionType, ConditionState]) -> Cause:
     """The cause of a True Ready: the first problem that remains in full, the conditions of the others by name."""
     found: list[tuple[str, Cause]] = []
     if seen.mode == "DryRun":  # before any problem, because nothing is sent
-        found.append(("", Cause(Reason.DRY_RUN, told["InSync"][2].message)))
+        found.append(("", Cause(Reason.DRY_RUN, final["InSync"][2].message)))
     if seen.guarded:
-        found.append(("ArchiveHeld", Cause(Reason.ARCHIVE_HELD, f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
-    if told["EnginesReporting"][1] == "False":
-        lacking = told["EnginesReporting"][2]
+        found.append(("ArchiveHeld", Cause(Reason.ARCHIVE_HELD, f"{_FINE}, but: {final['ArchiveHeld'][2].message}")))
+    if final["EnginesReporting"][1] == "False":
+        lacking = final["EnginesReporting"][2]
         found.append(("EnginesReporting", replace(lacking, message=f"{_FINE}, but: {lacking.message}")))
     if seen.clock_moved:
         found.append(("", Cause(Reason.CLOCK_MOVED, f"{_FINE}; {_clock(seen)}")))
-    if Trait.BESIDE in (shared := told["IdentityConflict"][2]).reason.traits:
+    if Trait.BESIDE in (shared := final["IdentityConflict"][2]).reason.traits:
         found.append(("IdentityConflict", replace(shared, message=f"{_FINE}; {shared.message}")))
-    if told["InputAccepted"][1] == "False":  # what a tenant writes never makes the cluster unready, but it is shown
-        refused = told["InputAccepted"][2]
+    if final["InputAccepted"][1] == "False":  # what a tenant writes never makes the cluster unready, but it is shown
+        refused = final["InputAccepted"][2]
         found.append(("InputAccepted", Cause(Reason.INPUT_REFUSED, f"{_FINE}, but: {refused.message}")))
-    if told["OwnersKnown"][2].reason in {Reason.FORBIDDEN, Reason.EXISTENCE_FORBIDDEN}:
-        found.append(("OwnersKnown", Cause(Reason.OWNERS_FORBIDDEN, f"{_FINE}; {told['OwnersKnown'][2].message}")))
+    if final["OwnersKnown"][2].reason in {Reason.FORBIDDEN, Reason.EXISTENCE_FORBIDDEN}:
+        found.append(("OwnersKnown", Cause(Reason.OWNERS_FORBIDDEN, f"{_FINE}; {final['OwnersKnown'][2].message}")))
     if not found:
         return Cause(Reason.ALL_WELL, _FINE)
     first = found[0][1]
     others = [type_ for type_, _ in found[1:] if type_]
     if not others:
         return first
-    return replace(first, message=f"{first.message}. Not well either: {', '.join(others)}")
+    return replace(first, message=f"{first.message} (other conditions with a problem: {', '.join(others)})")
 
 
 _OWNERS_UNKNOWN = (
@@ -144,8 +147,9 @@ def _by_reason(type_: ConditionType, cause: Cause) -> ConditionState:
 
 
 def _connected(seen: Snapshot) -> str:
-    odd = seen.cluster_uid and uid(seen) is None
-    return "the API server answers" + ("; the uid of its namespace kube-system is none, and not shown" if odd else "")
+    invalid = seen.cluster_uid and uid(seen) is None
+    more = "; the uid of its namespace kube-system is invalid and therefore not shown"
+    return "the API server answers" + (more if invalid else "")
 
 
 def uid(seen: Snapshot) -> str | None:
@@ -166,7 +170,8 @@ def _sources_fault(seen: Snapshot) -> Cause | None:
     if not faults:
         return None
     named = "; ".join(
-        f"{line(origin, NAME)}: {line(fault.message, MESSAGE_PART)}" for origin, fault in sorted(faults.items())[:5]
+        f"{line(source_api, NAME)}: {line(fault.message, MESSAGE_PART)}"
+        for source_api, fault in sorted(faults.items())[:5]
     )
     more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
     first = min(faults.items(), key=lambda item: (item[1].reason is Reason.LISTING, item[0]))[1]
@@ -188,7 +193,7 @@ def _sources_good(seen: Snapshot) -> tuple[Reason, str]:
         others = f", and {len(superseded) - NAMES} more" if len(superseded) > NAMES else ""
         return (
             Reason.SUPERSEDED_REPORTS,
-            f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}{others}",
+            f"{complete}; reports that their engine no longer updates are ignored and can be deleted: {left}{others}",
         )
     return Reason.COMPLETE, complete
 
@@ -197,30 +202,30 @@ def _owners(seen: Snapshot) -> ConditionState:
     """OwnersKnown: which objects roll up to which. Every failure except a missing permission makes Ready not True."""
     type_: ConditionType = "OwnersKnown"
     if not seen.roll_up:
-        off = f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}"
+        off = f"spec.rollUp is false: findings are not rolled up{_unchecked_kinds(seen)}"
         return _by_reason(type_, Cause(Reason.ROLL_UP_OFF, off))
     faults = seen.owners.faults
     if seen.owners.watched and not faults:
-        message = f"Pods, their owners and the controllers of these are listed and watched{_unverified_owners(seen)}"
-        if seen.owners.unasked:
-            return _by_reason(type_, Cause(Reason.EXISTENCE_FORBIDDEN, message + _unasked(seen)))
+        message = f"Pods, their owners and the owners' controllers are listed and watched{_unverified_owners(seen)}"
+        if seen.owners.unchecked_kinds:
+            return _by_reason(type_, Cause(Reason.EXISTENCE_FORBIDDEN, message + _unchecked_kinds(seen)))
         return _by_reason(type_, Cause(Reason.WATCHED, message))
-    told = [fault for fault in faults if fault.reason is not Reason.LISTING]
-    if not told:
-        message = "Pods, their owners and the controllers of these are still listed"
+    failures = [fault for fault in faults if fault.reason is not Reason.LISTING]
+    if not failures:
+        message = "Pods, their owners and the owners' controllers are still being listed"
         return type_, "Unknown", Cause(Reason.LISTING, message)
-    first = min(told, key=lambda fault: fault.reason is Reason.FORBIDDEN)
-    return _by_reason(type_, Cause(first.reason, first.message + _unverified_owners(seen) + _unasked(seen)))
+    first = min(failures, key=lambda fault: fault.reason is Reason.FORBIDDEN)
+    return _by_reason(type_, Cause(first.reason, first.message + _unverified_owners(seen) + _unchecked_kinds(seen)))
 
 
-def _unasked(seen: Snapshot) -> str:
+def _unchecked_kinds(seen: Snapshot) -> str:
     """Kinds whose existence the operator may not look up: their findings are archived on weaker evidence."""
-    if not seen.owners.unasked:
+    if not seen.owners.unchecked_kinds:
         return ""
     return (
-        f"; the operator may not ask whether these still exist: {some(seen.owners.unasked)}. Findings about them"
-        " are archived after the archive delay, and held where an engine loses many at once. Let the operator get and"
-        " list them (chart: rbac.existence)"
+        "; the operator may not check whether objects of these kinds still exist:"
+        f" {some(seen.owners.unchecked_kinds)}. Their findings are archived after the archive delay, and held if an"
+        " engine loses many at once. Allow the operator to get and list these kinds (chart: rbac.existence)"
     )
 
 
@@ -232,8 +237,8 @@ def _unverified_owners(seen: Snapshot) -> str:
     one = unverified_owners.objects == 1
     return (
         f"; {counted(unverified_owners.objects, 'object')} in {counted(unverified_owners.namespaces, 'namespace')}"
-        f" {'names' if one else 'name'} a controller that cannot be verified, and {'has' if one else 'have'} findings"
-        f" of {'its' if one else 'their'} own. For example, {unverified_owners.example}. Ask the owner of the namespace"
+        f" {'names' if one else 'name'} a controller that cannot be verified, so {'its' if one else 'their'} findings"
+        f" are not rolled up. For example, {unverified_owners.example}. Ask the owner of the namespace"
     )
 
 
@@ -241,19 +246,19 @@ def _policies(seen: Snapshot) -> ConditionState:
     """PoliciesKnown: the texts of policies. Ready does not depend on it: findings are sent without them, too."""
     type_: ConditionType = "PoliciesKnown"
     if not seen.enrichment:
-        off = "spec.enrichment is false: findings say what the reports say"
+        off = "spec.enrichment is false: findings contain only the texts of reports and constraints"
         return _by_reason(type_, Cause(Reason.ENRICHMENT_OFF, off))
     policies = seen.policies
     if policies is None:
-        return type_, "Unknown", Cause(Reason.LISTING, "the policies were not listed yet")
+        return type_, "Unknown", Cause(Reason.LISTING, "the policies have not been listed yet")
     faults = policies.faults
     if not faults:
         message = f"{counted(policies.kinds, 'kind')} of policies {_be(policies.kinds)} listed and watched"
         return _by_reason(type_, Cause(Reason.WATCHED, message))
-    told = next((faults[name] for name in sorted(faults) if faults[name].reason is not Reason.LISTING), None)
-    if told is None or (not policies.settled and told.reason is Reason.DISCOVERY_FAILED):
-        return type_, "Unknown", Cause(Reason.LISTING, "the policies were not listed yet")
-    return _by_reason(type_, told)
+    first = next((faults[name] for name in sorted(faults) if faults[name].reason is not Reason.LISTING), None)
+    if first is None or (not policies.settled and first.reason is Reason.DISCOVERY_FAILED):
+        return type_, "Unknown", Cause(Reason.LISTING, "the policies have not been listed yet")
+    return _by_reason(type_, first)
 
 
 def _clock(seen: Snapshot) -> str:
@@ -261,9 +266,9 @@ def _clock(seen: Snapshot) -> str:
     minutes = abs(seen.clock_moved) // 60_000
     way = "forward" if seen.clock_moved > 0 else "back"
     return (
-        f"the clock of the operator's machine was set {way} by {counted(minutes, 'minute')} while it ran: times"
-        " in findings that were sent before are wrong by as much. Nothing is sent again for it. Let the machine's time"
-        " be synchronized"
+        f"the clock of the operator's node was set {way} by {counted(minutes, 'minute')} while the operator ran: times"
+        " in findings that were sent before are wrong by as much. These findings are not sent again. Synchronize the"
+        " node's clock"
     )
 
 
@@ -271,9 +276,9 @@ def guarded(seen: Snapshot) -> Cause:
     """The cause of ArchiveHeld."""
     if not seen.guarded:
         return Cause(Reason.NOTHING_HELD, "no engine has lost unusually many findings at once")
-    told = some(
+    losses = some(
         (
-            f"{_cut(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer"
+            f"{_shortened(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer"
             f" reported, {hold.reason}"
             for source, hold in sorted(seen.guarded.items())
         ),
@@ -281,8 +286,8 @@ def guarded(seen: Snapshot) -> Cause:
     )
     return Cause(
         Reason.TOO_MANY_LOST,
-        f"{told}. {WHAT_IS_HELD} Check that the engine runs and that nobody removed its policies by mistake."
-        f" To archive them, for one hour: {_approve(seen)}",
+        f"{losses}. {HELD_UNTIL} Check that the engine runs and that nobody removed its policies by mistake."
+        f" To approve archiving them for one hour: {_approve(seen)}",
     )
 
 
@@ -291,8 +296,8 @@ def _approve(seen: Snapshot) -> str:
     first = min(seen.guarded, key=lambda source: (len(source) > _NAME, source))
     if len(first) > _NAME:
         return (
-            f"policyhub archive {shlex.quote(seen.name)} --approve=NAME, with the name as the product field"
-            " policyhub/source of its findings has it, which is too long to be repeated here"
+            f"policyhub archive {shlex.quote(seen.name)} --approve=NAME, where NAME is the engine's name in the product"
+            " field policyhub/source of its findings: it is too long to show here"
         )
     approved = f"{approval.ANNOTATION}={approval.quoted(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
     return (
@@ -306,7 +311,7 @@ _NAME = 128
 _SHOWN = 64
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return line(text, _SHOWN)
 
 

@@ -45,8 +45,8 @@ def barring(seen: Snapshot) -> Cause | None:
     if seen.claimed_twice:
         return Cause(
             Reason.CLAIMED_TWICE,
-            f"MonitoredCluster {seen.claimed_twice} has the same identity and hub, and is older: it goes on, and"
-            " nothing is sent for this one; delete one of the two",
+            f"MonitoredCluster {seen.claimed_twice} has the same identity and hub and is older: its findings are sent,"
+            " and nothing is sent for this MonitoredCluster. Delete one of the two",
         )
     found = seen.findings
     if found is None or found.conflict is None:
@@ -55,8 +55,8 @@ def barring(seen: Snapshot) -> Cause | None:
     return Cause(
         Reason.OTHER_CLUSTER,
         f"Security Hub holds at least {counted(other.number, 'finding')} of {seen.identity} from {_writer(other.uid)};"
-        f" this one has {line(found.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity;"
-        f" or, if it is the same cluster rebuilt, take them over: {_adopt(seen, other.uid)}",
+        f" this cluster has uid {line(found.cluster_uid)}. Nothing is sent or archived for it. Give this cluster"
+        f" another identity. If it is the same cluster, rebuilt, take the findings over: {_adopt(seen, other.uid)}",
     )
 
 
@@ -67,12 +67,12 @@ def shared(seen: Snapshot) -> Cause | None:
         other = found.foreign
         return Cause(
             Reason.FOREIGN_FINDINGS,
-            f"{counted(other.number, 'finding')} under the identity of this cluster"
-            f" {'is' if other.number == 1 else 'are'} another's in Security Hub, such as"
-            f" {line(other.example)} of {_writer(other.uid)}: left alone, while all others go on. If this cluster wrote"
-            f" {_them(other.number)}, take {_them(other.number)} over: {_adopt(seen, other.uid)}; else have whoever did"
-            f" archive {_them(other.number)}, or wait until Security Hub drops {_them(other.number)}, 90 days after the"
-            " last update",
+            f"{counted(other.number, 'finding')} in Security Hub {'has' if other.number == 1 else 'have'} this"
+            f" cluster's identity but not its uid, such as {line(other.example)} of {_writer(other.uid)}. The operator"
+            f" does not change {_them(other.number)}; all other findings are sent. Ask the writer to archive"
+            f" {_them(other.number)}, or wait until Security Hub deletes {_them(other.number)}, 90 days after the last"
+            f" update. If this cluster wrote {_them(other.number)} before it was rebuilt, take {_them(other.number)}"
+            f" over: {_adopt(seen, other.uid)}",
         )
     if seen.twins:
         return _two_identities(seen)
@@ -82,8 +82,8 @@ def shared(seen: Snapshot) -> Cause | None:
         named = ", ".join(seen.rivals[:NAMES])
         return Cause(
             Reason.ALSO_CLAIMED,
-            f"this one is the oldest of the MonitoredClusters with this identity and hub, and goes on; nothing is sent"
-            f" for {named}{' and others' if len(seen.rivals) > NAMES else ''}: delete what is not needed",
+            f"this MonitoredCluster is the oldest one with its identity and hub, so its findings are sent. Nothing is"
+            f" sent for {named}{' and others' if len(seen.rivals) > NAMES else ''}. Delete those that are not needed",
         )
     return None
 
@@ -95,10 +95,10 @@ def _two_identities(seen: Snapshot) -> Cause:
         Reason.TWO_IDENTITIES,
         f"MonitoredCluster{'' if one else 's'} {', '.join(named)}{'' if len(seen.twins) <= NAMES else ' and others'}"
         f" also send{'s' if one else ''} findings of this cluster (uid {seen.cluster_uid}) to Security Hub of"
-        f" {seen.account}, {seen.region}: each violation has a finding under each identity. All go on. Delete the one"
-        f" that is not needed; if that is {first.name}, then archive what it leaves: {_retire(seen, first.identity)}."
-        " If these are different clusters, one reports the other's uid: check the kubeconfigs, and whether one was"
-        " restored from the other's etcd",
+        f" {seen.account}, {seen.region}: each violation has a finding under each identity. The findings of all of them"
+        " are sent. If these are different clusters, one reports the other's uid: check the kubeconfigs, and whether"
+        " one was restored from the other's etcd. Otherwise delete the MonitoredCluster that is not needed; if that is"
+        f" {first.name}, then archive its findings: {_retire(seen, first.identity)}",
     )
 
 
@@ -110,10 +110,10 @@ def _other_identity(seen: Snapshot, aliases: Aliases) -> Cause:
     return Cause(
         Reason.OTHER_IDENTITY,
         f"Security Hub has {'at least ' if aliases.more else ''}{counted(total, 'active finding')} of this cluster (uid"
-        f" {seen.cluster_uid}) under another identity: {named}{more}. What is reported under both is there twice; this"
-        f" MonitoredCluster goes on as {seen.identity} and does not touch the others. If nothing sends under the other"
-        f" identity any more, archive what it left: {_retire(seen, numbers[0][0])}. If the other one is right, delete"
-        " this MonitoredCluster and archive its findings instead",
+        f" {seen.cluster_uid}) under another identity: {named}{more}. Violations that are reported under both have two"
+        f" findings. This MonitoredCluster keeps sending as {seen.identity} and does not change the others. If the"
+        " other identity is the right one, delete this MonitoredCluster and archive its findings. If nothing sends"
+        f" under the other identity any more, archive its findings: {_retire(seen, numbers[0][0])}",
     )
 
 
@@ -127,7 +127,7 @@ def _them(number: int) -> str:
 
 
 def _writer(uid: str) -> str:
-    return f"the cluster with uid {line(uid)}" if uid else "somebody who named no cluster's uid"
+    return f"the cluster with uid {line(uid)}" if uid else "a writer that gave no cluster uid"
 
 
 def _adopt(seen: Snapshot, uid: str) -> str:
@@ -135,6 +135,6 @@ def _adopt(seen: Snapshot, uid: str) -> str:
     before = [word.strip() for word in seen.adopts.split(",")]
     words = [*filter(UID.fullmatch, before), uid or ADOPT_NONE]
     if uid and not UID.fullmatch(uid):
-        return f"not possible, since that is no uid (annotation {ADOPT_ANNOTATION})"
+        return f"not possible, because that is not a valid uid (annotation {ADOPT_ANNOTATION})"
     annotation = shlex.quote(f"{ADOPT_ANNOTATION}={','.join(words)}")
     return f"kubectl annotate --overwrite monitoredcluster {shlex.quote(seen.name)} {annotation}"

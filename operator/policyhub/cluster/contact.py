@@ -101,7 +101,7 @@ class Contact:
         self._state.connection = fault
 
 
-async def plainly(error: Exception) -> Cause:
+async def from_error(error: Exception) -> Cause:
     """An `Explain` that has only the error itself."""
     return connection_fault(error)
 
@@ -110,7 +110,7 @@ def connection_fault(error: BaseException) -> Cause:
     """The cause of the condition Connected for this error."""
     match error:
         case Refused(status=401):
-            return Cause(Reason.UNAUTHORIZED, f"the API server refuses the credentials: {error}")
+            return Cause(Reason.UNAUTHORIZED, f"the API server rejects the credentials: {error}")
         case Refused(status=403):
             return Cause(
                 Reason.FORBIDDEN,

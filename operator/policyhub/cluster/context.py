@@ -160,7 +160,7 @@ class Context:
 
     # -- results --------------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Called once a second: end grace periods, apply changes of ownership, forget old unreadable objects."""
         self._forget_refused()
         if self.rollup is not None:
@@ -173,25 +173,25 @@ class Context:
         """Namespace → objects whose controller cannot be verified: their findings are not rolled up to it."""
         return self.rollup.owners.unverified_owners if self.rollup is not None else {}
 
-    def _policy_malformed(self, origin: str, why: str) -> None:
-        if self._refuse(origin, why):
-            log.warning("policy_malformed", cluster=self._site.name, resource=origin, message=why)
+    def _policy_malformed(self, resource_name: str, why: str) -> None:
+        if self._refuse(resource_name, why):
+            log.warning("policy_malformed", cluster=self._site.name, resource=resource_name, message=why)
 
-    def _owner_malformed(self, origin: str, why: str) -> None:
-        if self._refuse(origin, why):
-            log.warning("owner_malformed", cluster=self._site.name, resource=origin, message=why)
+    def _owner_malformed(self, resource_name: str, why: str) -> None:
+        if self._refuse(resource_name, why):
+            log.warning("owner_malformed", cluster=self._site.name, resource=resource_name, message=why)
 
-    def _refuse(self, origin: str, why: str) -> bool:
+    def _refuse(self, resource_name: str, why: str) -> bool:
         """Note an object that could not be read. Returns whether that is new."""
-        self._site.metrics.source_objects_malformed.labels(self._site.name, origin, MALFORMED).inc()
-        self._refused[origin, line(why)] = self._site.now()
-        return self._ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
+        self._site.metrics.source_objects_malformed.labels(self._site.name, resource_name, MALFORMED).inc()
+        self._refused[resource_name, line(why)] = self._site.now()
+        return self._ledger.refusals.put(resource_name, "", line(why), (Refusal(MALFORMED),))
 
     def _forget_refused(self) -> None:
         old = self._site.now() - int(2000 * self._site.settings.relist_interval)
-        for origin, why in [key for key, at in self._refused.items() if at < old]:
-            del self._refused[origin, why]
-            self._ledger.refusals.drop(origin, "", why)
+        for resource_name, why in [key for key, at in self._refused.items() if at < old]:
+            del self._refused[resource_name, why]
+            self._ledger.refusals.drop(resource_name, "", why)
 
 
 def _known_before(site: Site, type_: str) -> bool:
@@ -209,10 +209,10 @@ _MISSING = frozenset({Reason.FORBIDDEN, Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OF
 async def _verify_kinds(connection: Connection, owners: Owners) -> None:
     """Look up the kinds of custom resources that objects name as their controllers, one at a time."""
     while True:
-        question = owners.next_group_version()
-        if question is not None:
-            owners.record_kinds(*question, await served_kinds(connection, *question))
-        await asyncio.sleep(KIND_SECONDS if question is not None else IDLE_SECONDS)
+        group_version = owners.next_group_version()
+        if group_version is not None:
+            owners.record_kinds(*group_version, await served_kinds(connection, *group_version))
+        await asyncio.sleep(KIND_SECONDS if group_version is not None else IDLE_SECONDS)
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def owner_faults(reflectors: Iterable[Reflector]) -> list[Cause]:
         verifies = reflector.resource in owners.CONTROLLERS
         if state.reason is Reason.LISTING_FORBIDDEN:
             if not verifies:
-                message = f"{state.message}; {_ALLOW}. Until then every object counts for itself"
+                message = f"{state.message}. Until this is fixed, findings are not rolled up. {_ALLOW}"
                 faults.append(Cause(Reason.FORBIDDEN, message))
             else:
                 forbidden.append(what)
@@ -239,33 +239,36 @@ def owner_faults(reflectors: Iterable[Reflector]) -> list[Cause]:
             faults.append(Cause(Reason.LISTING, f"the first listing of {what} is not complete yet"))
     if forbidden:
         message = (
-            f"the operator may not list {', '.join(forbidden)}: which of these owns what is believed and cannot be"
-            f" verified, so that anybody can hide a Pod behind a name; {_ALLOW}"
+            f"the operator may not list {', '.join(forbidden)}, so it cannot verify which of these own a Pod: whoever"
+            f" creates a Pod can hide its violations behind the name of any of them. {_ALLOW}"
         )
         faults.append(Cause(Reason.FORBIDDEN, message))
     return faults
 
 
 _ALLOW = (
-    "let the operator list and watch pods, replicasets, jobs, deployments, statefulsets, daemonsets, cronjobs and"
+    "Allow the operator to list and watch pods, replicasets, jobs, deployments, statefulsets, daemonsets, cronjobs and"
     " replicationcontrollers (chart: rbac.rollUp)"
 )
 
 
-def policy_faults(library: PolicyWatcher) -> dict[str, Cause]:
+def policy_faults(watcher: PolicyWatcher) -> dict[str, Cause]:
     """Why policies are not known, by group resource or API group."""
-    faults = {group: Cause(Reason.DISCOVERY_FAILED, f"{group}: {reason}") for group, reason in library.unknown.items()}
-    for origin, reflector in library.reflectors.items():
+    faults = {group: Cause(Reason.DISCOVERY_FAILED, f"{group}: {reason}") for group, reason in watcher.unknown.items()}
+    for resource_name, reflector in watcher.reflectors.items():
         state = reflector.state
-        if state.reason is Reason.LISTING_FORBIDDEN and not library.is_synced(origin):
-            faults[origin] = Cause(Reason.LISTING, f"{state.message}; it is tried again before that is believed")
-        elif state.reason is Reason.LISTING_FORBIDDEN:
-            told = (
-                f"{state.message}; let the operator list and watch them (chart: rbac.enrichment). Until then findings"
+        if state.reason is Reason.LISTING_FORBIDDEN and not watcher.is_synced(resource_name):
+            faults[resource_name] = Cause(
+                Reason.LISTING, f"{state.message}; the operator tries again before it accepts this"
             )
-            faults[origin] = Cause(Reason.FORBIDDEN, f"{told} say what the reports say")
+        elif state.reason is Reason.LISTING_FORBIDDEN:
+            message = (
+                f"{state.message}. Until this is fixed, findings contain only the texts of reports and constraints."
+                " Allow the operator to list and watch these policies (chart: rbac.enrichment)"
+            )
+            faults[resource_name] = Cause(Reason.FORBIDDEN, message)
         elif state.cause is not None:
-            faults[origin] = replace(state.cause, message=f"{origin}: {state.message}")
+            faults[resource_name] = replace(state.cause, message=f"{resource_name}: {state.message}")
         elif not state.live:
-            faults[origin] = Cause(Reason.LISTING, f"the first listing of {origin} is not complete yet")
+            faults[resource_name] = Cause(Reason.LISTING, f"the first listing of {resource_name} is not complete yet")
     return faults

@@ -93,11 +93,13 @@ def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = T
     age = now - newest
     if age <= most:
         return None
-    called = line(engine, NAME)
-    found = f"the newest result of {called} is {span(age if exact else coarse(age))} old, and it should be"
-    known = next((m for name, m in ENGINES.items() if engine.casefold().startswith(name)), OTHERS.format(engine=called))
-    quiet = f"; if it is so quiet by its nature: {shlex.quote(f'--silent-after={called}=…')}" if exact else ""
-    return Cause(Reason.ENGINE_SILENT, f"{found} {span(most)} at most", remedy=known + quiet)
+    shown_name = line(engine, NAME)
+    found = f"the newest result of {shown_name} is {span(age if exact else coarse(age))} old, and it should be"
+    known = next(
+        (m for name, m in ENGINES.items() if engine.casefold().startswith(name)), OTHERS.format(engine=shown_name)
+    )
+    hint = f"; if it normally reports less often: {shlex.quote(f'--silent-after={shown_name}=…')}" if exact else ""
+    return Cause(Reason.ENGINE_SILENT, f"{found} {span(most)} at most", remedy=known + hint)
 
 
 def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = True) -> Cause | None:
@@ -106,15 +108,15 @@ def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = Tru
     """
     late = sorted(name for name, made in seen.unaudited.items() if exact or now - made > most)
     if not seen.audits and late:
-        found = f"no audit yet of {some(late)}"
+        found = f"Gatekeeper has not audited any constraint yet: {some(late)}"
         return Cause(Reason.NOT_AUDITED, found, remedy=REMEDIES[Reason.AUDIT_STALE])
     age = now - seen.audited
     if seen.audits and age > most:
         ago = span(age if exact else coarse(age))
-        found = f"the last audit began {ago} ago, and should have {span(most)} ago at most"
+        found = f"Gatekeeper's last audit began {ago} ago, and it should have begun {span(most)} ago at most"
         return Cause(Reason.AUDIT_STALE, found, remedy=REMEDIES[Reason.AUDIT_STALE])
     if late:
-        when = f"; others were {span(age)} ago" if exact else ""
+        when = f"; the audit of the others began {span(age)} ago" if exact else ""
         return Cause(Reason.NOT_AUDITED, f"not audited: {some(late)}{when}", remedy=REMEDIES[Reason.NOT_AUDITED])
     return None
 
@@ -126,15 +128,17 @@ def cut_lists(seen: EnginesSeen) -> Cause | None:
     longest = max(listed for listed, _ in seen.unlisted.values())
     missing = sum(more for _, more in seen.unlisted.values())
     need = max(listed + more for listed, more in seen.unlisted.values())
-    told = some(f"{name} lists {listed} of {listed + more}" for name, (listed, more) in sorted(seen.unlisted.items()))
-    found = f"{missing} {'violation is' if missing == 1 else 'violations are'} not listed: {told}"
+    messages = some(
+        f"{name} lists {listed} of {listed + more}" for name, (listed, more) in sorted(seen.unlisted.items())
+    )
+    found = f"{missing} {'violation is' if missing == 1 else 'violations are'} not listed: {messages}"
     remedy = REMEDIES[Reason.LISTS_CUT].format(now=longest, need=min(need, MOST_LISTED))
     if need > MOST_LISTED:
         remedy += f"; {MOST_LISTED} is the most that Gatekeeper recommends"
     return Cause(Reason.LISTS_CUT, found, remedy=remedy)
 
 
-def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
+def problems(seen: EnginesSeen, *, now: float) -> list[Cause]:
     """All problems, those of constraints first, because the condition shows only a few: anyone who may write a report
     can make up engines that have been silent for years.
     """
@@ -142,7 +146,7 @@ def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
     found += [
         silent(engine, at, now=now, most=most_of(SILENT_AFTER, engine), exact=False) for engine, at in ordered(seen)
     ]
-    return [trouble for trouble in found if trouble is not None]
+    return [problem for problem in found if problem is not None]
 
 
 def reporting(seen: EnginesSeen) -> str:
@@ -151,7 +155,7 @@ def reporting(seen: EnginesSeen) -> str:
     if seen.audits:
         named.insert(0, f"gatekeeper ({counted(seen.audits, 'constraint')})")
     if not named:
-        return "no engine has given a result with a time yet"
+        return "no engine has written a result with a time yet"
     return f"{some(named)} {'reports' if len(named) == 1 else 'report'} as often as they should".replace(
         "reports as often as they", "reports as often as it"
     )
@@ -171,10 +175,10 @@ def condition(seen: Snapshot) -> tuple[ConditionStatus, Cause]:
     if not seen.sources:
         return "False", NO_SOURCE
     if seen.source_faults or not seen.findings.reports_listed:
-        return "Unknown", Cause(Reason.SOURCES_INCOMPLETE, "not all that engines write can be seen now")
-    found = troubles(seen.engines, now=seen.wall / 1000)
+        return "Unknown", Cause(Reason.SOURCES_INCOMPLETE, "not all reports and constraints can be read now")
+    found = problems(seen.engines, now=seen.wall / 1000)
     if not found:
         return "True", Cause(Reason.REPORTING, reporting(seen.engines))
-    told = [f"{trouble.message}. {sentence(trouble.remedy)}" for trouble in found[:MOST]]
+    messages = [f"{problem.message}. {sentence(problem.remedy)}" for problem in found[:MOST]]
     more = f". And {len(found) - MOST} more" if len(found) > MOST else ""
-    return "False", replace(found[0], message=". ".join([told[0], *map(sentence, told[1:])]) + more)
+    return "False", replace(found[0], message=". ".join([messages[0], *map(sentence, messages[1:])]) + more)

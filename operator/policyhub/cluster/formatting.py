@@ -15,9 +15,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def some(names: Iterable[str], *, between: str = ", ", most: int = MOST) -> str:
     """The first `most` names on one line, and how many more there are."""
-    told = list(names)
-    more = f"{between.rstrip(', ')} and {len(told) - most} more" if len(told) > most else ""
-    return between.join(line(one) for one in told[:most]) + more
+    items = list(names)
+    more = f"{between.rstrip(', ')} and {len(items) - most} more" if len(items) > most else ""
+    return between.join(line(one) for one in items[:most]) + more
 
 
 def sentence(text: str) -> str:

@@ -43,7 +43,7 @@ Key = TypeVar("Key", bound=Labels)
 class SourceGauges:
     """The values of the gauges of one source API."""
 
-    origin: str
+    source_api: str
     problem: str = ""
     """The reason why it is not complete and live; empty if it is."""
     last_listed: WallMs = UNDATED
@@ -76,16 +76,16 @@ class Gauges:
         self._metrics.forget_cluster(self._cluster)
         self._values.clear()
 
-    def count(self, census: AgeStatistics) -> None:
+    def count(self, statistics: AgeStatistics) -> None:
         """Set the gauges that need a count over all entries."""
         m, cluster = self._metrics, self._cluster
-        m.violation_age.set(cluster, census.ages)
-        self._show(m.violations_past_sla, {(s,): n for s, n in census.past_sla.items()})
+        m.violation_age.set(cluster, statistics.ages)
+        self._show(m.violations_past_sla, {(s,): n for s, n in statistics.past_sla.items()})
         for severity, days in self._sla_days.items():
             m.sla.labels(cluster, severity).set(days * DAY)
         if m.namespaces:
-            self.shown.retain(census.tallies)
-            self._show(m.violations, folded(census.tallies, self.shown))
+            self.shown.retain(statistics.tallies)
+            self._show(m.violations, folded(statistics.tallies, self.shown))
 
     def findings(self, ledger: Ledger, *, in_sync: bool, sends: bool, inventory: WallMs) -> None:
         """`sends` is False in mode DryRun: then nothing waits. `inventory` is when the last complete inventory began;
@@ -123,10 +123,10 @@ class Gauges:
         newest: dict[Labels, int] = {}
         unlisted: Counter[Labels] = Counter()
         for seen in sources:
-            complete[seen.origin, seen.problem] = int(not seen.problem)
+            complete[seen.source_api, seen.problem] = int(not seen.problem)
             if seen.last_listed:
-                listed[seen.origin,] = seen.last_listed / 1000
-            newest |= {(seen.origin, name): at for name, at in (seen.newest_by or {}).items()}
+                listed[seen.source_api,] = seen.last_listed / 1000
+            newest |= {(seen.source_api, name): at for name, at in (seen.newest_by or {}).items()}
             if seen.constraint_kind:
                 unlisted[seen.constraint_kind,] += seen.unlisted
         self._show(m.source_complete, complete)

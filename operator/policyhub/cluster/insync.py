@@ -43,7 +43,7 @@ def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
     # findings are sent without an inventory: seen.inventory says what that means, HubUnreachable does not
     given_up = seen.inventory is not None and seen.inventory.reason is Reason.INVENTORY_UNAVAILABLE
     if seen.account_fault is not None or (seen.reading is not None and not given_up):
-        return Cause(Reason.HUB_UNREACHABLE, "Security Hub does not take findings, or does not say what it holds")
+        return Cause(Reason.HUB_UNREACHABLE, "Security Hub does not accept findings, or does not return them")
     if seen.inventory is not None:
         return seen.inventory
     if not found.reports_listed:
@@ -51,9 +51,10 @@ def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
     if seen.mode == "DryRun":
         would = would_send(seen.preview)
         if would is None:
-            return Cause(Reason.LISTING, "what mode Sync would send is not counted yet")
-        told = ", ".join(f"{number} to {change}" for change, number in would.items() if number)
-        return Cause(Reason.DRY_RUN, f"mode DryRun: nothing is sent. Mode Sync would send {told or 'nothing now'}")
+            return Cause(Reason.LISTING, "the findings that mode Sync would send have not been counted yet")
+        changes = ", ".join(f"{number} to {change}" for change, number in would.items() if number)
+        message = f"mode DryRun: nothing is sent. Findings that mode Sync would send now: {changes or 'none'}"
+        return Cause(Reason.DRY_RUN, message)
     return _unsent(found, was_in_sync=was_in_sync, now=now)
 
 
@@ -83,13 +84,14 @@ def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Cause | Non
     """Why some findings in Security Hub do not match the cluster; None: all match."""
     if found.rejected:
         refused = counted(found.rejected, "finding")
-        return Cause(Reason.FINDINGS_REJECTED, f"Security Hub refuses {refused} for good; the log names each")
+        message = f"Security Hub rejects {refused} with their current content; the log names each"
+        return Cause(Reason.FINDINGS_REJECTED, message)
     if found.quarantined:
         one = found.quarantined == 1
         return Cause(
             Reason.FINDINGS_QUARANTINED,
-            f"{counted(found.quarantined, 'finding')} of this cluster {'is' if one else 'are'} not sent: in"
-            f" Security Hub {'its id is' if one else 'their ids are'} another cluster's",
+            f"{counted(found.quarantined, 'finding')} of this cluster {'is' if one else 'are'} not sent: in Security"
+            f" Hub, {'its id belongs' if one else 'their ids belong'} to another cluster",
         )
     if found.pending:
         oldest = found.oldest_pending

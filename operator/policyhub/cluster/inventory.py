@@ -32,20 +32,19 @@ from policyhub.cluster.state import State
 from policyhub.findings import asff
 from policyhub.findings.identity import prefix
 from policyhub.securityhub.errors import AccessLost, HubError
-from policyhub.securityhub.inventory import Inventory
+from policyhub.securityhub.inventory import Inventory, from_asff
 from policyhub.securityhub.inventory import StoredFinding as Found
-from policyhub.securityhub.inventory import from_asff as found_as
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookups import observation_of
 
 log = structlog.get_logger(__name__)
 
-SECOND_LOOKS = (60.0, 840.0)
+REREADS = (60.0, 840.0)
 """Seconds from the inventory to the second read, and from that to the third."""
-LOOK_ATTEMPTS = 5
+REREAD_ATTEMPTS = 5
 SHORTLY_MS = 300_000
 """How long before the start the range of the second read begins: the lag of GetFindings, and clock differences."""
-OWN_LOOK_MS = 5_000
+OVERLAP_MS = 5_000
 """How long after the start, by our clock, a former leader may have sent findings, by its clock. Later ones are ours,
 and too many to be read again: a first sync sends 800 a second."""
 PROBE_SECONDS = 600.0
@@ -56,7 +55,7 @@ PROBED = 20
 """Findings per probe, which one call can read."""
 OLD_MS = 3_600_000
 """GetFindings shows what was acknowledged longer ago than this, if it exists."""
-_BACKLOG = "; what was there before waits, since Security Hub may have it"
+_BACKLOG = "; older ones wait, because Security Hub may already have their findings"
 UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
 
@@ -70,7 +69,7 @@ class InventoryReader:
         """
         self.began_at = UNDATED
         """When the last complete inventory began; UNDATED: none is complete."""
-        self.ungraded = False
+        self.evidence_due = False
         """Whether the reports have to be listed again after it, for evidence about findings that nobody reports."""
         self.aliases: Aliases | None = None
         """Active findings of the same cluster under other identities, as last read."""
@@ -104,7 +103,7 @@ class InventoryReader:
                     self._state.reading = None
                     self._disabled = self._is_disabled()  # enabled again: this inventory is enough
                     failures = 0
-                    await self._ask_aliases()
+                    await self._read_aliases()
                     await self._read_recent()
                     await self._rest(self._site.around(self._site.settings.inventory_interval))
                     continue
@@ -132,9 +131,10 @@ class InventoryReader:
         if self._ledger.observed.unavailable:
             self._state.inventory = Cause(
                 Reason.INVENTORY_UNAVAILABLE,
-                f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). What is new since"
-                f" the start is sent without it{_BACKLOG if self._site.worked_on else ', and so is all else'}; only"
-                " what was sent since is archived",
+                f"the findings in Security Hub could not be read for 15 minutes ({why or 'no answer'}). Violations"
+                " that are new since the start are sent anyway"
+                f"{_BACKLOG if self._site.worked_on else ', and so are older ones'}. Only findings that were sent"
+                " since the start are archived",
             )
         elif refused is None and trouble is not None:
             self._state.inventory = Cause(Reason.INVENTORY_DELAYED, trouble.found)
@@ -185,7 +185,7 @@ class InventoryReader:
         ledger.finish_inventory()
         self._state.inventory = None
         self.began_at = began
-        self.ungraded = True
+        self.evidence_due = True
         log.info("inventory_read", cluster=self._site.name, findings=number)
 
     def _compare(self, found: Found) -> None:
@@ -201,10 +201,10 @@ class InventoryReader:
         """Read again what was updated around the start: GetFindings lags, a former leader may have sent findings, and
         another operator with this identity may have started at the same moment. Later updates are our own.
         """
-        for seconds in SECOND_LOOKS:
+        for seconds in REREADS:
             if await self._needed_within(seconds):
                 return
-            for attempt in range(1, LOOK_ATTEMPTS + 1):
+            for attempt in range(1, REREAD_ATTEMPTS + 1):
                 try:
                     await self._read_others(self._started)
                 except HubError as error:
@@ -214,17 +214,17 @@ class InventoryReader:
                     break
             self._ledger.observed.end_backlog_recheck()
             if self.aliases is not None:
-                await self._ask_aliases()
+                await self._read_aliases()
 
     async def _read_others(self, moment: WallMs) -> None:
         ledger = self._ledger
         filters = {
             "Id": [{"Value": prefix(ledger.cluster_id), "Comparison": "PREFIX"}],
-            "UpdatedAt": [{"Start": asff.timestamp(moment - SHORTLY_MS), "End": asff.timestamp(moment + OWN_LOOK_MS)}],
+            "UpdatedAt": [{"Start": asff.timestamp(moment - SHORTLY_MS), "End": asff.timestamp(moment + OVERLAP_MS)}],
         }
         async with aclosing(self._site.hub.find(filters)) as pages:
             async for page in pages:
-                found = (observation_of(found_as(finding)) for finding in page.findings)
+                found = (observation_of(from_asff(finding)) for finding in page.findings)
                 ledger.observed.take_read(found, now=self._site.now())
                 self._on_change()
 
@@ -236,9 +236,9 @@ class InventoryReader:
             if await self._needed_within(min(left, self._site.around(probe))) or not await self._holds():
                 return
             if self.aliases is not None:
-                await self._ask_aliases()
+                await self._read_aliases()
 
-    async def _ask_aliases(self) -> None:
+    async def _read_aliases(self) -> None:
         ledger = self._ledger
         try:
             found = await aliases(self._site.hub, identity=ledger.cluster_id, uid=ledger.cluster_uid)

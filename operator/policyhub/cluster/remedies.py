@@ -1,7 +1,7 @@
 """What to do about a problem: one remedy for each reason, for conditions and the doctor.
 
-If the message of a reason already contains the remedy, with the commands for the case, the reason has `Trait.TOLD`, and
-nothing is added.
+If the message of a reason already contains the remedy, with the commands for the case, the reason has
+`Trait.ADVISED`, and nothing is added.
 
 Pure: no I/O, no clock.
 """
@@ -13,24 +13,25 @@ from policyhub.cluster.formatting import sentence
 
 _SEE_LOG = "kubectl logs -n policyhub deployment/policyhub"
 _ROUTE = (
-    "check the way from the operator's Pod to that address: the route (peering or transit gateway, the EKS cluster's"
-    " endpoint access, a VPC endpoint), the API server's security group, the NetworkPolicy (chart: networkPolicy), the"
-    " proxy (HTTPS_PROXY, NO_PROXY, proxy-url), and server and certificate-authority-data of the kubeconfig"
+    "check the network path from the operator's Pod to that address: the route (peering or transit gateway, the EKS"
+    " cluster's endpoint access, a VPC endpoint), the API server's security group, the NetworkPolicy (chart:"
+    " networkPolicy), the proxy (HTTPS_PROXY, NO_PROXY, proxy-url), and server and certificate-authority-data of the"
+    " kubeconfig"
 )
 _ROLE = "apply the chart's ClusterRole and its binding in that cluster"
-_RETRIED = "it is tried again by itself; if it lasts, check the load and the log of the API server"
+_RETRIED = "wait: the operator tries again. If it lasts, check the load and the log of the API server"
 
 REMEDIES: Mapping[Reason, str] = {
     # Connected, and each source
     Reason.CONNECTING: "wait a few seconds",
     Reason.UNREACHABLE: _ROUTE,
-    Reason.UNAUTHORIZED: "renew the credential: put a new kubeconfig into the Secret, which is read again by itself;"
-    " where the operator watches its own cluster, restart its Pod",
+    Reason.UNAUTHORIZED: "renew the credentials: put a new kubeconfig into the Secret, which the operator reads again"
+    " within a minute; if it watches its own cluster, restart its Pod",
     Reason.FORBIDDEN: _ROLE,
-    Reason.API_ERROR: "look at the API server and its log; the operator tries again at least once a minute",
+    Reason.API_ERROR: "check the API server and its log; the operator tries again at least once a minute",
     Reason.NOT_CONNECTED: "see the condition Connected",
     Reason.DISCOVERING: "wait a few seconds",
-    Reason.DISCOVERY_FAILED: "repair the API service that does not answer (kubectl get apiservices), or serve a"
+    Reason.DISCOVERY_FAILED: "fix the APIService that does not answer (kubectl get apiservices), or serve a"
     " version that the operator reads",
     Reason.LISTING: "wait: 100,000 reports take some minutes",
     Reason.LISTING_FORBIDDEN: _ROLE,
@@ -41,19 +42,19 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.WATCH_FAILED: _RETRIED,
     Reason.VANISHED: "install the CRD again; if the engine was removed for good, approve archiving its findings:"
     " policyhub archive NAME --approve=ENGINE",
-    Reason.FAULT: f"report it with the line reflector_fault of the log: {_SEE_LOG}",
+    Reason.FAULT: f"report it with the log line reflector_fault: {_SEE_LOG}",
     # EnginesReporting
     Reason.NO_SOURCE_SERVED: "install a policy engine that writes PolicyReports, OpenReports or constraints, or check"
     " spec.sources",
     Reason.SOURCES_INCOMPLETE: "see the condition SourcesComplete",
-    Reason.AUDIT_STALE: "look at the Pod gatekeeper-audit: its log and restarts, --audit-interval (0 is off), and the"
-    " folder of --api-cache-dir, without which every audit fails",
-    Reason.NOT_AUDITED: "a new constraint waits for the next audit; one with enforcementAction scoped needs the point"
-    " audit.gatekeeper.sh",
-    Reason.LISTS_CUT: "raise --constraint-violations-limit of Gatekeeper's audit (now {now}, it seems) to {need}",
+    Reason.AUDIT_STALE: "check the Pod gatekeeper-audit: its log and restarts, --audit-interval (0 switches it off),"
+    " and the directory of --api-cache-dir, without which every audit fails",
+    Reason.NOT_AUDITED: "a new constraint waits for the next audit; one with enforcementAction scoped needs the"
+    " enforcement point audit.gatekeeper.sh",
+    Reason.LISTS_CUT: "raise --constraint-violations-limit of Gatekeeper's audit (probably {now} now) to {need}",
     # HubReachable
     Reason.NOT_VERIFIED: "wait until the cluster is connected",
-    Reason.THROTTLED: "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS"
+    Reason.THROTTLED: "wait: the operator has reduced its call rate. If it lasts, find the other tools that call AWS"
     " in this account (CloudTrail, by the event's user agent)",
     Reason.NOT_LEADER: f"wait; if it lasts, look for lease_error and process_stood_still in the log: {_SEE_LOG}",
     Reason.REFUSED: f"report it with this message and the log: {_SEE_LOG}",
@@ -61,10 +62,10 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.STARTING: "wait a few seconds",
     Reason.HUB_UNREACHABLE: "see the condition HubReachable",
     Reason.INVENTORY_INCOMPLETE: "wait: at most 240 findings are read a second",
-    Reason.INVENTORY_DELAYED: "wait; other tools share the quota of 3 readings a second (CloudTrail names them, by the"
-    " event's user agent)",
-    Reason.INVENTORY_UNAVAILABLE: "let the operator read findings (securityhub:GetFindings; policyhub iam-policy"
-    " prints the whole policy)",
+    Reason.INVENTORY_DELAYED: "wait; other tools share the quota of 3 GetFindings calls a second (CloudTrail names"
+    " them, by the event's user agent)",
+    Reason.INVENTORY_UNAVAILABLE: "allow the operator to read findings (securityhub:GetFindings; policyhub iam-policy"
+    " prints the complete policy)",
     Reason.DRY_RUN: "set spec.mode to Sync to send them",
     Reason.IDENTITY_CONFLICT: "see the condition IdentityConflict",
     Reason.FINDINGS_REJECTED: f"look for finding_rejected in the log, and report it: {_SEE_LOG}",
@@ -72,21 +73,20 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.PENDING: "wait: at most 800 findings are sent a second; if it lasts, see the condition HubReachable",
     # OwnersKnown, PoliciesKnown, InputAccepted
     Reason.NOT_READ: "wait until the cluster is connected",
-    Reason.NOT_UNDERSTOOD: "fix the producer that wrote them; the log's lines source_object_malformed say what is"
-    " wrong",
-    Reason.LIMIT_EXCEEDED: "look at these reports; if they are right, raise the limit that is named",
+    Reason.NOT_UNDERSTOOD: "fix the producer that wrote them; the log lines source_object_malformed say what is wrong",
+    Reason.LIMIT_EXCEEDED: "check these reports; if they are correct, raise the limit",
     Reason.IMPORTS_USED_UP: "find out what changes there so often, or raise POLICYHUB_LIMIT_NAMESPACE_IMPORTS",
-    Reason.READ_LATER: "find out what writes there so fast; nothing else is concerned",
+    Reason.READ_LATER: "find out what writes there so fast; other namespaces are not affected",
     Reason.SUPERSEDED_REPORTS: "delete these reports",
     # ArchiveHeld: its message has the command with the name of the engine
-    Reason.TOO_MANY_LOST: "check that the engine runs and that nobody removed its policies by mistake. To archive what"
-    " it lost, for one hour: policyhub archive NAME --approve=ENGINE",
+    Reason.TOO_MANY_LOST: "check that the engine runs and that nobody removed its policies by mistake. To approve"
+    " archiving its lost findings for one hour: policyhub archive NAME --approve=ENGINE",
     # The spec
     Reason.INVALID_SPEC: "correct the field, and apply the CRD of this version of the operator",
     Reason.AWS_CONFIGURATION: "correct it in the operator's environment (chart: extraEnv)",
 }
 
-WHAT_IS_HELD = "None of them is archived until what was missing comes back or somebody approves."
+HELD_UNTIL = "None of them is archived until the engine reports them again or somebody approves."
 """The middle of the message of ArchiveHeld, between what was found and what to do."""
 _RUNS = "check whether the operator runs: kubectl get pods -n policyhub"
 _POLICY = "policyhub iam-policy prints the complete policy"
@@ -147,24 +147,24 @@ DOCTOR: Mapping[str, str] = {
 """Check of the doctor → remedy. For problems that conditions also show, the doctor uses REMEDIES and ENGINES."""
 
 ENGINES: Mapping[str, str] = {
-    "kyverno": "look at kyverno-reports-controller: its log, restarts and memory. Errors that it logs only at v=4 stop"
+    "kyverno": "check kyverno-reports-controller: its log, restarts and memory. Errors that it logs only at v=4 stop"
     " all reports, such as a ValidatingAdmissionPolicyBinding with a name of more than 63 characters (then start it"
-    " with --validatingAdmissionPolicyReports=false); a restart cures watches that have died",
-    "kubewarden": "look at the jobs of kubewarden's audit scanner and at its policy servers",
+    " with --validatingAdmissionPolicyReports=false); a restart fixes watches that have ended",
+    "kubewarden": "check the jobs of kubewarden's audit scanner and its policy servers",
 }
 """Prefix of an engine's name → what to check when the engine is silent."""
 OTHERS = "check whether {engine} runs, and its log"
 
 
 MEANING: Mapping[str, str] = {
-    "Connected": "Until this is fixed, new violations in this cluster are not seen and its findings stay as they are;"
+    "Connected": "Until this is fixed, new violations in this cluster are not found and its findings stay as they are;"
     " the operator tries again at least once a minute",
     "HubReachable": "Until this is fixed, Security Hub is not up to date; nothing is lost, and the operator tries again"
     " at least once a minute",
     "Ready": "Until this is fixed, nothing of this cluster is read or sent, and its findings stay as they are",
 }
 """Condition → what it means for the reader that it is not True. Ready: while it is the only condition."""
-_MEANS_NOTHING = frozenset(
+_WITHOUT_MEANING = frozenset(
     {
         *(Reason.CONNECTING, Reason.NOT_VERIFIED, Reason.STARTING),  # over in seconds
         *(Reason.RETIRING, Reason.RETIRE_FAILED),  # findings are being archived, and the message says how far
@@ -175,7 +175,7 @@ _MEANS_NOTHING = frozenset(
 
 def remedy(type_: str, reason: Reason) -> str:
     """Empty if the message contains the remedy, or there is nothing to do."""
-    return "" if reason.told_in(type_) else REMEDIES.get(reason, "")
+    return "" if reason.advised_in(type_) else REMEDIES.get(reason, "")
 
 
 def with_remedy(type_: str, cause: Cause) -> str:
@@ -183,9 +183,9 @@ def with_remedy(type_: str, cause: Cause) -> str:
     What to do comes last and without a full stop, because it may end with a command.
     """
     reason, message = cause.reason, cause.message
-    meaning = "" if reason.nature is Nature.WELL or reason in _MEANS_NOTHING else MEANING.get(type_, "")
-    todo = cause.remedy or remedy(type_, reason)
-    if todo[1:] in message:
-        todo = ""
-    parts = [part for part in (meaning, sentence(todo)) if part]
+    meaning = "" if reason.nature is Nature.WELL or reason in _WITHOUT_MEANING else MEANING.get(type_, "")
+    action = cause.remedy or remedy(type_, reason)
+    if action[1:] in message:
+        action = ""
+    parts = [part for part in (meaning, sentence(action)) if part]
     return ". ".join([message.rstrip("."), *parts]) if parts else message

@@ -15,7 +15,7 @@ import structlog
 from policyhub.cancellation import TaskGroup, raise_if_cancelled
 from policyhub.cluster.clearance import Clearance, ClusterGone, Rival, nobody
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, plainly
+from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, from_error
 from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
@@ -59,7 +59,13 @@ class DataPlane:
     """The data plane of one MonitoredCluster."""
 
     def __init__(
-        self, site: Site, *, connect: Connect, explain: Explain = plainly, eks_arn: str = "", rival: Rival | None = None
+        self,
+        site: Site,
+        *,
+        connect: Connect,
+        explain: Explain = from_error,
+        eks_arn: str = "",
+        rival: Rival | None = None,
     ) -> None:
         """`connect` makes a new connection to the monitored cluster; `explain` as for `Contact`; `eks_arn` and `rival`
         as for `Clearance`, which archives nothing without them.

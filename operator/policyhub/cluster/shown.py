@@ -31,9 +31,9 @@ def left_out(sources: Sequence[SourceSeen]) -> str:
     number = len(shown(sources))
     if number == len(sources):
         return ""
-    told = f"; status.sources shows {number:,} of {len(sources):,}, those that are not well first"
-    odd = sum(1 for source in sources if not _RESOURCE.fullmatch(source.name))
-    return f"{told}; {odd:,} named as no Kubernetes resource is" if odd else told
+    message = f"; status.sources shows {number:,} of {len(sources):,}, those with a problem first"
+    invalid = sum(1 for source in sources if not _RESOURCE.fullmatch(source.name))
+    return f"{message}; {invalid:,} with an invalid resource name" if invalid else message
 
 
 def _rank(source: SourceSeen) -> tuple[int, str]:

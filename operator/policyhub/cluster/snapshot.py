@@ -63,7 +63,7 @@ class OwnersSeen:
     """False: watching has not begun."""
     faults: tuple[Cause, ...] = ()
     unverified_owners: UnverifiedSummary | None = None
-    unasked: tuple[str, ...] = ()
+    unchecked_kinds: tuple[str, ...] = ()
     """Kinds of objects and policies whose existence the operator may not look up."""
 
 

@@ -24,7 +24,7 @@ from policyhub.cancellation import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
-from policyhub.cluster.coverage import Api, coverage
+from policyhub.cluster.report_apis import Api, report_apis
 from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import DISCOVERING, State
@@ -42,13 +42,13 @@ from policyhub.sync.sweep import forget
 
 log = structlog.get_logger(__name__)
 
-POLICIES_FIRST = Cause(Reason.DISCOVERING, "the policies are read first")
+POLICIES_FIRST = Cause(Reason.DISCOVERING, "the policies are being read before the reports")
 """The texts of policies are known before any finding is rendered."""
 SETTLE_SECONDS = 5.0
 """How long the result of a discovery waits for the policies; after that discovery runs again."""
 DROPPED_MS = 10 * 60_000
 """Minimum time between two listings of a source that replace dropped events of namespaces that write too fast."""
-SURE = 2
+CONFIRMATIONS = 2
 """Discoveries that must confirm that an API is no longer served, before nothing waits for it."""
 SOURCES = 3_000
 """Maximum number of source APIs of one cluster that are or were served: three times as many constraint kinds as are
@@ -68,7 +68,7 @@ class Source:
     """When the first discovery began that lacked it."""
     absences: int = 0
     """Number of discoveries that confirmed that it is not served."""
-    asked_at: SteadyMs = NEVER
+    relist_requested_at: SteadyMs = NEVER
     """When a listing was last requested because events were dropped."""
 
     @property
@@ -83,9 +83,9 @@ class Source:
     @property
     def gone(self) -> bool:
         """Whether it is confirmed that it is no longer served."""
-        return self.absences >= SURE
+        return self.absences >= CONFIRMATIONS
 
-    def miss(self, at: SteadyMs) -> None:
+    def note_absence(self, at: SteadyMs) -> None:
         """A discovery that began at this time has confirmed that it is not served."""
         self.absences += 1
         if not self.vanished:
@@ -100,7 +100,7 @@ class Source:
     def fault(self) -> Cause | None:
         """Why it is not completely listed and watched; None: it is."""
         if self.vanished:
-            return Cause(Reason.VANISHED, "it was served and is no longer; its findings are kept, nothing is archived")
+            return Cause(Reason.VANISHED, "the API is no longer served; its findings are kept and not archived")
         if (cause := self.reflector.state.cause) is not None:
             return cause
         if not self.view.last_listed:
@@ -118,11 +118,11 @@ class Sources:
         """API group → why it is not known what it serves."""
         self.superseded = Superseded()
         """Reports that their engine no longer updates; kept across connections."""
-        self.ungraded = False
+        self.evidence_due = False
         """Whether findings lost their last report because it is superseded, so that reports have to be listed again:
         another report may have passed them earlier.
         """
-        self.coverage = coverage((), discovered=False, unknown=())
+        self.report_apis = report_apis((), discovered=False, unknown=())
         """Of the report APIs, as last passed to the ledger."""
         self._absent: dict[str, SteadyMs] = {}
         """Constraint kind that is not served but has constraints in the ledger → when the first discovery without it
@@ -184,11 +184,11 @@ class Sources:
                 log.warning("discovery_failed", cluster=self._site.name, group=group, reason=reason)
         self.unknown = found.unknown
         self._start_served(found, connection, tasks)
-        for origin, source in self.watched.items():
+        for source_api, source in self.watched.items():
             if found.absent(source.resource):
                 if not source.vanished:
-                    log.warning("source_vanished", cluster=self._site.name, source=origin)
-                source.miss(started)
+                    log.warning("source_vanished", cluster=self._site.name, source=source_api)
+                source.note_absence(started)
         ledger.sources.confirm(
             (r.group_resource for r in found.served if r.group_resource not in found.terminating), now=started
         )
@@ -199,14 +199,15 @@ class Sources:
             self._forget_kinds(kinds, started)
             ledger.sources.constraints.read_kinds(kinds, now=started)
         self._state.discovery = None
-        self.cover()
+        self.update_report_apis()
 
     def _start_served(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
         """Watch what is served and is not watched yet in that version."""
         for resource in found.served:
             source = self.watched.get(resource.group_resource)
             if source is None and len(self.watched) >= SOURCES:
-                self.unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
+                why = f"the cluster has served more than {SOURCES:,} kinds, which is the limit"
+                self.unknown = {**found.unknown, resource.group: why}
                 continue
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
@@ -231,9 +232,9 @@ class Sources:
             if started - self._absent[key.source_api] >= delay:
                 forget(key, ledger=ledger, rollup=self._context.rollup, now=now)
         old = [o for o, source in self.watched.items() if source.forgettable and started - source.vanished_at >= delay]
-        for origin in old[: max(0, len(self.watched) - SOURCES // 2)]:
-            del self.watched[origin]
-            self._site.metrics.forget_source(self._site.name, origin)
+        for source_api in old[: max(0, len(self.watched) - SOURCES // 2)]:
+            del self.watched[source_api]
+            self._site.metrics.forget_source(self._site.name, source_api)
 
     def _start(self, resource: Resource, connection: Connection, tasks: TaskGroup) -> Source:
         view = ReportSink(
@@ -255,15 +256,15 @@ class Sources:
 
     # -- results --------------------------------------------------------------------------------------------------
 
-    def cover(self) -> None:
+    def update_report_apis(self) -> None:
         """Update the ledger: which reports are superseded, and whether every report API has been listed."""
         reports = [source for source in self.watched.values() if not source.constraints]
         discovered = self._state.discovery is None
         if discovered:
             waiting = self._ledger.agenda.waiting((Hold.SOURCE,))
-            origins = (self._ledger.entries[id_].source_api for id_ in waiting)
-            self._missing = Counter(origin for origin in origins if origin not in self.watched)
-        self.coverage = covered = coverage(
+            source_apis = (self._ledger.entries[id_].source_api for id_ in waiting)
+            self._missing = Counter(source_api for source_api in source_apis if source_api not in self.watched)
+        self.report_apis = summary = report_apis(
             (
                 Api(
                     source_api=source.resource.group_resource,
@@ -278,20 +279,20 @@ class Sources:
             discovered=discovered,
             unknown=self.unknown.keys() - {CONSTRAINTS},
         )
-        self._supersede(reports, all_listed=covered.all_listed)
-        self._ledger.sources.set_reports_listed(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
+        self._supersede(reports, all_listed=summary.all_listed)
+        self._ledger.sources.set_reports_listed(listed=summary.all_listed, groups=summary.groups, now=self._site.now())
 
     def _supersede(self, reports: list[Source], *, all_listed: bool) -> None:
         listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=NEVER)
         if not self.superseded.settle(all_listed=all_listed, listed_at=listed_at):
             return
         self._ledger.sources.set_dual_apis(self.superseded.dual)
-        left = self.superseded.reports
-        if left != self._ledger.desired.superseded:
-            named = sorted({f"{engine}/{group}" for engine, group, _ in left})
+        superseded = self.superseded.reports
+        if superseded != self._ledger.desired.superseded:
+            named = sorted({f"{engine}/{group}" for engine, group, _ in superseded})
             log.warning("superseded_reports", cluster=self._site.name, frozen=named)
-            self._ledger.supersede(left, now=self._site.now())
-            self.ungraded = True
+            self._ledger.supersede(superseded, now=self._site.now())
+            self.evidence_due = True
 
     async def catch_up(self) -> None:
         """Read events that were deferred because their namespace writes too much, and move claims whose roll-up target
@@ -304,11 +305,11 @@ class Sources:
         for source in list(self.watched.values()):
             for _ in source.view.catch_up():
                 await asyncio.sleep(0)
-            if source.view.dropped and now - source.asked_at >= DROPPED_MS:
-                source.asked_at = now
+            if source.view.dropped and now - source.relist_requested_at >= DROPPED_MS:
+                source.relist_requested_at = now
                 source.reflector.request_relist()
 
-    def grade(self) -> None:
+    def request_evidence(self) -> None:
         """Request another listing of all reports: results that pass are evidence about findings that nobody reports."""
         for source in self.watched.values():
             if not source.constraints and not source.vanished:
@@ -328,23 +329,25 @@ class Sources:
     def faults(self) -> dict[str, Cause]:
         """Why sources are not completely listed and watched, by source API or API group; empty: all are."""
         faults = {group: Cause(Reason.DISCOVERY_FAILED, reason) for group, reason in self.unknown.items()}
-        for origin, number in self._missing.items():
-            if is_constraint(origin):
+        for source_api, number in self._missing.items():
+            if is_constraint(source_api):
                 continue
-            faults[origin] = Cause(Reason.VANISHED, f"not served here; {number} findings that came from it are kept")
-        for origin, source in self.watched.items():
+            faults[source_api] = Cause(
+                Reason.VANISHED, f"the cluster does not serve this API; {number} findings from it are kept"
+            )
+        for source_api, source in self.watched.items():
             fault = source.fault()
             if fault is not None and not source.forgettable:
-                faults[origin] = fault
+                faults[source_api] = fault
         return faults
 
     def kept_findings(self) -> int:
         """Number of findings of constraint kinds that are no longer served: no failure, because deleting a template is
         normal.
         """
-        origins = [origin for origin, source in self.watched.items() if source.forgettable]
-        origins += [origin for origin in self._missing if is_constraint(origin)]
-        if not origins:
+        source_apis = [source_api for source_api, source in self.watched.items() if source.forgettable]
+        source_apis += [source_api for source_api in self._missing if is_constraint(source_api)]
+        if not source_apis:
             return 0
         entries = self._ledger.entries.values()
-        return sum(1 for e in entries if e.source_api in origins and e.observed and not e.observed.archived)
+        return sum(1 for e in entries if e.source_api in source_apis and e.observed and not e.observed.archived)

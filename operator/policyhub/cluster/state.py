@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from policyhub.api.reason import Cause, Reason
 
 CONNECTING = Cause(Reason.CONNECTING, "the first connection is being made")
-NOT_VERIFIED = Cause(Reason.NOT_VERIFIED, "the AWS account was not asked yet")
-DISCOVERING = Cause(Reason.DISCOVERING, "the served APIs were not read yet")
-INCOMPLETE = Cause(Reason.INVENTORY_INCOMPLETE, "what Security Hub holds is still being read")
+NOT_VERIFIED = Cause(Reason.NOT_VERIFIED, "the AWS account has not been verified yet")
+DISCOVERING = Cause(Reason.DISCOVERING, "the APIs that the cluster serves have not been read yet")
+INCOMPLETE = Cause(Reason.INVENTORY_INCOMPLETE, "the findings in Security Hub are still being read")
 
 
 @dataclass(slots=True)

@@ -29,8 +29,8 @@ REFRESH_SECONDS = 3600.0
 """Seconds between two searches for findings that have to be refreshed."""
 CLOCK_SLACK_MS = 5 * 60_000
 """A correction of the wall clock by at most this much does no harm."""
-CLOCK_TOLD_MS = 60 * 60_000
-GRADE_MS = 10 * 60_000
+CLOCK_SHOWN_MS = 60 * 60_000
+EVIDENCE_MS = 10 * 60_000
 """Minimum time between two extra listings because of superseded reports: anyone who writes reports can cause them."""
 COUNT_SECONDS = 15.0
 """Seconds between two counts of what changes with time alone."""
@@ -83,19 +83,19 @@ class Tick:
         self._moved_at = NEVER
         self._preview_due = NEVER
         self._refreshed_at = NEVER
-        self._graded_at = NEVER
+        self._evidence_requested_at = NEVER
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self._sources.catch_up()
-            self._sources.cover()
+            self._sources.update_report_apis()
             self._gate()
             self._compare_clocks()
-            self._grade()
+            self._request_evidence()
             self._evaluate_guard()
             self._sources.reread()
-            self._context.look()
+            self._context.update()
             self._inventory.refresh()
             self._preview()
             self._refresh()
@@ -107,7 +107,7 @@ class Tick:
         site, ledger = self._site, self._ledger
         while True:
             started = site.now()
-            census = AgeStatistics(
+            statistics = AgeStatistics(
                 sla_days=self._sla_days,
                 now=started,
                 wall=site.wall(),
@@ -115,19 +115,19 @@ class Tick:
                 shown=self.gauges.shown,
             )
             for number, entry in enumerate(list(ledger.entries.values())):
-                census.count(entry)
+                statistics.count(entry)
                 if number % COUNT_AT_ONCE == 0:
                     await asyncio.sleep(0)
-            self.gauges.count(census)
+            self.gauges.count(statistics)
             if ledger.sources.reports_listed:
-                self.past_sla = census.past_sla.total()
+                self.past_sla = statistics.past_sla.total()
             seconds = COUNT_SECONDS if ledger.sources.reports_listed else TICK_SECONDS
             await asyncio.sleep(max(seconds, (site.now() - started) / 10))
 
     @property
     def clock_moved(self) -> int:
         """By how much (ms) the wall clock was changed within the last hour; 0: it was not."""
-        return self._moved if self._site.now() - self._moved_at < CLOCK_TOLD_MS else 0
+        return self._moved if self._site.now() - self._moved_at < CLOCK_SHOWN_MS else 0
 
     def _compare_clocks(self) -> None:
         drift = int(self._site.wall()) - int(self._site.now())
@@ -136,18 +136,18 @@ class Tick:
             log.warning("clock_moved", cluster=self._site.name, seconds=self._moved // 1000)
             self._drift = drift
 
-    def _grade(self) -> None:
+    def _request_evidence(self) -> None:
         """After an inventory, or when reports were superseded, request one more listing of all reports: results that
         pass are evidence about findings that nobody reports.
         """
         now = self._site.now()
-        again = self._sources.ungraded and now - self._graded_at >= GRADE_MS
-        if not (self._inventory.ungraded or again) or not self._ledger.sources.reports_listed:
+        again = self._sources.evidence_due and now - self._evidence_requested_at >= EVIDENCE_MS
+        if not (self._inventory.evidence_due or again) or not self._ledger.sources.reports_listed:
             return
-        self._inventory.ungraded = self._sources.ungraded = False
+        self._inventory.evidence_due = self._sources.evidence_due = False
         if self._ledger.has_unclaimed():
-            self._graded_at = now
-            self._sources.grade()
+            self._evidence_requested_at = now
+            self._sources.request_evidence()
 
     def _evaluate_guard(self) -> None:
         ledger, name = self._ledger, self._site.name
@@ -161,9 +161,9 @@ class Tick:
 
     def _approvals(self) -> dict[str, SteadyMs]:
         """Engine → until when an admin has approved its losses."""
-        said = approval.parse(self._annotations().get(approval.ANNOTATION, ""))
+        approvals = approval.parse(self._annotations().get(approval.ANNOTATION, ""))
         wall, now = self._site.wall(), self._site.now()
-        return {engine: now + min(until - wall, approval.LONGEST_MS) for engine, until in said.items()}
+        return {engine: now + min(until - wall, approval.LONGEST_MS) for engine, until in approvals.items()}
 
     def _preview(self) -> None:
         now = self._site.now()
@@ -205,7 +205,7 @@ def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> S
         return not left_out and not times_stand_still(name)
 
     return SourceGauges(
-        origin=source.resource.group_resource,
+        source_api=source.resource.group_resource,
         problem=fault.reason.value if fault else "",
         last_listed=view.listed_at,
         newest_by={name: at for name, at in view.newest_by.items() if counts(name)},

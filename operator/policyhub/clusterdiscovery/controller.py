@@ -35,7 +35,7 @@ from policyhub.api.status import Condition
 from policyhub.cancellation import TaskGroup
 from policyhub.clusterdiscovery import report
 from policyhub.clusterdiscovery.place import Place, Sleep
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, document, plan
+from policyhub.clusterdiscovery.plan import UNDESCRIBED, Answer, Decision, document, plan
 from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.control.events import EventType
@@ -58,7 +58,7 @@ ATTEMPTS = 4
 """Attempts to write a status after a search. A status that is never accepted must not end the searches."""
 FAILED_POSTS = 3
 """After this many failed creations in a row the remaining ones wait for the next search."""
-LOOKS = 32
+MAX_SEARCHES = 32
 """Maximum number of searches at once: they share threads with the connections to clusters (`eks.connector.WORKERS`)."""
 STATES = ("found", "made", "skipped", "gone")
 
@@ -88,7 +88,7 @@ class Discoveries:
         self._tasks: dict[str, tuple[tuple[str, int], asyncio.Task[None]]] = {}
         """Name → uid and generation, and the task that handles that state."""
         self._register = Register(home)
-        self._looks = asyncio.Semaphore(LOOKS)
+        self._searches = asyncio.Semaphore(MAX_SEARCHES)
         self._unlisted = ""
         """Why ClusterDiscoveries could not be listed the last time; empty: they could."""
 
@@ -110,9 +110,9 @@ class Discoveries:
             await self._compare()
             self._unlisted = ""
         except _FAULTS as error:
-            if self._unlisted != (told := clean(str(error))):
-                self._unlisted = told
-                log.warning("cluster_discoveries_not_listed", message=told)
+            if self._unlisted != (message := clean(str(error))):
+                self._unlisted = message
+                log.warning("cluster_discoveries_not_listed", message=message)
         except Exception:  # outermost loop: if it ended, the process would end
             log.exception("cluster_discovery_compare_failed")
 
@@ -136,17 +136,17 @@ class Discoveries:
         return not metadata.get("deletionTimestamp") and self._selector.matches(metadata.get("labels") or {})
 
     async def _work(self, body: Mapping[str, Any]) -> None:
-        told = Told(body, home=self._home, clock=self._clock)
+        writer = StatusWriter(body, home=self._home, clock=self._clock)
         try:
             read = ClusterDiscovery.model_validate({"metadata": body["metadata"], "spec": body.get("spec")})
         except ValidationError as error:
-            await self._refuse(told, error)
+            await self._refuse(writer, error)
             return
         discovery = Discovery(
             read,
-            told,
+            writer,
             register=self._register,
-            watched=self._selector.matches({**read.spec.template.metadata.labels, DISCOVERED_BY: told.name}),
+            watched=self._selector.matches({**read.spec.template.metadata.labels, DISCOVERED_BY: writer.name}),
             eks=self._eks,
             metrics=self._metrics,
             sleep=self._sleep,
@@ -154,16 +154,16 @@ class Discoveries:
         interval = self._settings.cluster_discovery_interval
         async with TaskGroup() as group:
             for place in discovery.places:
-                group.create_task(self._keep(discovery, place, interval), name=f"{told.name} {place.name}")
+                group.create_task(self._keep(discovery, place, interval), name=f"{writer.name} {place.name}")
 
-    async def _refuse(self, told: "Told", error: ValidationError) -> None:
+    async def _refuse(self, writer: "StatusWriter", error: ValidationError) -> None:
         problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         why = Cause(
             Reason.INVALID_SPEC,
-            f"{'; '.join(problems)}. No clusters are looked for; what was made stays",
+            f"{'; '.join(problems)}. The operator does not search for clusters; existing MonitoredClusters stay",
             "Correct the field, and apply the CRDs of this version of the operator",
         )
-        while not await told.write(lambda now: told.invalid(why, now)):
+        while not await writer.write(lambda now: writer.invalid(why, now)):
             await self._sleep(RETRY_SECONDS)
 
     async def _keep(self, discovery: "Discovery", place: Place, interval: float) -> None:
@@ -171,11 +171,11 @@ class Discoveries:
         while True:
             listed = False
             try:
-                async with self._looks:
-                    listed = await discovery.look(place)
+                async with self._searches:
+                    listed = await discovery.search(place)
                 await discovery.make(place)
                 for _ in range(ATTEMPTS):
-                    if await discovery.tell():
+                    if await discovery.report_status():
                         break
                     await self._sleep(RETRY_SECONDS)
             except _FAULTS as error:
@@ -200,7 +200,7 @@ class Discovery:
     def __init__(
         self,
         read: ClusterDiscovery,
-        told: "Told",
+        writer: "StatusWriter",
         *,
         register: Register,
         watched: bool,
@@ -211,7 +211,7 @@ class Discovery:
         """`watched`: whether this operator handles MonitoredClusters that are created from the template."""
         self.name = read.metadata.name
         self._spec = read.spec
-        self._told = told
+        self._writer = writer
         self._register = register
         self._watched = watched
         self._eks = eks
@@ -226,11 +226,11 @@ class Discovery:
     def _opener(self, role_arn: str | None, external_id: str | None, region: str) -> Callable[[], Any]:
         return lambda: self._eks.identity(region, role_arn or "", external_id or "")
 
-    async def look(self, place: Place) -> bool:
+    async def search(self, place: Place) -> bool:
         """Search one place. Returns whether EKS listed its clusters. Raises _FAULTS of the home API server."""
         await self._register.read()
         monitored = self._register.now()
-        return await place.look(
+        return await place.search(
             monitored={one.arn for one in monitored},
             made={one.arn for one in monitored if one.discovered_by == self.name},
         )
@@ -256,25 +256,25 @@ class Discovery:
         decided = plan(self.name, self._spec, answers, self._register.now())
         here = [one for one in decided if place.has(one.arn)]
         place.unmade = {
-            _name(one): place.unmade.get(_name(one), NOT_ASKED) if one.state == "Make" else one.why
+            _name(one): place.unmade.get(_name(one), UNDESCRIBED) if one.state == "Make" else one.why
             for one in here
-            if one.state == "Make" or one.why is NOT_ASKED or Trait.UNMADE in one.why.reason.traits
+            if one.state == "Make" or one.why is UNDESCRIBED or Trait.UNMADE in one.why.reason.traits
         }
         return [one for one in here if one.state == "Make"]
 
-    async def tell(self) -> bool:
+    async def report_status(self) -> bool:
         """Write the status of all places. Returns whether that succeeded."""
         async with self._writing:
             answers = [_old(place.answer) for place in self.places if place.listed]
             decisions = plan(self.name, self._spec, answers, self._register.now())
             seen = [place.seen for place in self.places]
-            written = await self._told.write(lambda now: self._told.status(decisions, seen, now))
-            for state, number in zip(STATES, self._told.numbers, strict=True):
+            written = await self._writer.write(lambda now: self._writer.status(decisions, seen, now))
+            for state, number in zip(STATES, self._writer.numbers, strict=True):
                 self._metrics.discovery_clusters.labels(self.name, state).set(number)
             return written
 
     async def _carry_out(self, decision: Decision) -> Cause:
-        """Create the MonitoredCluster. Returns why there is none; NOT_ASKED if there is one: if that is deleted, EKS is
+        """Create the MonitoredCluster. Returns why there is none; UNDESCRIBED if there is one: if it is deleted, EKS is
         asked before another one is created.
         """
         if not self._watched:
@@ -290,19 +290,19 @@ class Discovery:
             return why
         if other is None:
             log.info("cluster_created", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
-        return NOT_ASKED
+        return UNDESCRIBED
 
 
-_WAIT = "Wait: it is tried again at the next look; if it lasts, look at the API server and its admission webhooks"
+_WAIT = "Wait: the next search tries again; if it lasts, check the API server and its admission webhooks"
 _NOT_TRIED = Cause(
     Reason.NOT_CREATED,
-    f"it was not tried, as the API server did not answer well {FAILED_POSTS} times",
+    f"its creation was not tried, because the API server had failed to create {FAILED_POSTS} others",
     _WAIT,
 )
 _NOT_SELECTED = Cause(
     Reason.NOT_SELECTED,
-    "the operator's watchSelector does not select what spec.template.metadata.labels gives: it would not work on the"
-    " MonitoredCluster",
+    "the labels in spec.template.metadata.labels do not match the operator's watchSelector: the operator would ignore"
+    " the MonitoredCluster",
     "Set the labels of the operator's watchSelector in spec.template.metadata.labels",
 )
 
@@ -319,23 +319,24 @@ def _old(answer: Answer) -> Answer:
 def _refused(error: Refused | Unreachable, decision: Decision) -> Cause:
     """Why the API server did not accept a MonitoredCluster."""
     if isinstance(error, Unreachable):
-        return Cause(Reason.NOT_CREATED, f"the API server did not answer for {decision.monitored}: {error}", _WAIT)
-    told = f"the API server refuses the MonitoredCluster {decision.monitored}: {error}"
+        message = f"the API server did not answer the request to create {decision.monitored}: {error}"
+        return Cause(Reason.NOT_CREATED, message, _WAIT)
+    message = f"the API server rejects the MonitoredCluster {decision.monitored}: {error}"
     if error.status == 409:
-        return Cause(Reason.NAME_CLASH, told, "Wait: it was made by somebody else this moment, and is looked at again")
+        return Cause(Reason.NAME_CLASH, message, "Wait: somebody else has just created it; the next search checks it")
     if error.status == 403 and "cannot create resource" in error.message:
-        grant = "Grant the operator to create MonitoredClusters (chart: clusterDiscovery.enabled with rbac.create)"
-        return Cause(Reason.CREATE_FORBIDDEN, told, grant)
+        grant = "Allow the operator to create MonitoredClusters (chart: clusterDiscovery.enabled with rbac.create)"
+        return Cause(Reason.CREATE_FORBIDDEN, message, grant)
     if error.status in {400, 403, 404, 422}:
         return Cause(
             Reason.TEMPLATE_REFUSED,
-            told,
-            "Correct spec.template; kubectl explain monitoredcluster.spec tells its fields",
+            message,
+            "Correct spec.template; kubectl explain monitoredcluster.spec describes its fields",
         )
-    return Cause(Reason.NOT_CREATED, told, _WAIT)
+    return Cause(Reason.NOT_CREATED, message, _WAIT)
 
 
-class Told:
+class StatusWriter:
     """Writes the status of a ClusterDiscovery, and an Event when its condition Ready changes."""
 
     def __init__(self, body: Mapping[str, Any], *, home: Connection, clock: Callable[[], float]) -> None:
@@ -394,6 +395,6 @@ def _state(body: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _without_times(patch: Mapping[str, Any]) -> object:
-    told = patch["status"]
-    places = [{name: value for name, value in one.items() if name != "lastListed"} for one in told["places"]]
-    return {**told, "places": places}
+    status = patch["status"]
+    places = [{name: value for name, value in one.items() if name != "lastListed"} for one in status["places"]]
+    return {**status, "places": places}

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 
 from policyhub.api.clusterdiscovery import Account
 from policyhub.api.reason import Cause, Reason
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, arn_of
+from policyhub.clusterdiscovery.plan import UNDESCRIBED, Answer, arn_of
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import ClusterMissing, Identity
@@ -36,12 +36,12 @@ PAUSE_SECONDS = 0.2
 """Seconds between two calls of one place."""
 AGAIN = 10
 _UP = frozenset({"ACTIVE", "UPDATING"})
-_ENDS_THE_LOOK = frozenset({Reason.THROTTLED, Reason.UNAVAILABLE, *CREDENTIALS})
-_UNKNOWN_THERE = ("UnrecognizedClientException", "InvalidClientTokenId")
+_ENDS_THE_SEARCH = frozenset({Reason.THROTTLED, Reason.UNAVAILABLE, *CREDENTIALS})
+_UNKNOWN_CREDENTIALS = ("UnrecognizedClientException", "InvalidClientTokenId")
 """Error codes of EKS for unknown credentials. A wrong signature has nothing to do with the Region."""
 _GRANTED = (
     "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (policyhub iam-policy --discover prints"
-    " both). If that is granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses"
+    " both). If that is granted, a service control policy, a permissions boundary or the VPC endpoint's policy denies"
     " it"
 )
 
@@ -91,7 +91,7 @@ class Place:
     @property
     def answer(self) -> Answer:
         """What is known now, for `plan`."""
-        found = {name: self._known.get(name, NOT_ASKED) for name in self._names}
+        found = {name: self._known.get(name, UNDESCRIBED) for name in self._names}
         gone, fresh = frozenset(self._gone), frozenset(self._fresh)
         return Answer(self.account.account_id, self.region, found, gone, fresh, self.unmade)
 
@@ -99,7 +99,7 @@ class Place:
         """Whether the cluster is in this account and Region."""
         return arn.startswith(self._arn("").text)
 
-    async def look(self, *, monitored: Collection[str], made: Collection[str]) -> bool:
+    async def search(self, *, monitored: Collection[str], made: Collection[str]) -> bool:
         """Search. `monitored` are the ARNs of all monitored clusters; `made` those whose MonitoredCluster this
         discovery created. Returns whether EKS listed the clusters.
         """
@@ -143,7 +143,7 @@ class Place:
         if caller.account != self.account.account_id:
             raise NotTried(
                 Reason.ACCOUNT_MISMATCH,
-                f"the operator's own AWS identity is of account {caller.account}, not of {self.account.account_id}",
+                f"the operator's own AWS identity belongs to account {caller.account}, not {self.account.account_id}",
                 remedy=f"Name a role of account {self.account.account_id} in spec.accounts (roleArn)",
             )
 
@@ -175,7 +175,7 @@ class Place:
             if (await identity.caller(arn)).account == arn.account:
                 self._gone.add(name)
         except NotTried as error:
-            return error.reason not in _ENDS_THE_LOOK
+            return error.reason not in _ENDS_THE_SEARCH
         else:
             self._gone.discard(name)
         return True
@@ -193,7 +193,7 @@ class Place:
             before = self._known.get(name)
             failed = Cause(Reason.NOT_DESCRIBED, error.found, self._remedy(error))
             self._put(name, before if isinstance(before, Description) else failed)  # the last description is still used
-            return error.reason not in _ENDS_THE_LOOK
+            return error.reason not in _ENDS_THE_SEARCH
         self._put(name, found)
         self._fresh.add(name)
         return True
@@ -204,14 +204,14 @@ class Place:
 
     async def _why(self, identity: Identity, error: NotTried) -> Cause:
         """Why a listing failed. A Region that is not enabled rejects credentials that are valid elsewhere."""
-        if error.reason is Reason.NOT_ENABLED or any(code in error.found for code in _UNKNOWN_THERE):
+        if error.reason is Reason.NOT_ENABLED or any(code in error.found for code in _UNKNOWN_CREDENTIALS):
             caller = await identity.caller(self._place)
             if caller.account == self.account.account_id:
                 return Cause(
                     Reason.REGION_OFF,
-                    f"EKS in {self.region} does not know the credentials of account {caller.account}, which STS does"
+                    f"EKS in {self.region} rejects the credentials of account {caller.account}, which STS accepts"
                     f" ({error.found}): the account has not enabled this Region",
-                    f"Take {self.region} out of spec.regions, or enable it in the account: aws account enable-region"
+                    f"Remove {self.region} from spec.regions, or enable it in the account: aws account enable-region"
                     f" --region-name {self.region}",
                 )
         return replace(error.cause, remedy=self._remedy(error))

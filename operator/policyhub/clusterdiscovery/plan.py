@@ -77,7 +77,7 @@ class Decision:
     """Name of its MonitoredCluster, or of the one to create."""
 
 
-NOT_ASKED = Cause(Reason.DESCRIBING, "EKS has not been asked about it yet")
+UNDESCRIBED = Cause(Reason.DESCRIBING, "EKS has not described this cluster yet")
 _MONITORED = Cause(Reason.MONITORED)
 
 
@@ -124,7 +124,7 @@ def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Caus
     """ARN; description, or why there is none; why there is no MonitoredCluster, or None if one may be created now."""
     for answer in answers:
         for name, found in answer.clusters.items():
-            old = None if name in answer.fresh else answer.unmade.get(name, NOT_ASKED)
+            old = None if name in answer.fresh else answer.unmade.get(name, UNDESCRIBED)
             yield arn_of(answer.account, answer.region, name), found, old
 
 
@@ -134,8 +134,8 @@ def _known(owner: str, arn: str, by_arn: Mapping[str, Existing]) -> Decision | N
         return None
     if one.discovered_by == owner:
         return Decision(arn, "Made", _MONITORED, one.name)
-    other = f", which the ClusterDiscovery {one.discovered_by} made" if one.discovered_by else ""
-    why = Cause(Reason.ALREADY_MONITORED, f"the MonitoredCluster {one.name}{other} monitors it")
+    other = f" of the ClusterDiscovery {one.discovered_by}" if one.discovered_by else ""
+    why = Cause(Reason.ALREADY_MONITORED, f"the MonitoredCluster {one.name}{other} already monitors this cluster")
     return Decision(arn, "Skipped", why, one.name)
 
 
@@ -146,7 +146,7 @@ def _new(
         return Decision(arn, "Skipped", found)
     cluster = Arn.parse(arn)
     if found.arn != arn:
-        why = Cause(Reason.OTHER_CLUSTER, f"EKS says of it that its ARN is {found.arn or 'unknown'}")
+        why = Cause(Reason.OTHER_CLUSTER, f"EKS describes this cluster with another ARN: {found.arn or 'none'}")
         return Decision(arn, "Skipped", why)
     if not selects(spec.tag_selector, found.tags):
         return Decision(arn, "Skipped", Cause(Reason.TAGS_DIFFER))
@@ -154,19 +154,19 @@ def _new(
         return Decision(arn, "Skipped", fault)
     name = rendered(spec.name_pattern, cluster)
     if not _OBJECT_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        told = f"namePattern {spec.name_pattern} makes {name} of it, which cannot be the name of a MonitoredCluster"
-        return Decision(arn, "Skipped", Cause(Reason.INVALID_NAME, told, _NAME_REMEDY))
+        message = f"namePattern {spec.name_pattern} gives {name}, which is not a valid name of a MonitoredCluster"
+        return Decision(arn, "Skipped", Cause(Reason.INVALID_NAME, message, _NAME_REMEDY))
     taken = names.get(name)
     if taken is not None:
         whose = taken.arn or "a cluster without an ARN"
-        told = f"the name {name} is taken: the MonitoredCluster {name} monitors {whose}"
-        return Decision(arn, "Skipped", Cause(Reason.NAME_CLASH, told, _CLASH_REMEDY))
+        message = f"the name {name} is in use: the MonitoredCluster {name} monitors {whose}"
+        return Decision(arn, "Skipped", Cause(Reason.NAME_CLASH, message, _CLASH_REMEDY))
     if old is not None:
         return Decision(arn, "Skipped", old)
     return Decision(arn, "Make", Cause(Reason.MONITORED), name)
 
 
-_NAME_REMEDY = "Change spec.namePattern, such that a letter or digit begins and ends each name"
+_NAME_REMEDY = "Change spec.namePattern so that each name begins and ends with a letter or digit"
 _CLASH_REMEDY = (
     "Use {name}, {region} and {account} in spec.namePattern, or create the MonitoredCluster yourself under another name"
 )
@@ -186,7 +186,7 @@ def _gone(arn: str, name: str) -> Cause:
 def _unlisted(arn: str, answers: Sequence[Answer]) -> Cause:
     cluster = Arn.parse(arn)
     if any((answer.account, answer.region) == (cluster.account, cluster.region) for answer in answers):
-        return Cause(Reason.NOT_LISTED, "EKS does not list it, and has not said that it is gone")
+        return Cause(Reason.NOT_LISTED, "EKS does not list this cluster, and has not confirmed that it is gone")
     return _MONITORED
 
 

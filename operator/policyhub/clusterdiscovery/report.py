@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, Looked
+from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, SearchedPlace
 from policyhub.api.reason import Cause, ConditionStatus, Reason, Trait
 from policyhub.api.status import Condition
 from policyhub.cluster.formatting import counted, sentence
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision
+from policyhub.clusterdiscovery.plan import UNDESCRIBED, Decision
 from policyhub.model.text import capped
 
 _NAMED = 3
@@ -27,9 +27,9 @@ _NAMED = 3
 _PLACES = 50
 _MESSAGE = 4_096
 _CLUSTER_MESSAGE = 1_000
-_GOES_ON = "The others are looked at and their clusters get a MonitoredCluster all the same"
+_CONTINUES = "The search continues in the others; existing MonitoredClusters stay"
 
-Verdict = tuple[ConditionStatus, Reason, str]
+ConditionState = tuple[ConditionStatus, Reason, str]
 """Status, reason, message."""
 
 
@@ -52,8 +52,8 @@ def build(
     now: datetime,
 ) -> DiscoveryStatus:
     """`previous` are the conditions that were written last, by type."""
-    verdicts = {"Listed": _listed(places), "ClustersMade": _made(decisions, places)}
-    conditions = {"Ready": _ready(verdicts, decisions), **verdicts}
+    states = {"Listed": _listed(places), "ClustersMade": _made(decisions, places)}
+    conditions = {"Ready": _ready(states, decisions), **states}
     return DiscoveryStatus(
         observed_generation=generation,
         conditions=_conditions(conditions, previous, generation=generation, now=now),
@@ -61,58 +61,58 @@ def build(
         made=sum(1 for one in decisions if one.state in {"Made", "Gone"}),
         skipped=sum(1 for one in decisions if one.state == "Skipped"),
         gone=sum(1 for one in decisions if one.state == "Gone"),
-        places=tuple(_looked(place) for place in sorted(places, key=lambda p: (p.fault is None, p.name))[:_PLACES]),
+        places=tuple(_place(place) for place in sorted(places, key=lambda p: (p.fault is None, p.name))[:_PLACES]),
         clusters=tuple(_cluster(one) for one in sorted(decisions, key=_urgency)[:SHOWN]),
     )
 
 
 def invalid(why: Cause, *, previous: Mapping[str, Condition], generation: int, now: datetime) -> DiscoveryStatus:
     """The status if this operator cannot read the spec."""
-    verdict: Verdict = ("False", why.reason, _told(why))
-    conditions = _conditions({"Ready": verdict}, previous, generation=generation, now=now)
+    state: ConditionState = ("False", why.reason, _with_remedy(why))
+    conditions = _conditions({"Ready": state}, previous, generation=generation, now=now)
     return DiscoveryStatus(observed_generation=generation, conditions=conditions)
 
 
-def _listed(places: Sequence[Seen]) -> Verdict:
+def _listed(places: Sequence[Seen]) -> ConditionState:
     failed = [(place.name, place.fault) for place in places if place.fault is not None]
     if failed:
         named = ". ".join(f"{name}: {fault.message.rstrip('.')}" for name, fault in failed[:_NAMED])
-        told = (
-            f"{len(failed)} of {len(places)} accounts and Regions could not be asked for their clusters. {named}."
-            f" {_GOES_ON}; what is monitored there stays. {_remedies(fault for _, fault in failed)}"
+        message = (
+            f"EKS could not list the clusters of {len(failed)} of {len(places)} pairs of an account and a Region."
+            f" {named}. {_CONTINUES}. {_remedies(fault for _, fault in failed)}"
         )
-        return "False", failed[0][1].reason, told.rstrip()
+        return "False", failed[0][1].reason, message.rstrip()
     waiting = sum(1 for place in places if place.listed_at is None)
     if waiting:
-        told = f"{waiting} of {len(places)} accounts and Regions have not been asked yet: wait"
-        return "Unknown", Reason.LISTING, told
+        message = f"{waiting} of {len(places)} pairs of an account and a Region have not been searched yet: wait"
+        return "Unknown", Reason.LISTING, message
     return "True", Reason.LISTED, f"EKS lists its clusters in all {len(places)} pairs of an account and a Region"
 
 
-def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> Verdict:
-    open_ = [one for one in decisions if one.state == "Skipped" and Trait.UNMADE in one.why.reason.traits]
-    if open_:
-        named = ". ".join(f"{one.arn}: {one.why.message.rstrip('.')}" for one in open_[:_NAMED])
-        told = (
-            f"{len(open_)} clusters have no MonitoredCluster, so their violations are not reported. {named}."
-            f" {_remedies(one.why for one in open_)}"
+def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> ConditionState:
+    unmade = [one for one in decisions if one.state == "Skipped" and Trait.UNMADE in one.why.reason.traits]
+    if unmade:
+        named = ". ".join(f"{one.arn}: {one.why.message.rstrip('.')}" for one in unmade[:_NAMED])
+        message = (
+            f"{len(unmade)} clusters have no MonitoredCluster, so their violations are not reported. {named}."
+            f" {_remedies(one.why for one in unmade)}"
         )
-        return "False", open_[0].why.reason, told.rstrip()
+        return "False", unmade[0].why.reason, message.rstrip()
     if not any(place.listed_at for place in places):
-        return "Unknown", Reason.LISTING, "no account has listed its clusters yet: see the condition Listed"
-    waiting = sum(1 for one in decisions if one.why is NOT_ASKED)
+        return "Unknown", Reason.LISTING, "EKS has not listed any clusters yet: see the condition Listed"
+    waiting = sum(1 for one in decisions if one.why is UNDESCRIBED)
     if waiting:
         return "Unknown", Reason.DESCRIBING, f"{counted(waiting, 'cluster')} have not been described yet: wait"
-    return "True", Reason.ALL_MADE, "every cluster that was selected has a MonitoredCluster"
+    return "True", Reason.ALL_MADE, "every selected cluster has a MonitoredCluster"
 
 
-def _ready(verdicts: Mapping[str, Verdict], decisions: Sequence[Decision]) -> Verdict:
+def _ready(states: Mapping[str, ConditionState], decisions: Sequence[Decision]) -> ConditionState:
     for wanted in ("False", "Unknown"):
-        for status, reason, message in verdicts.values():
+        for status, reason, message in states.values():
             if status == wanted:
                 return status, reason, message
     made = sum(1 for one in decisions if one.state == "Made")
-    return "True", Reason.ALL_WELL, f"{made} clusters have a MonitoredCluster by this ClusterDiscovery"
+    return "True", Reason.ALL_WELL, f"{made} clusters have a MonitoredCluster that this ClusterDiscovery created"
 
 
 def _remedies(whys: Iterable[Cause]) -> str:
@@ -121,12 +121,12 @@ def _remedies(whys: Iterable[Cause]) -> str:
     return ". ".join(found[:_NAMED])
 
 
-def _told(why: Cause) -> str:
+def _with_remedy(why: Cause) -> str:
     return f"{why.message.rstrip('.')}. {sentence(why.remedy)}" if why.remedy else why.message
 
 
 def _conditions(
-    verdicts: Mapping[str, Verdict], previous: Mapping[str, Condition], *, generation: int, now: datetime
+    states: Mapping[str, ConditionState], previous: Mapping[str, Condition], *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     return tuple(
         Condition(
@@ -139,14 +139,14 @@ def _conditions(
             reason=reason.value,
             message=capped(message, _MESSAGE),
         )
-        for type_, (status, reason, message) in verdicts.items()
+        for type_, (status, reason, message) in states.items()
     )
 
 
-def _looked(place: Seen) -> Looked:
+def _place(place: Seen) -> SearchedPlace:
     reason = place.fault.reason if place.fault is not None else Reason.LISTED if place.listed_at else Reason.LISTING
     clusters = place.clusters if place.listed_at else None
-    return Looked(name=place.name, reason=reason.value, clusters=clusters, last_listed=place.listed_at)
+    return SearchedPlace(name=place.name, reason=reason.value, clusters=clusters, last_listed=place.listed_at)
 
 
 def _urgency(one: Decision) -> tuple[int, str]:
@@ -160,5 +160,5 @@ def _cluster(one: Decision) -> FoundCluster:
         state="Skipped" if one.state == "Make" else one.state,
         monitored_cluster=one.monitored or None,
         reason=one.why.reason.value,
-        message=capped(_told(one.why), _CLUSTER_MESSAGE),
+        message=capped(_with_remedy(one.why), _CLUSTER_MESSAGE),
     )

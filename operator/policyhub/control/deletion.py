@@ -155,7 +155,7 @@ class Deletion:
                 return True
             if not uid:
                 await self.remove_finalizer(
-                    "nothing was archived: the operator never learned which cluster this is. Should there be findings,"
+                    "nothing was archived: the operator never learned the uid of this cluster. If there are findings,"
                     f" policyhub retire {name} counts them"
                 )
                 return True
@@ -166,7 +166,7 @@ class Deletion:
                     self.watched.fault = Cause(
                         Reason.RETIRING,
                         f"{counted(archiving.archived, 'finding')} {archiving.where} archived; Security Hub may not"
-                        " show yet what was sent last, so it is read again within a minute or two",
+                        " return the last changes yet, so its findings are read again within a minute or two",
                     )
                     return False
             await self.remove_finalizer(_finished_message(archiving, identity), archived=archiving.archived)
@@ -203,8 +203,8 @@ class Deletion:
         if isinstance(error, API_ERRORS):
             return (
                 "deleted, and the operator cannot read or write MonitoredClusters in its own cluster:"
-                f" {line(str(error), 1_000).rstrip('.')}. The object stays, with what it still asks for, and the"
-                f" operator tries again within {RETRY_SECONDS[1] / 60:.0f} minutes. Let the operator list and patch"
+                f" {line(str(error), 1_000).rstrip('.')}. The object stays until this is fixed, and the operator tries"
+                f" again within {RETRY_SECONDS[1] / 60:.0f} minutes. Allow the operator to list and patch"
                 " MonitoredClusters (the chart's rbac.create and rbac.finalizers)"
             )
         what = (
@@ -213,8 +213,8 @@ class Deletion:
             else "an error inside the operator (see its log, and report it)"
         )
         return (
-            f"deleted with deletionPolicy Archive, and its findings are not all archived yet: {what.rstrip('.')}. The"
-            f" operator tries again within {RETRY_SECONDS[1] / 60:.0f} minutes, and the object stays until it succeeds."
+            f"deleted with deletionPolicy Archive, and not all of its findings are archived yet: {what.rstrip('.')}."
+            f" The operator tries again within {RETRY_SECONDS[1] / 60:.0f} minutes. The object stays until it succeeds."
             f" Fix the cause. {GIVE_UP.format(name=self.watched.name)}"
         )
 
@@ -224,7 +224,7 @@ class Deletion:
 
 def _taken_over_message(archiving: Archiving, other: str) -> str:
     so_far = f"only {counted(archiving.archived, 'finding')} archived" if archiving.archived else "nothing was archived"
-    return f"{so_far}, since MonitoredCluster {other} has the same identity and hub"
+    return f"{so_far}, because MonitoredCluster {other} has the same identity and hub"
 
 
 def _finished_message(archiving: Archiving, identity: str) -> str:

@@ -14,15 +14,17 @@ def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hu
         missing = " and ".join(target.missing)
         return Cause(
             Reason.HUB_NOT_NAMED,
-            f"nothing names the {missing} of the Security Hub that the findings go to: set spec.securityHub.{missing},"
-            " or for all clusters the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION (chart: securityHub)",
+            f"no {missing} is set for the Security Hub of the findings",
+            remedy=f"set spec.securityHub.{missing}, or for all clusters the operator's POLICYHUB_ACCOUNT_ID and"
+            " POLICYHUB_REGION (chart: securityHub)",
         )
     if recorded is not None and (recorded.account_id, recorded.region) != target.place:
         return Cause(
             Reason.HUB_CHANGED,
             f"the findings are in account {recorded.account_id}, {recorded.region}; the settings now name"
-            f" {target.account}, {target.region}, where nobody would archive them. Set spec.securityHub to the old"
-            " account and Region, or delete this MonitoredCluster and create it again",
+            f" {target.account}, {target.region}. After such a move nobody would archive the old findings",
+            remedy="set spec.securityHub to the old account and Region, or delete this MonitoredCluster and create it"
+            " again",
         )
     return target
 
@@ -32,11 +34,12 @@ def unknown_region(monitored: MonitoredCluster, region: str) -> Cause:
     if monitored.spec.security_hub.region:
         return Cause(
             Reason.UNKNOWN_REGION,
-            f"spec.securityHub.region is {region}, and AWS has no such Region. It cannot be changed later: delete this"
-            " MonitoredCluster, and create it again with the right Region, such as eu-west-1",
+            f"spec.securityHub.region is {region}, and AWS has no such Region",
+            remedy="this field cannot be changed: delete this MonitoredCluster, and create it again with the right"
+            " Region, such as eu-west-1",
         )
     return Cause(
         Reason.UNKNOWN_REGION,
-        f"the operator's settings name the Region {region}, and AWS has no such Region: correct POLICYHUB_REGION"
-        " (chart: securityHub.region), such as eu-west-1",
+        f"the operator's settings name the Region {region}, and AWS has no such Region",
+        remedy="correct POLICYHUB_REGION (chart: securityHub.region); a valid Region is eu-west-1",
     )

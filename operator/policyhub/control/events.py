@@ -40,12 +40,12 @@ _TYPES: Mapping[Nature, EventType] = {Nature.TROUBLE: "Warning", Nature.CHOICE: 
 
 def event_type(condition: Condition, before: Condition | None) -> EventType | None:
     """The type of the Event for a condition, given the condition that was written last; None: no Event."""
-    word, reason = condition.reason, Reason.known(condition.reason)
+    value, reason = condition.reason, Reason.known(condition.reason)
     changed = before is None or before.status != condition.status
     if condition.type == "Ready" and condition.status != "True":
         alone = reason is not None and Trait.ALONE in reason.traits
-        return "Warning" if alone and (changed or (before is not None and before.reason != word)) else None
-    turned = before is not None and condition.type == "Connected" and _turned(before.reason, word)
+        return "Warning" if alone and (changed or (before is not None and before.reason != value)) else None
+    turned = before is not None and condition.type == "Connected" and _turned(before.reason, value)
     if not (changed or turned) or reason is Reason.STATUS_FAILED:  # Ready reports it
         return None
     if condition.type == "Ready":
@@ -55,11 +55,11 @@ def event_type(condition: Condition, before: Condition | None) -> EventType | No
     return _TYPES.get(reason.nature_in(condition.type)) if reason is not None else "Warning"
 
 
-def _turned(before: str, word: str) -> bool:
+def _turned(before: str, value: str) -> bool:
     """Whether a person has to do something else now, although the status is the same."""
-    return before != word and _is_trouble(word) and (not _is_trouble(before) or word == Reason.CLUSTER_GONE)
+    return before != value and _is_trouble(value) and (not _is_trouble(before) or value == Reason.CLUSTER_GONE)
 
 
-def _is_trouble(word: str) -> bool:
-    reason = Reason.known(word)
+def _is_trouble(value: str) -> bool:
+    reason = Reason.known(value)
     return reason is not None and reason.nature is Nature.TROUBLE

@@ -90,10 +90,10 @@ class Finalization:
 
     async def finalize(self, watched: Watched, body: Mapping[str, Any]) -> None:
         """Set or remove the finalizer of a MonitoredCluster that is not deleted."""
-        asked, plane = finalizer.is_wanted(body), watched.plane
-        if asked and (plane is None or plane.unlisted):
+        requested, plane = finalizer.is_wanted(body), watched.plane
+        if requested and (plane is None or plane.unlisted):
             return
-        wanted = asked and plane is not None and not plane.claimed_twice
+        wanted = requested and plane is not None and not plane.claimed_twice
         if wanted == finalizer.is_set(body):
             watched.finalizer_failed_at = None
             return

@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from policyhub.cancellation import keep_running
+from policyhub.cancellation import run_forever
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub import credentials
@@ -208,7 +208,7 @@ class Hubs:
                 self._metrics.hub_request_seconds.labels(hub, operation, code).observe(seconds)
 
     async def _keep(self, engine: Engine) -> None:
-        await keep_running(
+        await run_forever(
             engine.run, on_failure=lambda error: log.error("engine_failed", hub=engine.hub_name, exc_info=error)
         )
 

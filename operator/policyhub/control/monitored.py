@@ -53,8 +53,8 @@ def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
 
 def recorded_status(body: Mapping[str, Any]) -> Status:
     """Identity, cluster uid and hub of the findings, as an earlier process recorded them; empty if not readable."""
-    told = body.get("status") or {}
-    known = {name: told[name] for name in ("identity", "clusterUid", "eksArn", "hub") if told.get(name)}
+    status = body.get("status") or {}
+    known = {name: status[name] for name in ("identity", "clusterUid", "eksArn", "hub") if status.get(name)}
     try:
         return Status.model_validate(known)
     except ValidationError:

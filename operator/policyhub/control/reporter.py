@@ -39,7 +39,7 @@ HEARTBEAT_SECONDS = 180.0
 """A status is written at least this often."""
 RETRY_SECONDS = 15.0
 """Between attempts to write a status."""
-UNTAKEN = frozenset({400, 413, 422})
+REJECTED_CODES = frozenset({400, 413, 422})
 """HTTP codes with which the API server rejects the content of a status."""
 EVENT_BYTES = 1_000
 """Bytes of an Event's message; events.k8s.io accepts 1,024."""
@@ -156,8 +156,8 @@ class Reporter:
         if not self._due(watched, patch):
             return
         error = await self._write(watched, patch)
-        if isinstance(error, Refused) and error.status in UNTAKEN and not watched.broken:
-            self._break(watched, f"the API server does not take it, {error}")
+        if isinstance(error, Refused) and error.status in REJECTED_CODES and not watched.broken:
+            self._break(watched, f"the API server rejects it, {error}")
             fresh, patch = self._built(watched)
             self._log_conditions(watched, fresh)
             if not self._due(watched, patch, again=True):

@@ -1,7 +1,7 @@
 """How a cluster is reached: through EKS, by a kubeconfig in a Secret of the home cluster, or as the home cluster."""
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.cluster.contact import Connect, Explain, plainly
+from policyhub.cluster.contact import Connect, Explain, from_error
 from policyhub.eks.connector import EksClusters
 from policyhub.kube.connection import Connection
 
@@ -24,12 +24,12 @@ class Routes:
             return eks.connect, eks.explain, "" if connection.eks.endpoint else arn
         reference = connection.kubeconfig_secret_ref
         if reference is None:
-            return self._open_home, plainly, ""
+            return self._open_home, from_error, ""
 
         async def connect() -> Connection:
             return await Connection.from_secret(self._home, reference.namespace, reference.name, key=reference.key)
 
-        return connect, plainly, ""
+        return connect, from_error, ""
 
     def close(self) -> None:
         self._eks.close()

@@ -32,10 +32,10 @@ WATCHING = "Watching"
 def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int, now: SteadyMs, wall: WallMs) -> Status:
     """`previous`: type → condition that was last written, whose transition time stays while its status stays."""
     before = previous.get("InSync")
-    verdicts = conditions.conditions(seen, was_in_sync=before is not None and before.status == "True", now=now)
+    states = conditions.conditions(seen, was_in_sync=before is not None and before.status == "True", now=now)
     return Status(
         observed_generation=generation,
-        conditions=_conditions(verdicts, previous, generation=generation, wall=wall),
+        conditions=_conditions(states, previous, generation=generation, wall=wall),
         identity=seen.identity,
         cluster_uid=(uid := conditions.uid(seen)),
         eks_arn=(seen.eks_arn or None) if uid is not None else None,
@@ -51,9 +51,9 @@ def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition],
     """The status of a MonitoredCluster without a data plane. Identity, hub and findings of `kept` stay: a deletion
     needs them to find the findings.
     """
-    told = replace(fault, message=with_remedy("Ready", fault))
-    verdicts: list[ConditionState] = [("Ready", "False", told)]
-    made = _conditions(verdicts, previous, generation=generation, wall=wall)
+    cause = replace(fault, message=with_remedy("Ready", fault))
+    states: list[ConditionState] = [("Ready", "False", cause)]
+    made = _conditions(states, previous, generation=generation, wall=wall)
     return Status(
         observed_generation=generation,
         conditions=made,
@@ -68,14 +68,14 @@ def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition],
 
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall: WallMs) -> Status:
     """The replacement of a status that could not be built, or that the API server rejects."""
-    told = Cause(
+    cause = Cause(
         Reason.STATUS_FAILED,
-        f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
-        " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
+        f"the operator cannot report the real status of this cluster: {why}. So it does not show whether findings are"
+        " sent and archived. The operator tries again every 15 seconds. Report this with the log lines status_failed"
         " and status_not_written",
     )
-    verdicts: list[ConditionState] = [(type_, "False" if type_ == "Ready" else "Unknown", told) for type_ in _TYPES]
-    made = _conditions(verdicts, previous, generation=generation, wall=wall)
+    states: list[ConditionState] = [(type_, "False" if type_ == "Ready" else "Unknown", cause) for type_ in _TYPES]
+    made = _conditions(states, previous, generation=generation, wall=wall)
     moment = _moment(wall // 1000)
     return Status(observed_generation=generation, conditions=made, last_heartbeat_time=moment)
 
@@ -93,12 +93,12 @@ _TYPES: tuple[ConditionType, ...] = get_args(ConditionType)
 
 
 def _conditions(
-    verdicts: Iterable[ConditionState], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
+    states: Iterable[ConditionState], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
 ) -> tuple[Condition, ...]:
     """The conditions in the form that the API server accepts."""
     moment = datetime.fromtimestamp(wall // 1000, UTC)
     made = []
-    for type_, status, fault in verdicts:
+    for type_, status, fault in states:
         before = previous.get(type_)
         made.append(
             Condition(

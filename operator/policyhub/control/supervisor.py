@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
-from policyhub.cancellation import keep_running
+from policyhub.cancellation import run_forever
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
@@ -191,8 +191,9 @@ class Supervisor:
             watched.intent = None
             watched.fault = Cause(
                 Reason.NOT_STARTED,
-                f"the operator cannot take this MonitoredCluster ({type(error).__name__}), and tries again once a"
-                " minute: please report it with the log's line monitored_cluster_failed",
+                f"an error inside the operator ({type(error).__name__}) keeps it from handling this MonitoredCluster."
+                " It tries again once a minute",
+                remedy="report it with the log line monitored_cluster_failed",
             )
 
     async def _observe(self, name: str, body: Mapping[str, Any]) -> None:
@@ -333,7 +334,7 @@ class Supervisor:
         self._claim()
 
     async def _keep(self, plane: DataPlane) -> None:
-        await keep_running(
+        await run_forever(
             plane.run, on_failure=lambda error: log.error("data_plane_failed", cluster=plane.name, exc_info=error)
         )
 

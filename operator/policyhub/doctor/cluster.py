@@ -9,7 +9,7 @@ import msgspec
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Reason
 from policyhub.cluster.formatting import counted
-from policyhub.cluster.remedies import DOCTOR, REMEDIES, WHAT_IS_HELD
+from policyhub.cluster.remedies import DOCTOR, HELD_UNTIL, REMEDIES
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
@@ -153,5 +153,5 @@ def evaluate_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]
         return []
     if held.status == "False":
         return [fine("archive-held", about, held.message)]
-    found, _, remedy = held.message.partition(WHAT_IS_HELD)
+    found, _, remedy = held.message.partition(HELD_UNTIL)
     return [problem("archive-held", about, found, remedy=remedy.strip() or REMEDIES[Reason.TOO_MANY_LOST])]

@@ -51,10 +51,10 @@ class Metrics:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
 
-    def forget_source(self, cluster: str, origin: str) -> None:
+    def forget_source(self, cluster: str, source_api: str) -> None:
         """Remove the counts of a source API that is no longer served."""
         for counter in (self.watch_events, self.source_objects_malformed):
-            counter.remove_by_labels({"cluster": cluster, "source": origin})
+            counter.remove_by_labels({"cluster": cluster, "source": source_api})
 
     def forget_hub(self, hub: str) -> None:
         """Remove every series of a hub that is closed."""
@@ -70,8 +70,8 @@ class Metrics:
     def set_conditions(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """Replace the conditions of a cluster: (type, status, reason) of each."""
         self.condition.remove_by_labels({"cluster": cluster})
-        for told in conditions:
-            self.condition.labels(cluster, *told).set(1)
+        for condition in conditions:
+            self.condition.labels(cluster, *condition).set(1)
 
     # -- the definitions ------------------------------------------------------------------------------------------
 

@@ -55,10 +55,10 @@ def resolve(named: SecurityHub, settings: Settings, *, recorded: Hub | None = No
 
 def named_in(body: Mapping[str, Any] | None) -> SecurityHub:
     """`spec.securityHub` of an object, not validated, since the object may not fit the model. None: no object."""
-    told = ((body or {}).get("spec") or {}).get("securityHub") or {}
+    named = ((body or {}).get("spec") or {}).get("securityHub") or {}
 
     def text(field: str) -> str | None:
-        return str(told[field]) if told.get(field) else None
+        return str(named[field]) if named.get(field) else None
 
     return SecurityHub.model_construct(
         account_id=text("accountId"),

@@ -69,7 +69,7 @@ def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
     with pytest.raises(HelmError) as refused:
         objects({"group": group})
     assert f"The group {group} cannot be used" in str(refused.value)
-    assert "others are in them, who would get these rights. Nothing was installed." in str(refused.value)
+    assert "their other members would get these permissions too. Nothing was installed." in str(refused.value)
     assert "--set group=policyhub" in str(refused.value)
 
 
@@ -80,7 +80,7 @@ def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
         ({"group": "a b"}, "at '/group': value must be 'the name of a Kubernetes group, such as policyhub'"),
         (
             {"group": None},
-            "No group is set, so nobody would get these rights. Set the one of the operator's access entry",
+            "No group is set, so nobody would get these permissions. Set the group of the operator's access entry",
         ),
         ({"groups": ["policyhub"]}, "additional properties 'groups' not allowed"),
         ({"rbac": {"finalizers": True}}, "additional properties 'finalizers' not allowed"),

@@ -62,21 +62,21 @@ def values_of_the_chart() -> Iterator[str]:
 def test_an_old_name_says_the_new_one(old: str, new: str) -> None:
     """One sentence, and no word of a schema."""
     said = refusal(OWN | nested(old, 1))
-    assert f"{old} is now {new}; set that." in said
+    assert f"{old} is now called {new}: use that name." in said
     assert "additional properties" not in said
 
 
 @pytest.mark.parametrize(("other", "name"), table("otherNames").items())
 def test_a_name_of_another_chart_says_ours(other: str, name: str) -> None:
     """People bring the names that they know."""
-    assert f"{other} is called {name} in this chart; set that." in refusal(OWN | nested(other, [{"name": "a"}]))
+    assert f"{other} is called {name} in this chart: use that name." in refusal(OWN | nested(other, [{"name": "a"}]))
 
 
 @pytest.mark.parametrize("other", table("otherWays"))
 def test_what_is_done_in_another_way(other: str) -> None:
     """Where there is no such value, the sentence says what does the same."""
     said = refusal(OWN | nested(other, False))
-    assert f"{other} is no value of this chart. " in said
+    assert f"{other} is not a value of this chart. " in said
     assert said.count("Set ") + said.count("To ") > 0
 
 
@@ -92,8 +92,8 @@ def test_the_tables_name_values_that_are_there() -> None:
 def test_several_old_names_at_once() -> None:
     """Who upgrades hears of all of them."""
     said = refusal({**OWN, "replicas": 2, "networkPolicy": {"create": True}})
-    assert "replicas is now replicaCount" in said
-    assert "networkPolicy.create is now networkPolicy.enabled" in said
+    assert "replicas is now called replicaCount" in said
+    assert "networkPolicy.create is now called networkPolicy.enabled" in said
 
 
 FORMS = [
@@ -226,7 +226,7 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
         {"clusterArn": ARN, "securityHub": {"roleArn": "arn:aws:iam::444455556666:role/x"}},
         "the findings go to account 111122223333 (securityHub.accountId, or else that of clusterArn)",
     ),
-    ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "no URL together with fips"),
+    ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "accepts no URL together with fips"),
     ({"endpoints": {"fips": True}}, "not in eu-west-1"),
     ({"endpoints": {"fips": True}, "securityHub": {**HUB, "region": "ca-central-1"}}, "not in ca-central-1"),
     (
@@ -243,22 +243,22 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
     ({"serviceAccount": {"roleArn": CHINA}}, "serviceAccount.roleArn is a role of the partition aws-cn"),
     (
         {"serviceAccount": {"roleArn": ROLE}, "securityHub": {**HUB, "region": "us-gov-west-1"}},
-        "us-gov-west-1 lies in aws-us-gov",
+        "us-gov-west-1 is in aws-us-gov",
     ),
     ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "serviceMonitor needs the Service"),
-    ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them"),
+    ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "Enable only one of them"),
     ({"monitoredClusters": [{"name": "a", **OTHER}]}, "a is the name of this cluster's own"),
-    ({"monitoredClusters": [{"name": "b", **OTHER}, {"name": "b", **OTHER}]}, "b comes twice"),
-    ({"updateStrategy": {"type": "RollingUpdate"}}, "two operators side by side"),
+    ({"monitoredClusters": [{"name": "b", **OTHER}, {"name": "b", **OTHER}]}, "b is listed twice"),
+    ({"updateStrategy": {"type": "RollingUpdate"}}, "two operators at the same time"),
     ({"replicaCount": 2, "terminationGracePeriodSeconds": 35}, "too short for a Pod with a Lease"),
     ({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, "not both"),
     ({"podDisruptionBudget": {"minAvailable": 0, "maxUnavailable": 0}}, "not both"),
-    ({"podDisruptionBudget": {"maxUnavailable": 0}, "replicaCount": 2}, "lets none of 2 replicas go"),
-    ({"podDisruptionBudget": {"minAvailable": 2}, "replicaCount": 2}, "lets none of 2 replicas go"),
-    ({"podDisruptionBudget": {"minAvailable": "100%"}, "replicaCount": 3}, "lets none of 3 replicas go"),
-    ({"podDisruptionBudget": {"minAvailable": "51%"}, "replicaCount": 2}, "lets none of 2 replicas go"),
-    ({"podDisruptionBudget": {"minAvailable": "67%"}, "replicaCount": 3}, "lets none of 3 replicas go"),
-    ({"podDisruptionBudget": {"maxUnavailable": "000%"}, "replicaCount": 2}, "lets none of 2 replicas go"),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}, "replicaCount": 2}, "allows no eviction of the 2 replicas"),
+    ({"podDisruptionBudget": {"minAvailable": 2}, "replicaCount": 2}, "allows no eviction of the 2 replicas"),
+    ({"podDisruptionBudget": {"minAvailable": "100%"}, "replicaCount": 3}, "allows no eviction of the 3 replicas"),
+    ({"podDisruptionBudget": {"minAvailable": "51%"}, "replicaCount": 2}, "allows no eviction of the 2 replicas"),
+    ({"podDisruptionBudget": {"minAvailable": "67%"}, "replicaCount": 3}, "allows no eviction of the 3 replicas"),
+    ({"podDisruptionBudget": {"maxUnavailable": "000%"}, "replicaCount": 2}, "allows no eviction of the 2 replicas"),
     ({"extraArgs": ["--metrics-port=9090"]}, "leave --metrics-port out"),
     ({"extraArgs": ["--lease", "a/b"]}, "leave --lease out"),
     ({"extraEnv": [{"name": "POLICYHUB_METRICS_PORT", "value": "9090"}]}, "leave POLICYHUB_METRICS_PORT out"),
@@ -270,7 +270,7 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
     ({"rbac": {"enrichment": False}, "monitoredCluster": {"spec": {"enrichment": True}}}, "rbac.enrichment=false"),
     (
         {"rbac": {"finalizers": False}, "monitoredCluster": {"spec": {"deletionPolicy": "Archive"}}},
-        "MonitoredCluster a: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away",
+        "MonitoredCluster a: deletionPolicy=Archive needs the permission that rbac.finalizers=false removes",
     ),
     (
         {
@@ -280,7 +280,7 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
                 {"name": "c", "spec": {**OTHER["spec"], "deletionPolicy": "Archive"}},
             ],
         },
-        "MonitoredCluster c: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away",
+        "MonitoredCluster c: deletionPolicy=Archive needs the permission that rbac.finalizers=false removes",
     ),
 ]
 

@@ -11,7 +11,7 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.cluster import clearance
-from policyhub.cluster.absence import STANDS_MS
+from policyhub.cluster.absence import ACCEPTED_AFTER_MS
 from policyhub.cluster.archiving import Archiving, Round, Sent
 from policyhub.cluster.clearance import Rival
 from policyhub.cluster.contact import Stale
@@ -28,7 +28,7 @@ from tests.component.control.test_deletion import NOW, PLACE, Account, Home
 from tests.unit.hub.test_hub_retirement import UID, finding
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
-HOUR = STANDS_MS // 60_000
+HOUR = ACCEPTED_AFTER_MS // 60_000
 GONE, DENIED, DELETING, ELSEWHERE = "ClusterGone", "AccessDenied", "ClusterDeleting", "ClusterNotFound"
 UP = "up"
 KNOWN = {"clusterUid": UID, "eksArn": ARN}
@@ -122,7 +122,7 @@ def mine(uid: str = UID) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clearance, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(clearance, "ROUND_SECONDS", 0.0)
 
 
 LATER = [(2, GONE)] * 3
@@ -169,7 +169,7 @@ async def test_an_operator_that_starts_again_waits_again() -> None:
         plane, active = await played([(0, GONE), (HOUR - 1, GONE)], hub=hub)
         assert len(active) == 30
         assert plane.state.connection is not None
-        assert "If EKS still says so at" in plane.state.connection.message
+        assert "If it is still gone at" in plane.state.connection.message
     _, active = await played([(0, GONE), (HOUR, GONE), *LATER], hub=hub)
     assert active == set()
 
@@ -184,13 +184,13 @@ RIVAL = {"metadata": {"name": "other", "uid": "object-other"}, "spec": {"cluster
         ({"onClusterGone": "Hold"}, "told ClusterGone"),
         ({"mode": "NoArchive"}, "spec.mode is not Sync"),
         ({"mode": "DryRun"}, "spec.mode is not Sync"),
-        ({"status": {}}, "has never reached a cluster where EKS said"),
-        ({"status": {"clusterUid": UID}}, "has never reached a cluster where EKS said"),
+        ({"status": {}}, "has never reached a cluster at the address that EKS gave"),
+        ({"status": {"clusterUid": UID}}, "has never reached a cluster at the address that EKS gave"),
         (
             {"status": {**KNOWN, "eksArn": ARN.replace("west-1", "west-2")}},
-            "has never reached a cluster where EKS said",
+            "has never reached a cluster at the address that EKS gave",
         ),
-        ({"eks_arn": ""}, "has never reached a cluster where EKS said"),
+        ({"eks_arn": ""}, "has never reached a cluster at the address that EKS gave"),
         ({"others": (RIVAL,)}, "MonitoredCluster other has the same identity and hub"),
     ],
     ids=str,
@@ -231,7 +231,7 @@ async def test_a_cluster_that_comes_back_ends_it() -> None:
     hub.refuse = AccessLost(Reason.ACCESS_DENIED, "the hub says no", code="AccessDenied")
     plane = (await played([*STANDS, (1, UP), (1, GONE)], hub=hub))[0]
     assert plane.state.connection is not None
-    assert "If EKS still says so at" in plane.state.connection.message
+    assert "If it is still gone at" in plane.state.connection.message
     assert len(hub.active()) == 30
 
 

@@ -217,7 +217,7 @@ async def test_each_thing_is_announced_once() -> None:
     assert len({message for _, message in stage.events}) == len(stage.events)
     (trouble,) = [message for reason, message in stage.events if reason == "RetireFailed"]
     assert "rbac.finalizers" in trouble
-    assert "not all archived" not in trouble
+    assert "not all of its findings" not in trouble
 
 
 @pytest.mark.parametrize("ago", [0, 300_000], ids=["just deleted", "deleted long ago"])
@@ -254,7 +254,7 @@ async def test_who_comes_in_the_middle_ends_it() -> None:
     await stage.begin()
     assert stage.remove_finalizer
     assert 0 < len(stage.hub.sent) < 2_500
-    assert f"only {len(stage.hub.sent):,} findings archived, since MonitoredCluster prod-2" in stage.events[-1][1]
+    assert f"only {len(stage.hub.sent):,} findings archived, because MonitoredCluster prod-2" in stage.events[-1][1]
     assert len(follower.announced) == len(stage.hub.sent)
 
 

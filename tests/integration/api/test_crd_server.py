@@ -44,18 +44,18 @@ EKS: dict[str, Document] = {
 NO_EKS: list[tuple[Document, str]] = [
     (eks(None), "needs the cluster's ARN"),
     ({**eks(), "connection": {"eks": {}, "inCluster": {}}}, "exactly one of inCluster"),
-    (eks(arn=ARN + "2"), "name two clusters"),
+    (eks(arn=ARN + "2"), "name different clusters"),
     (eks(roleArn=ELSEWHERE), "must be a role of the cluster's account"),
     (eks(None, arn=ARN, roleArn=ELSEWHERE), "must be a role of the cluster's account"),
     (eks(**GIVEN, roleArn=ELSEWHERE), "must be a role of the cluster's account"),
-    ({**eks(**GIVEN), "onClusterGone": "Archive"}, "only EKS, which is asked"),
-    ({"connection": {"inCluster": {}}, "onClusterGone": "Archive"}, "only EKS, which is asked"),
+    ({**eks(**GIVEN), "onClusterGone": "Archive"}, "only the answer of EKS"),
+    ({"connection": {"inCluster": {}}, "onClusterGone": "Archive"}, "only the answer of EKS"),
     ({**eks(), "onClusterGone": "Retain"}, "onClusterGone"),
     (eks(roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
     (eks(**GIVEN, roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
     (eks(externalId="ab"), "set roleArn too"),
-    (eks(endpoint=GIVEN["endpoint"]), "together, or neither"),
-    (eks(certificateAuthorityData="LS0t"), "together, or neither"),
+    (eks(endpoint=GIVEN["endpoint"]), "certificateAuthorityData, or neither"),
+    (eks(certificateAuthorityData="LS0t"), "certificateAuthorityData, or neither"),
     *(
         (eks(**{**GIVEN, "endpoint": url}), "eks.endpoint")
         for url in ("http://a.b", "https://a/b", "https://u@a", "a.b")
@@ -153,8 +153,8 @@ def test_valid(server: Cluster, spec: Document) -> None:
         ({"securityHub": {"accountId": "1111"}}, "spec.securityHub.accountId"),
         ({"securityHub": {"accountId": 111122223333}}, "must be of type string"),
         ({"securityHub": {"region": "Ireland"}}, "spec.securityHub.region"),
-        ({"securityHub": {"region": "xx-west-1"}}, "no partition of AWS has a Region"),
-        ({"securityHub": {"region": "us-goff-west-1"}}, "no partition of AWS has a Region"),
+        ({"securityHub": {"region": "xx-west-1"}}, "no AWS partition has Regions"),
+        ({"securityHub": {"region": "us-goff-west-1"}}, "no AWS partition has Regions"),
         ({"clusterArn": ARN.replace("eu-west-1", "cn-north-1")}, "spec.clusterArn"),
         ({"securityHub": {"accountId": "444455556666", "roleArn": ROLE}}, "must be a role of the account"),
         (

@@ -141,7 +141,7 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
     assert "kubectl rollout status -n policyhub deployment/policyhub" in told
     assert "kubectl wait --for=condition=Ready --timeout=10m monitoredcluster/prod-eu" in told
     assert "kubectl get monitoredclusters" in told
-    assert "Set prometheusRule.runbookUrl to where docs/runbooks" in told  # a checkout's chart
+    assert "Set prometheusRule.runbookUrl to the URL" in told  # a checkout's chart
     assert not release.warnings
     installed = everything(server)
     kinds = {document["kind"] for document in release.manifest()}
@@ -367,7 +367,7 @@ def strategy(server: Cluster) -> Document:
 def test_old_values_stop_an_upgrade(release: Release) -> None:
     """Helm keeps the values of the last release; where they have a name of before, the upgrade says so, and waits."""
     release.run("install", "policyhub", CHART, values={"clusterName": "a", **HUB})
-    with pytest.raises(helm.HelmError, match=r"replicas is now replicaCount; set that\."):
+    with pytest.raises(helm.HelmError, match=r"replicas is now called replicaCount: use that name\."):
         release.run("upgrade", "policyhub", CHART, "--reset-then-reuse-values", values={"replicas": 2})
 
 

@@ -266,9 +266,12 @@ def test_gatekeepers_limit(world: World, clinic: Clinic) -> None:
 def test_gatekeepers_audit(world: World, clinic: Clinic) -> None:
     """No audit, one that stopped, and a constraint that is left out are three different words; a fresh one is fine."""
     world.apply({key: value for key, value in audited("repos").items() if key != "status"})
-    assert "no audit yet of k8sallowedrepos/repos" in clinic.doctor().problem("gatekeeper-audit")["found"]
+    assert (
+        "has not audited any constraint yet: k8sallowedrepos/repos"
+        in clinic.doctor().problem("gatekeeper-audit")["found"]
+    )
     apply(world, audited("repos", "a", age=HOUR))
-    assert clinic.doctor().problem("gatekeeper-audit")["found"].startswith("the last audit began 1 h")
+    assert clinic.doctor().problem("gatekeeper-audit")["found"].startswith("Gatekeeper's last audit began 1 h")
     apply(world, audited("repos", "a"))
     assert clinic.doctor().states("gatekeeper-audit") == ["fine"]
     world.apply({key: value for key, value in audited("registries").items() if key != "status"})

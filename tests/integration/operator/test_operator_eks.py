@@ -252,7 +252,7 @@ def test_findings_of_a_cluster_that_is_gone(world: World, eks: Eks, hub: HubProc
     eks.gone()
     try:
         waiting = connected(world, "False", "ClusterGone")
-        assert "If EKS still says so at" in waiting["message"]
+        assert "If it is still gone at" in waiting["message"]
         world.await_condition("Connected", "False", reason="ClusterGone", name="held")
         assert world.journal(mark) == []
         steady.write_text("3700")

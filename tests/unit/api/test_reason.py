@@ -82,7 +82,7 @@ def test_the_api_takes_every_reason(reason: Reason) -> None:
 def test_every_reason_has_a_remedy(reason: Reason) -> None:
     """In the table or in its own message, unless there is nothing to do."""
     nothing = reason.nature is Nature.WELL or reason in {Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OFF}
-    assert nothing or Trait.TOLD in reason.traits or reason in REMEDIES
+    assert nothing or Trait.ADVISED in reason.traits or reason in REMEDIES
 
 
 @pytest.mark.parametrize("reason", Reason)

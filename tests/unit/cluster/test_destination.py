@@ -50,7 +50,7 @@ def test_what_neither_names_is_asked_for(spec: dict[str, str], missing: str) -> 
     fault = destination(monitored(**spec), NONE, recorded=None)
     assert isinstance(fault, Cause)
     assert fault.reason == "HubNotNamed"
-    assert missing in fault.message
+    assert missing in fault.remedy
 
 
 @pytest.mark.parametrize(

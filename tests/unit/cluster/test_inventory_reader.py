@@ -160,7 +160,7 @@ def test_one_inventory_a_day() -> None:
         await scene.after(20 * HOUR)
         assert scene.hub.inventories == 1
         assert scene.state.inventory is None
-        assert scene.reader.ungraded
+        assert scene.reader.evidence_due
         await scene.after(10 * HOUR)
         assert scene.hub.inventories == 2
 

@@ -90,7 +90,7 @@ class Scene:
             view.upsert(msgspec.json.encode(body))
         view.finish()
         view.state(ReflectorState(phase="watching"))
-        self.sources.cover()
+        self.sources.update_report_apis()
 
 
 def report(resource: Resource, *, at: int, namespace: str = "shop") -> dict[str, Any]:
@@ -148,14 +148,14 @@ def test_which_apis_are_live() -> None:
     scene.discover(OLD, NEW, PORTS)
     scene.list(OLD)
     scene.list(PORTS)
-    assert scene.sources.coverage.live == {OLD.group_resource}
+    assert scene.sources.report_apis.live == {OLD.group_resource}
     scene.list(NEW)
-    assert scene.sources.coverage.live == {OLD.group_resource, NEW.group_resource}
+    assert scene.sources.report_apis.live == {OLD.group_resource, NEW.group_resource}
     scene.discover(NEW)
-    assert scene.sources.coverage.live == {NEW.group_resource}
+    assert scene.sources.report_apis.live == {NEW.group_resource}
     scene.sources.disconnect()
-    scene.sources.cover()
-    assert not scene.sources.coverage.live
+    scene.sources.update_report_apis()
+    assert not scene.sources.report_apis.live
 
 
 def test_a_template_that_is_deleted_while_nobody_looks() -> None:
@@ -243,13 +243,13 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     scene.list(NEW, new)
     assert not scene.wanted()
     assert not scene.cleared()
-    scene.work.tick._grade()
+    scene.work.tick._request_evidence()
     assert NEW in asked
     scene.list(NEW, new)
     assert scene.cleared()
     asked.clear()
-    scene.sources.ungraded = True
-    scene.work.tick._grade()
+    scene.sources.evidence_due = True
+    scene.work.tick._request_evidence()
     assert not asked  # whoever can write reports cannot have all of them listed again and again
 
 

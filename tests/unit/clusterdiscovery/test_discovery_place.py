@@ -8,7 +8,7 @@ import pytest
 from policyhub.api.clusterdiscovery import Account
 from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.place import AGAIN, Place
-from policyhub.clusterdiscovery.plan import NOT_ASKED, arn_of
+from policyhub.clusterdiscovery.plan import UNDESCRIBED, arn_of
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import CallerIdentity
 from policyhub.eks.identity import ClusterMissing, Identity
@@ -56,19 +56,19 @@ class Aws:
         return Place(lambda: cast("Identity", self), account, REGION, sleep=self.sleep)
 
 
-async def look(place: Place, aws: Aws, *, monitored: Iterable[str] = (), made: Iterable[str] = ()) -> list[str]:
+async def search(place: Place, aws: Aws, *, monitored: Iterable[str] = (), made: Iterable[str] = ()) -> list[str]:
     """Which clusters were asked about."""
     before = len(aws.asked)
     made_arns = [arn_of(OWN, REGION, name) for name in made]
     all_ = {*(arn_of(OWN, REGION, name) for name in monitored), *made_arns}
-    await place.look(monitored=all_, made=made_arns)
+    await place.search(monitored=all_, made=made_arns)
     return aws.asked[before:]
 
 
 async def test_what_is_monitored_is_never_described() -> None:
     """Only new clusters are asked about, each after a pause: the operator needs the calls to connect."""
     aws = Aws("a", "b", "c")
-    assert await look(aws.place(), aws, monitored=["a"], made=["b"]) == ["c"]
+    assert await search(aws.place(), aws, monitored=["a"], made=["b"]) == ["c"]
     assert len(aws.pauses) == 1
 
 
@@ -77,10 +77,10 @@ async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
     names = [f"c{number:02}" for number in range(25)]
     aws = Aws(*names, "new")
     place = aws.place()
-    assert await look(place, aws) == [*names, "new"]
-    second = await look(place, aws)
+    assert await search(place, aws) == [*names, "new"]
+    second = await search(place, aws)
     assert second == ["new", *names[:AGAIN]]
-    assert await look(place, aws) == ["new", *names[AGAIN : 2 * AGAIN]]
+    assert await search(place, aws) == ["new", *names[AGAIN : 2 * AGAIN]]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> No
     aws = Aws("a", "b", "c")
     aws.fails["b"] = error
     place = aws.place()
-    assert await look(place, aws) == ["a", "b"]
-    assert place.answer.clusters["c"] is NOT_ASKED
+    assert await search(place, aws) == ["a", "b"]
+    assert place.answer.clusters["c"] is UNDESCRIBED
     found = place.answer.clusters["b"]
     assert isinstance(found, Cause)
     assert found.reason == "NotDescribed"
     aws.fails.clear()
-    assert await look(place, aws) == ["c", "b", "a"]
+    assert await search(place, aws) == ["c", "b", "a"]
     assert all(isinstance(found, Description) for found in place.answer.clusters.values())
 
 
@@ -106,7 +106,7 @@ async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
     aws = Aws("a", "b")
     aws.fails["a"] = DENIED
     place = aws.place()
-    assert await look(place, aws) == ["a", "b"]
+    assert await search(place, aws) == ["a", "b"]
     assert isinstance(place.answer.clusters["b"], Description)
     found = place.answer.clusters["a"]
     assert isinstance(found, Cause)
@@ -130,7 +130,7 @@ async def test_what_counts_as_gone(failure: NotTried | None, account: str, *, go
     aws.account = account
     aws.fails = {"shop": failure} if failure is not None else {}
     place = aws.place()
-    assert await look(place, aws, made=["shop"]) == ["shop"]
+    assert await search(place, aws, made=["shop"]) == ["shop"]
     assert place.answer.gone == ({"shop"} if gone else set())
 
 
@@ -139,7 +139,7 @@ async def test_a_listing_that_lacks_a_cluster_which_is_there() -> None:
     aws = Aws()
     aws.describe = described  # type: ignore[method-assign]
     place = aws.place()
-    await look(place, aws, made=["shop"])
+    await search(place, aws, made=["shop"])
     assert place.answer.gone == frozenset()
 
 
@@ -151,10 +151,10 @@ async def test_what_came_back_is_not_gone() -> None:
     """A cluster that is listed again is there."""
     aws = Aws()
     place = aws.place()
-    await look(place, aws, made=["shop"])
+    await search(place, aws, made=["shop"])
     assert place.answer.gone == {"shop"}
     aws.names_ = frozenset({"shop"})
-    await look(place, aws, made=["shop"])
+    await search(place, aws, made=["shop"])
     assert place.answer.gone == frozenset()
 
 
@@ -162,9 +162,9 @@ async def test_a_listing_that_fails_changes_nothing() -> None:
     """What was known stays known, and nothing is asked about single clusters."""
     aws = Aws("a")
     place = aws.place()
-    await look(place, aws)
+    await search(place, aws)
     aws.names_ = DENIED
-    assert await look(place, aws, made=["b"]) == []
+    assert await search(place, aws, made=["b"]) == []
     assert isinstance(place.answer.clusters["a"], Description)
     assert place.answer.gone == frozenset()
     assert place.fault is not None
@@ -187,7 +187,7 @@ async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
     aws = Aws()
     aws.names_ = error
     place = aws.place()
-    await look(place, aws)
+    await search(place, aws)
     assert place.fault is not None
     assert place.fault.reason == reason
 
@@ -198,7 +198,7 @@ async def test_credentials_that_sts_refuses_too_are_no_matter_of_the_region() ->
     aws.names_ = NotTried(Reason.CREDENTIALS_REJECTED, "InvalidClientTokenId")
     aws.account = ""
     place = aws.place()
-    await look(place, aws)
+    await search(place, aws)
     assert place.fault is not None
     assert place.fault.reason == "CredentialsRejected"
 
@@ -208,7 +208,7 @@ async def test_the_operators_own_identity_must_be_of_the_account() -> None:
     aws = Aws("a")
     aws.account = "999999999999"
     place = aws.place(role_arn=None)
-    assert await look(place, aws) == []
+    assert await search(place, aws) == []
     assert place.fault is not None
     assert (place.fault.reason, place.listed) == ("AccountMismatch", False)
     assert "999999999999" in place.fault.message
@@ -222,7 +222,7 @@ async def test_a_cluster_that_never_answers_holds_up_no_other(error: NotTried) -
     aws = Aws("new")
     aws.fails["a"] = error
     place = aws.place()
-    asked = [*await look(place, aws, made=["a", "b"]), *await look(place, aws, made=["a", "b"])]
+    asked = [*await search(place, aws, made=["a", "b"]), *await search(place, aws, made=["a", "b"])]
     assert {"new", "b"} <= {*asked}
     assert place.answer.gone == {"b"}
 
@@ -231,9 +231,9 @@ async def test_a_known_cluster_that_never_answers_holds_up_no_other() -> None:
     """What it said before still counts, and the others have their turn."""
     aws = Aws("a", "b")
     place = aws.place()
-    await look(place, aws)
+    await search(place, aws)
     aws.fails["a"] = THROTTLED
-    assert [*await look(place, aws), *await look(place, aws)] == ["a", "b", "a"]
+    assert [*await search(place, aws), *await search(place, aws)] == ["a", "b", "a"]
     assert isinstance(place.answer.clusters["a"], Description)
 
 
@@ -241,11 +241,11 @@ async def test_what_was_said_of_a_monitored_cluster_is_forgotten() -> None:
     """Once nobody monitors it any more it is as new."""
     aws = Aws("a")
     place = aws.place()
-    await look(place, aws)
-    await look(place, aws, monitored=["a"])
-    assert place.answer.clusters["a"] is NOT_ASKED
-    assert await look(place, aws) == ["a"]
+    await search(place, aws)
+    await search(place, aws, monitored=["a"])
+    assert place.answer.clusters["a"] is UNDESCRIBED
+    assert await search(place, aws) == ["a"]
     assert place.answer.fresh == {"a"}
     aws.names_ = DENIED
-    await look(place, aws)
+    await search(place, aws)
     assert place.answer.fresh == frozenset()

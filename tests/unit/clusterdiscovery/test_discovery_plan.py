@@ -7,7 +7,7 @@ import pytest
 from policyhub.api.clusterdiscovery import Account, DiscoverySpec, TagSelector
 from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.plan import (
-    NOT_ASKED,
+    UNDESCRIBED,
     Answer,
     Decision,
     Existing,
@@ -66,7 +66,7 @@ ROWS: dict[str, Row] = {
     "a new cluster": ([answer("shop")], [], {"shop": "Make/Monitored shop"}),
     "one that was made": ([answer("shop")], [OURS], {"shop": "Made/Monitored shop"}),
     "made, and EKS was not asked about it again": (
-        [answer(shop=NOT_ASKED)],
+        [answer(shop=UNDESCRIBED)],
         [OURS],
         {"shop": "Made/Monitored shop"},
     ),
@@ -88,7 +88,7 @@ ROWS: dict[str, Row] = {
     ),
     "monitored by hand and made": ([answer("shop")], [HERS, OURS], {"shop": "Made/Monitored shop"}),
     "other tags": ([answer(shop=up("shop", tags={"policyhub": "no"}))], [], {"shop": "Skipped/TagsDiffer"}),
-    "not described yet": ([answer(shop=NOT_ASKED)], [], {"shop": "Skipped/Describing"}),
+    "not described yet": ([answer(shop=UNDESCRIBED)], [], {"shop": "Skipped/Describing"}),
     "DescribeCluster denied": (
         [answer("well", shop=Cause(Reason.NOT_DESCRIBED, "denied"))],
         [],

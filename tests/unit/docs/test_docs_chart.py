@@ -34,6 +34,6 @@ def test_each_row_begins_with_values_of_the_chart() -> None:
 def test_the_sentences_are_those_of_the_chart() -> None:
     """What the page shows is what the tables of the chart say."""
     tables = (ROOT / "charts/policyhub/templates/_names.tpl").read_text("utf-8")
-    sentences = re.findall(r"^(\S+) is (?:now|called|no value)", PAGE, re.MULTILINE)
+    sentences = re.findall(r"^(\S+) is (?:now called|called|not a value)", PAGE, re.MULTILINE)
     assert len(sentences) == 3
     assert all(re.search(rf"(?m)^{re.escape(name)}: ", tables) for name in sentences)

@@ -299,7 +299,7 @@ def test_the_doctor_and_the_condition_say_the_same() -> None:
         unlisted={"k/a": (20, 1)},
     )
     told = [verdict for verdict in engines.evaluate("alpha", seen, now=NOW) if verdict.state == "problem"]
-    condition = rules.troubles(seen.engines(), now=NOW)
+    condition = rules.problems(seen.engines(), now=NOW)
     assert [verdict.check for verdict in told] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
     assert {verdict.found.replace(" 1 h old", " old") for verdict in told} == {trouble.message for trouble in condition}
     for trouble in condition:

@@ -69,12 +69,12 @@ class Scene:
         self.ledger.observed.take_read(held, now=NOW + 3_600_000)
 
     def show(self, *, in_sync: bool = False, sends: bool = True, inventory: WallMs = WALL) -> None:
-        census = AgeStatistics(
+        statistics = AgeStatistics(
             sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown
         )
         for entry in self.ledger.entries.values():
-            census.count(entry)
-        self.gauges.count(census)
+            statistics.count(entry)
+        self.gauges.count(statistics)
         self.gauges.findings(self.ledger, in_sync=in_sync, sends=sends, inventory=inventory)
 
     def get(self, name: str, **labels: str) -> float | None:
@@ -363,8 +363,8 @@ def test_sources_are_told_as_they_fare() -> None:
     """Each API with its reason, its last listing, its engines' newest results, and what Gatekeeper leaves out."""
     scene = Scene()
     reports, pods = "policyreports.wgpolicyk8s.io", "k8spods.constraints.gatekeeper.sh"
-    whole = SourceGauges(origin=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
-    cut = SourceGauges(origin=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
+    whole = SourceGauges(source_api=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
+    cut = SourceGauges(source_api=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
     scene.gauges.sources([whole, cut], unknown=["openreports.io"])
     assert scene.get("source_complete", source=reports, reason="") == 1
     assert scene.get("source_complete", source="openreports.io", reason="DiscoveryFailed") == 0
@@ -372,7 +372,7 @@ def test_sources_are_told_as_they_fare() -> None:
     assert scene.get("newest_result_timestamp_seconds", source=reports, engine="trivy") == 2
     assert scene.get("newest_result_timestamp_seconds", source=pods, engine="gatekeeper") == 3
     assert scene.get("constraint_violations_unlisted", constraint_kind="K8sPods") == 7
-    scene.gauges.sources([SourceGauges(origin=reports, problem="ListingForbidden", last_listed=WALL)], unknown=[])
+    scene.gauges.sources([SourceGauges(source_api=reports, problem="ListingForbidden", last_listed=WALL)], unknown=[])
     assert scene.series("source_complete") == [
         {"cluster": "alpha", "source": reports, "reason": "ListingForbidden"},
     ]
@@ -393,7 +393,7 @@ def test_a_forgotten_cluster_leaves_no_gauge() -> None:
     scene = Scene("HIGH")
     scene.send(0)
     scene.show()
-    scene.gauges.sources([SourceGauges(origin="o", last_listed=WALL)], unknown=[])
+    scene.gauges.sources([SourceGauges(source_api="o", last_listed=WALL)], unknown=[])
     scene.metrics.set_conditions("alpha", [("Ready", "True", "AllWell")])
     scene.metrics.set_conditions("beta", [("Ready", "True", "AllWell")])
     scene.gauges.forget()
@@ -452,8 +452,8 @@ def test_a_violation_without_a_time_is_as_old_as_it_is_known(ahead: int) -> None
     scene = Scene()
     key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
     scene.ledger.read(key, [(violation(0, "CRITICAL"), None)], complete=True, passed=frozenset, now=NOW - 5000)
-    census = AgeStatistics(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
+    statistics = AgeStatistics(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
     for entry in scene.ledger.entries.values():
-        census.count(entry)
-    assert census.ages["CRITICAL"].seconds == 5
-    assert census.past_sla["CRITICAL"] == 0
+        statistics.count(entry)
+    assert statistics.ages["CRITICAL"].seconds == 5
+    assert statistics.past_sla["CRITICAL"] == 0

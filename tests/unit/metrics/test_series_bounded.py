@@ -54,7 +54,9 @@ def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines
     gauges.findings(ledger, in_sync=True, sends=True, inventory=WallMs(int(NOW)))
     named = {f"engine{number}": 1 for number in range(engines)}
     seen = [
-        SourceGauges(origin=f"o{number}", last_listed=WallMs(int(NOW)), newest_by=named, constraint_kind=f"k{number}")
+        SourceGauges(
+            source_api=f"o{number}", last_listed=WallMs(int(NOW)), newest_by=named, constraint_kind=f"k{number}"
+        )
         for number in range(sources)
     ]
     gauges.sources(seen, unknown=())

@@ -99,7 +99,7 @@ ROWS: dict[str, Row] = {
         {
             "Ready": "up to date",
             "Connected": "the API server answers",
-            "HubReachable": "Security Hub of 111122223333, eu-west-1 takes",
+            "HubReachable": "Security Hub of account 111122223333, eu-west-1 accepts",
             "SourcesComplete": "1 source is listed and watched",
             "InSync": "matches the cluster",
             "IdentityConflict": "no other cluster",
@@ -153,7 +153,7 @@ ROWS: dict[str, Row] = {
         },
         {},
     ),
-    "a uid that is none": ({"cluster_uid": "a; reboot"}, {}, {"Connected": "is none, and not shown"}),
+    "a uid that is none": ({"cluster_uid": "a; reboot"}, {}, {"Connected": "is invalid and therefore not shown"}),
     "an account that is refused": (
         {"account_fault": DENIED},
         {
@@ -262,7 +262,7 @@ ROWS: dict[str, Row] = {
     "sources that the CRD does not take": (
         {"sources": (*SEEN.sources, SourceSeen(name="Upper.v1.x"), SourceSeen(name="-a.v1.x"))},
         {},
-        {"SourcesComplete": "listed and watched; status.sources shows 1 of 3, those that are not well first"},
+        {"SourcesComplete": "listed and watched; status.sources shows 1 of 3, those with a problem first"},
     ),
     "superseded reports": (
         {"findings": found(superseded=tuple(("kyverno", f"g{n:02}") for n in range(12)))},
@@ -286,15 +286,12 @@ ROWS: dict[str, Row] = {
             "IdentityConflict": ("True", "OtherCluster"),
             "EnginesReporting": ("Unknown", "SourcesIncomplete"),
         },
-        {"IdentityConflict": f"at least 30 findings of arn from the cluster with uid other; this one has {UID}"},
+        {"IdentityConflict": f"30 findings of arn from the cluster with uid other; this cluster has uid {UID}"},
     ),
     "a few foreign findings": (
         {"findings": found(foreign=Foreign(number=2, uid="", example="id-1"))},
         {"Ready": ("True", "ForeignFindings"), "IdentityConflict": ("True", "ForeignFindings")},
-        {
-            "IdentityConflict": "2 findings under the identity of this cluster are another's in Security Hub, such as"
-            " id-1"
-        },
+        {"IdentityConflict": "2 findings in Security Hub have this cluster's identity but not its uid, such as id-1"},
     ),
     "a clock that was moved": (
         {"clock_moved": -40 * 86_400_000},
@@ -302,14 +299,14 @@ ROWS: dict[str, Row] = {
         {"Ready": "was set back by 57,600 minutes"},
     ),
     "what may not be asked": (
-        {"owners": OwnersSeen(unasked=("services", "clusterpolicies.kyverno.io"))},
+        {"owners": OwnersSeen(unchecked_kinds=("services", "clusterpolicies.kyverno.io"))},
         {"Ready": ("True", "OwnersForbidden"), "OwnersKnown": ("False", "ExistenceForbidden")},
-        {"OwnersKnown": "may not ask whether these still exist: services, clusterpolicies.kyverno.io"},
+        {"OwnersKnown": "whether objects of these kinds still exist: services, clusterpolicies.kyverno.io"},
     ),
     "what may not be asked, and no roll-up": (
-        {"roll_up": False, "owners": OwnersSeen(unasked=("services",))},
+        {"roll_up": False, "owners": OwnersSeen(unchecked_kinds=("services",))},
         {"OwnersKnown": ("False", "RollUpOff")},
-        {"OwnersKnown": "may not ask whether these still exist: services"},
+        {"OwnersKnown": "may not check whether objects of these kinds still exist: services"},
     ),
     "foreign findings that are missing": (
         {"findings": found(quarantined=2, foreign=Foreign(number=2, uid="other", example="id-1"))},
@@ -358,17 +355,17 @@ ROWS: dict[str, Row] = {
             "findings": found(pending=10, oldest_pending=NOW - HOUR * 1000),
         },
         {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun")},
-        {"InSync": "would send 3 to create, 6 to update, 1 to archive", "Ready": "Set spec.mode to Sync to send them"},
+        {"InSync": "send now: 3 to create, 6 to update, 1 to archive", "Ready": "Set spec.mode to Sync to send them"},
     ),
     "mode DryRun with nothing to do": (
         {"mode": "DryRun", "preview": {}},
         {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun")},
-        {"InSync": "would send nothing now"},
+        {"InSync": "Findings that mode Sync would send now: none"},
     ),
     "mode DryRun before it is known": (
         {"mode": "DryRun"},
         {"Ready": ("False", "Listing"), "InSync": ("False", "Listing")},
-        {"InSync": "not counted yet"},
+        {"InSync": "not been counted yet"},
     ),
     "mode DryRun where what Security Hub has cannot be read": (
         {"mode": "DryRun", "preview": {}, "reading": DENIED, "inventory": INCOMPLETE},
@@ -412,7 +409,7 @@ ROWS: dict[str, Row] = {
             "guarded": {"kyverno": GuardHold(lost=30, total=40, reason="many", since=NOW)},
         },
         {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun"), "ArchiveHeld": ("True", "TooManyLost")},
-        {"Ready": "Not well either: ArchiveHeld"},
+        {"Ready": " (other conditions with a problem: ArchiveHeld)"},
     ),
     "two MonitoredClusters of one cluster": (
         {"twins": (Twin("legacy", "legacy"),)},
@@ -444,7 +441,7 @@ ROWS: dict[str, Row] = {
     "findings that are refused": (
         {"findings": found(rejected=3, quarantined=1, pending=9)},
         {"Ready": ("False", "FindingsRejected"), "InSync": ("False", "FindingsRejected")},
-        {"InSync": "refuses 3 findings"},
+        {"InSync": "rejects 3 findings"},
     ),
     "backlog": (
         {"findings": found(pending=9, oldest_pending=NOW)},
@@ -515,14 +512,14 @@ ROWS: dict[str, Row] = {
         {"findings": found(refused=(refused("no-policy", namespace="", objects=3),))},
         {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "NotUnderstood")},
         {
-            "Ready": "up to date, but: outside of namespaces: not understood or not taken: 7 no-policy",
+            "Ready": "up to date, but: outside of namespaces: not understood or not accepted: 7 no-policy",
             "InputAccepted": "big (and 2 more objects)",
         },
     ),
     "too many results": (
         {"findings": found(refused=(refused(Excess.REPORT_RESULTS),), late=("team",), exhausted=("team",))},
         {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
-        {"InputAccepted": "shop: 7 results in one report, 5 taken (POLICYHUB_LIMIT_REPORT_RESULTS)"},
+        {"InputAccepted": "shop: 7 results in one report, 5 accepted (POLICYHUB_LIMIT_REPORT_RESULTS)"},
     ),
     "too many bytes": (
         {"findings": found(refused=(refused(Excess.REPORT_BYTES),))},
@@ -532,17 +529,17 @@ ROWS: dict[str, Row] = {
     "too many of a namespace": (
         {"findings": found(refused=(refused(Excess.NAMESPACE, taken=None),))},
         {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
-        {"InputAccepted": "7 violations in one report, 0 taken (its namespace"},
+        {"InputAccepted": "7 violations in one report, 0 accepted (its namespace"},
     ),
     "too many of the cluster": (
         {"findings": found(refused=(refused(Excess.CLUSTER),))},
         {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
-        {"InputAccepted": "5 taken (the cluster"},
+        {"InputAccepted": "5 accepted (the cluster"},
     ),
     "written faster than read": (
         {"findings": found(late=("team",), refused=(refused("no-policy"),))},
         {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "ReadLater")},
-        {"InputAccepted": "team: its reports are written faster"},
+        {"InputAccepted": "team: its reports change faster"},
     ),
     "imports used up": (
         {"findings": found(exhausted=tuple(f"n{n:02}" for n in range(12)), late=("team",))},
@@ -561,8 +558,8 @@ ROWS: dict[str, Row] = {
         {"engines": EnginesSeen(newest={"kyverno": ago(73 * HOUR), "x": ago(27 * HOUR), "y": ago(25 * HOUR)})},
         {"Ready": ("True", "EngineSilent"), "EnginesReporting": ("False", "EngineSilent")},
         {
-            "Ready": "but: the newest result of kyverno is 3 d old, and it should be 3 h at most. Look at kyverno-rep",
-            "EnginesReporting": "died. The newest result of x is 1 d 3 h old, and it should be 1 d 2 h at most. Check",
+            "Ready": "but: the newest result of kyverno is 3 d old, and it should be 3 h at most. Check kyverno-rep",
+            "EnginesReporting": "ended. The newest result of x is 1 d 3 h old, and it should be 1 d 2 h at most. Check",
         },
     ),
     "engines that are silent by their nature": (
@@ -573,13 +570,13 @@ ROWS: dict[str, Row] = {
     "an audit of three days ago": (
         {"engines": EnginesSeen(audited=ago(72 * HOUR), audits=4)},
         {"Ready": ("True", "AuditStale"), "EnginesReporting": ("False", "AuditStale")},
-        {"Ready": "the last audit began 3 d ago, and should have 30 min ago at most. Look at the Pod gatekeeper-audit"},
+        {"Ready": "audit began 3 d ago, and it should have begun 30 min ago at most. Check the Pod gatekeeper-audit"},
     ),
     "a fresh constraint": ({"engines": EnginesSeen(unaudited={"k/new": ago(60)})}, {}, {}),
     "no audit at all": (
         {"engines": EnginesSeen(unaudited={"k/old": ago(HOUR)})},
         {"Ready": ("True", "NotAudited"), "EnginesReporting": ("False", "NotAudited")},
-        {"EnginesReporting": "no audit yet of k/old. Look at the Pod gatekeeper-audit"},
+        {"EnginesReporting": "Gatekeeper has not audited any constraint yet: k/old. Check the Pod gatekeeper-audit"},
     ),
     "a constraint that no audit takes": (
         {"engines": EnginesSeen(audited=ago(60), audits=1, unaudited={"k/old": ago(HOUR)})},
@@ -602,7 +599,7 @@ ROWS: dict[str, Row] = {
             "EnginesReporting": ("False", "ListsCut"),
         },
         {
-            "Ready": ". Not well either: EnginesReporting",
+            "Ready": " (other conditions with a problem: EnginesReporting)",
             "ArchiveHeld": "gatekeeper: 1 of 1 active finding is no longer reported",
             "EnginesReporting": "607 violations are not listed: k/a lists 20 of 27, k/b lists 20 of 620. Raise",
         },
@@ -744,12 +741,12 @@ GUARDED = {f"e{n}": GuardHold(since=NOW, lost=30, total=40) for n in range(6)}
             id="ten superseded",
         ),
         pytest.param(
-            {"rivals": tuple("abcdefghij")}, "IdentityConflict", "j: delete what is not needed", id="ten rivals"
+            {"rivals": tuple("abcdefghij")}, "IdentityConflict", "j. Delete those that are not needed", id="ten rivals"
         ),
         pytest.param(
             {"findings": found(late=tuple("abcdefghij"))},
             "InputAccepted",
-            "than they are read, and read later. Find out what writes there so fast; nothing else is concerned",
+            "so they are read later. Find out what writes there so fast; other namespaces are not affected",
             id="ten",
         ),
         pytest.param(
@@ -812,9 +809,9 @@ def test_what_is_not_well_names_its_remedy(
             continue
         named = Reason.known(reason)
         assert named is not None
-        if named.told_in(type_) or named.nature is Nature.WELL or named in BY_CHOICE:
+        if named.advised_in(type_) or named.nature is Nature.WELL or named in BY_CHOICE:
             continue
-        stopped = reason == "NotAudited" and message.startswith("no audit yet")  # then it is the audit, no constraint
+        stopped = reason == "NotAudited" and message.startswith("Gatekeeper has not audited any")  # the audit's fault
         todo = remedies.remedy(type_, Reason.AUDIT_STALE if stopped else named)
         assert todo, (type_, reason)
         beginning = re.split(r"[{]", todo)[0][1:]

@@ -33,7 +33,7 @@ def test_no_source_that_is_wrong_gives_way_to_one_that_is_well(bad: int) -> None
     told = shown(given)
     assert len(told) == SOURCES
     assert sum(source.state is Reason.WATCH_FAILED for source in told) == min(bad, SOURCES)
-    assert left_out(given) == f"; status.sources shows {SOURCES} of {500 + bad}, those that are not well first"
+    assert left_out(given) == f"; status.sources shows {SOURCES} of {500 + bad}, those with a problem first"
 
 
 def test_what_the_api_server_would_not_take_is_left_out() -> None:
@@ -46,7 +46,7 @@ def test_what_the_api_server_would_not_take_is_left_out() -> None:
         SourceSeen(name="k" * 318),
     ]
     assert shown(given) == [named(1)]
-    assert left_out(given).endswith("shows 1 of 5, those that are not well first; 3 named as no Kubernetes resource is")
+    assert left_out(given).endswith("shows 1 of 5, those with a problem first; 3 with an invalid resource name")
 
 
 def test_all_are_shown_where_they_fit() -> None:

@@ -211,7 +211,7 @@ def test_at_its_longest_it_is_small_enough() -> None:
         pytest.param(
             _named,
             "SourcesComplete",
-            "shows 2 of 8, those that are not well first; 6 named as no",
+            "shows 2 of 8, those with a problem first; 6 with an invalid",
             id="sources named otherwise",
         ),
         pytest.param(_uid, "Connected", "not shown", id="uid"),
@@ -238,7 +238,7 @@ def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
     assert told(built, "InSync") == ("True", "InSync")
     assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
     message = condition(built, "IdentityConflict").message
-    for part in ("1 finding under", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
+    for part in ("1 finding in Security Hub has this", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
         assert part in message
 
 
@@ -278,7 +278,7 @@ def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[s
     made = plane(**{ADOPT_ANNOTATION: before} if before else {})
     ledger(made).observed.take_foreign(id_of(1), uid, archived=False, now=NOW)
     message = condition(build(made), "IdentityConflict").message
-    command = message.partition("take it over: ")[2].partition(";")[0]
+    command = message.partition("take it over: ")[2]
     *start, annotation = shlex.split(command)
     assert start == ["kubectl", "annotate", "--overwrite", "monitoredcluster", "alpha"]
     name, _, value = annotation.partition("=")

@@ -34,18 +34,18 @@ def reflector(resource: Resource, phase: Phase, reason: Reason | None = None) ->
         ([(PODS, "listing", None), (DEPLOYMENTS, "watching", None)], [("Listing", "pods")]),
         ([(PODS, "watching", None), (DEPLOYMENTS, "listing", None)], [("Listing", "deployments")]),
         ([(PODS, "failed", Reason.FAULT), (DEPLOYMENTS, "watching", None)], [("Fault", "pods: because")]),
-        ([(PODS, "failed", FORBIDDEN)], [("Forbidden", "every object counts for itself")]),
+        ([(PODS, "failed", FORBIDDEN)], [("Forbidden", "findings are not rolled up")]),
         (
             [
                 (PODS, "watching", None),
                 (DEPLOYMENTS, "failed", FORBIDDEN),
                 (STATEFULSETS, "watching", None),
             ],
-            [("Forbidden", "may not list deployments: which of these")],
+            [("Forbidden", "may not list deployments, so it cannot verify")],
         ),
         (
             [(PODS, "watching", None)] + [(one, "failed", FORBIDDEN) for one in (DEPLOYMENTS, STATEFULSETS)],
-            [("Forbidden", "may not list deployments, statefulsets: which of these")],
+            [("Forbidden", "may not list deployments, statefulsets, so it cannot verify")],
         ),
         ([(PODS, "watching", None), (DEPLOYMENTS, "vanished", Reason.VANISHED)], []),
         ([(PODS, "vanished", Reason.VANISHED)], [("Vanished", "pods: because")]),

@@ -20,8 +20,8 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     """Whether two discoveries have confirmed that it is no longer served."""
 
 
-class Coverage(msgspec.Struct, frozen=True, kw_only=True):
-    """The coverage of all report APIs of a cluster."""
+class ReportApis(msgspec.Struct, frozen=True, kw_only=True):
+    """All report APIs of a cluster."""
 
     all_listed: bool
     """Whether every served one is listed. One that vanished is waited for until that is confirmed (`Api.gone`)."""
@@ -31,14 +31,14 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are live: the reports of an engine arrive only through these."""
 
 
-def coverage(apis: Iterable[Api], *, discovered: bool, unknown: Collection[str]) -> Coverage:
+def report_apis(apis: Iterable[Api], *, discovered: bool, unknown: Collection[str]) -> ReportApis:
     """`discovered`: whether a discovery has succeeded; `unknown`: report groups for which it could not find out what is
     served.
     """
     apis = tuple(apis)
-    heard = {api.group for api in apis if api.listed}
-    return Coverage(
-        all_listed=discovered and heard.issuperset(unknown) and all(api.listed or api.gone for api in apis),
+    listed_groups = {api.group for api in apis if api.listed}
+    return ReportApis(
+        all_listed=discovered and listed_groups.issuperset(unknown) and all(api.listed or api.gone for api in apis),
         groups=len({api.group for api in apis if not api.vanished}),
         live=frozenset(api.source_api for api in apis if api.live),
     )

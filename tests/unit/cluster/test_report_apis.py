@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pytest
 
-from policyhub.cluster.coverage import Api, coverage
+from policyhub.cluster.report_apis import Api, report_apis
 from policyhub.model.source_apis import OPEN_REPORTS, POLICY_REPORTS
 
 
@@ -31,5 +31,5 @@ def test_what_is_covered(
     *, apis: list[Api], discovered: bool, unknown: Collection[str], all_listed: bool, groups: int
 ) -> None:
     """All that is served has been listed, and it is known what is served."""
-    made = coverage(apis, discovered=discovered, unknown=unknown)
+    made = report_apis(apis, discovered=discovered, unknown=unknown)
     assert (made.all_listed, made.groups) == (all_listed, groups)
