@@ -130,7 +130,7 @@ async def run(settings: Settings) -> int:
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
         stall_guard = StallGuard(sharded=settings.watch_selector is not None, clock=monotonic)
 
-        def permit(seconds: float) -> bool:
+        def may_send(seconds: float) -> bool:
             return stall_guard.permits_calls() and (lease is None or lease.permits(seconds))
 
         hubs = Hubs(
@@ -139,7 +139,7 @@ async def run(settings: Settings) -> int:
             now=now,
             wall=wall_ms,
             rng=rng,
-            permit=permit,
+            may_send=may_send,
         )
         eks = EksClusters(
             now=lambda: SteadyMs(int(monotonic() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader

@@ -55,6 +55,6 @@ def from_seconds(seconds: int) -> WallMs:
     return WallMs(seconds * 1000)
 
 
-def to_wall_clock(at: SteadyMs, *, now: SteadyMs, wall: WallMs) -> WallMs:
+def to_wall_clock(at: SteadyMs, *, now: SteadyMs, wall_clock: WallMs) -> WallMs:
     """The time by the current wall clock that is equally long ago."""
-    return wall - (now - at)
+    return wall_clock - (now - at)

@@ -11,7 +11,7 @@ from tests.bench import load, shape
 from tests.bench.probe import Probe, Sample, changed, fresh, last, told
 from tests.bench.scene import PACE, BenchError, Scene, Usage, in_sync, pace, usage
 
-ORIGIN = f"{shape.RESOURCE}.{shape.GROUP}"
+SOURCE_API = f"{shape.RESOURCE}.{shape.GROUP}"
 TOGETHER = 5
 """Fresh violations at once, while Security Hub is read: each moment of them costs a look-up or two."""
 
@@ -56,7 +56,9 @@ def sync(scene: Scene) -> None:
     scene.hub.reset()
     started = time.time()
     operator = scene.start(quotas=True)
-    scene.until(lambda: operator.metric("policyhub_watch_events_total", source=ORIGIN) > 0, "the first page", every=0.1)
+    scene.until(
+        lambda: operator.metric("policyhub_watch_events_total", source=SOURCE_API) > 0, "the first page", every=0.1
+    )
     probe = Probe(scene, fresh(scene, scene.size.samples), spacing=scene.size.spacing)
     scene.until(lambda: not probe.running or scene.active() > 0.95 * scene.expected, "the samples", every=1.0)
     samples = probe.result(stop=True)
@@ -157,7 +159,7 @@ def restart(scene: Scene) -> None:
 
 def _listed(operator: stand.Operator) -> float:
     """When the reports were last listed completely."""
-    return operator.metric("policyhub_last_complete_listing_timestamp_seconds", source=ORIGIN)
+    return operator.metric("policyhub_last_complete_listing_timestamp_seconds", source=SOURCE_API)
 
 
 def _fresh(scene: Scene, when: str, samples: list[Sample], *, listed: float, started: float) -> None:

@@ -24,7 +24,7 @@ from tests.bench import shape, standin, steps
 from tests.bench.scene import Rows
 
 SAMPLES = Path(__file__).parents[1] / "data" / "producers"
-ORIGIN = f"{shape.RESOURCE}.{shape.GROUP}"
+SOURCE_API = f"{shape.RESOURCE}.{shape.GROUP}"
 LATEST = 2**40
 ROUNDS = 5
 """The quickest counts: the others were disturbed."""
@@ -172,7 +172,7 @@ def _rendered(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
         cluster=CLUSTER,
         finding_id=id_,
         digest=hashed,
-        origin=ORIGIN,
+        source_api=SOURCE_API,
         created_at=WallMs(1),
         observed_at=WallMs(2),
         updated_at=WallMs(2),

@@ -118,7 +118,7 @@ def _render(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
         cluster=cluster,
         finding_id=id_,
         digest=hashed,
-        origin=f"{shape.RESOURCE}.{shape.GROUP}",
+        source_api=f"{shape.RESOURCE}.{shape.GROUP}",
         created_at=WallMs(1),
         observed_at=WallMs(1),
         updated_at=WallMs(1),
@@ -179,7 +179,7 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[ReportSink, Ledger]:
         group=shape.GROUP,
         resource=shape.RESOURCE,
         ledger=ledger,
-        wanted=Filter(
+        filter_=Filter(
             exclude_sources=(),
             include_namespaces=("*",),
             exclude_namespaces=(),
@@ -189,7 +189,7 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[ReportSink, Ledger]:
         ),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: SteadyMs(NOW_MS),
-        wall=lambda: WallMs(NOW_MS),
+        wall_clock=lambda: WallMs(NOW_MS),
         rollup=rollup,
     )
     view.begin()

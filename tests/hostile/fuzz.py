@@ -283,7 +283,7 @@ def rendered(reading: ParsedReport) -> Iterator[dict[str, Any]]:
             cluster=CLUSTER,
             finding_id=finding_id(CLUSTER.id, violation.identity),
             digest=digest(violation),
-            origin=reading.key.source_api,
+            source_api=reading.key.source_api,
             created_at=WallMs((observed or NOW) * 1000),
             observed_at=WallMs(NOW * 1000),
             updated_at=WallMs(NOW * 1000),
@@ -338,10 +338,10 @@ def in_the_ledger() -> Callable[[bytes], None]:
         group="wgpolicyk8s.io",
         resource="policyreports",
         ledger=ledger,
-        wanted=Filter(),
+        filter_=Filter(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: SteadyMs(NOW * 1000),
-        wall=lambda: WallMs(NOW * 1000),
+        wall_clock=lambda: WallMs(NOW * 1000),
     )
     return handed(view)
 

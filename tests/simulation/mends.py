@@ -28,6 +28,7 @@ from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
 from policyhub.sync.owners import Owners
 from policyhub.sync.predecessor import Predecessor
+from policyhub.sync.read_progress import ReadProgress
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.scans import Scans
 from policyhub.sync.superseded import Superseded
@@ -200,7 +201,7 @@ MENDS = (
         "11",
         "nothing is archived on guarded evidence before the inventory is whole",
         {"guard_over_restart": "wrong"},
-        ((Observed, "__init__", without.whole),),
+        ((ReadProgress, "__init__", without.whole),),
     ),
     Mend(
         "11",
@@ -293,7 +294,7 @@ MENDS = (
         "21",
         "backlog waits while the inventory cannot be read",
         {"unread_at_start": "moved"},
-        ((Observed, "skip_inventory", without.skip_inventory),),
+        ((ReadProgress, "skip_inventory", without.skip_inventory),),
     ),
     Mend(
         "23",

@@ -107,7 +107,7 @@ class Product:
         rng = random.Random(self.rng.random())
         client = cast(RealHubClient, HubClient(self.hub))
         self.engine = Engine(
-            hub=client, hub_name="hub", metrics=metrics, now=now, wall=self.wall, clock=self.loop.time, rng=rng
+            hub=client, hub_name="hub", metrics=metrics, now=now, wall_clock=self.wall, clock=self.loop.time, rng=rng
         )
 
         self._site = Site(
@@ -158,7 +158,7 @@ class Product:
         work = self.plane.work if self.plane is not None else None
         if work is None or self.engine is None:
             return ""
-        ledger, rules, now, wall = work.queue.ledger, work.queue.rules, self.now(), self.wall()
+        ledger, rules, now, wall_clock = work.queue.ledger, work.queue.rules, self.now(), self.wall()
         ledger.wake(now)
         entries = ledger.entries.values()
         active = [entry for entry in entries if entry.observed is not None and not entry.observed.archived]
@@ -171,9 +171,9 @@ class Product:
         if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.claims}:
             return "claims and source objects differ"
         for entry in entries:
-            if entry.in_flight or ledger.observed.must_be_read(entry):
+            if entry.in_flight or ledger.observed.progress.must_be_read(entry):
                 continue
-            evidence = ledger.evidence(entry, rules=rules, now=now, wall=wall)
+            evidence = ledger.evidence(entry, rules=rules, now=now, wall_clock=wall_clock)
             decision = decide(entry, evidence, rules, now)
             if (
                 isinstance(decision, Change)
@@ -228,7 +228,7 @@ class Product:
 WATCH_SECONDS = (480.0, 960.0)
 """How long a watch asks to last: twice as long as the operator's own, since each new one costs real time."""
 
-WHOLE_BELOW = 60
+UNSPLIT_BELOW = 60
 """Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does. A sample
 tells how many there are, and a small cluster needs a larger sample."""
 SAMPLE, SAMPLES = "0", 16
@@ -241,7 +241,7 @@ def prepare() -> None:
     defaults["watch_seconds"] = WATCH_SECONDS
     defaults = Inventory.__init__.__kwdefaults__
     assert defaults is not None
-    defaults["whole_below"] = defaults["split_above"] = WHOLE_BELOW
+    defaults["unsplit_below"] = defaults["split_above"] = UNSPLIT_BELOW
     inventory._SAMPLE, inventory._SAMPLES = SAMPLE, SAMPLES
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

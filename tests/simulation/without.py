@@ -26,6 +26,7 @@ from policyhub.sync.intake import Intake
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import Evidence
+from policyhub.sync.read_progress import ReadProgress
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.scans import Scans
 from policyhub.sync.shipment import Shipment
@@ -133,7 +134,7 @@ def reported_there(
     return reported_ids
 
 
-def whole(self: Observed, init: Callable[..., None] = Observed.__init__, **more: Any) -> None:
+def whole(self: ReadProgress, init: Callable[..., None] = ReadProgress.__init__, **more: Any) -> None:
     init(self, **more)
     self.complete = True
 
@@ -143,11 +144,11 @@ def aged_by_start(
     entry: Entry,
     *,
     now: SteadyMs,
-    wall: WallMs,
+    wall_clock: WallMs,
     evidence: Callable[..., Evidence] = Ledger.evidence,
     **more: Any,
 ) -> Evidence:
-    return evidence(self, entry, now=now, wall=now, **more)
+    return evidence(self, entry, now=now, wall_clock=now, **more)
 
 
 def unreported_by_engine(
@@ -184,7 +185,10 @@ def as_read(
 
 
 def skip_inventory(
-    self: Observed, *, recheck_backlog: bool = False, skip_inventory: Callable[..., None] = Observed.skip_inventory
+    self: ReadProgress,
+    *,
+    recheck_backlog: bool = False,
+    skip_inventory: Callable[..., None] = ReadProgress.skip_inventory,
 ) -> None:
     skip_inventory(self)
 

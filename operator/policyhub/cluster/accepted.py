@@ -45,7 +45,7 @@ def accepted(found: Findings | None) -> Cause:
 def _refused_line(refused: NamespaceRefusals) -> str:
     """One line for a namespace: what was rejected, with an example."""
     one = refused.refusal
-    what = line(f"{refused.origin}/{refused.name}", NAME)
+    what = line(f"{refused.source_api}/{refused.name}", NAME)
     more = f" (and {counted(refused.objects - 1, 'more object')})" if refused.objects > 1 else ""
     where = line(refused.namespace, NAME) or "outside of namespaces"
     match one.reason:

@@ -103,7 +103,7 @@ class Archiving:
         self._wall = wall
         self._certain = sent.certain(wall())
         self._retirement = Retirement(
-            hub, identity=identity, uids=uids, rival=rival, on_archived=self._archived, on_doubt=self._doubt
+            hub, identity=identity, uids=uids, rival=rival, on_archived=self._archived, on_unconfirmed=self._doubt
         )
 
     @property
@@ -131,7 +131,7 @@ class Archiving:
             return Round.OVERTAKEN
         if done.failed:
             raise IncompleteError(self._left())
-        late = any(done.shown.get(id_, UNDATED) < updated for id_, updated in expected.items())
+        late = any(done.updated_at.get(id_, UNDATED) < updated for id_, updated in expected.items())
         return Round.LAGS if late or done.changed or started < self._certain else Round.DONE
 
     def _left(self) -> str:

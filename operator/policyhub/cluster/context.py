@@ -165,8 +165,8 @@ class Context:
         self._forget_refused()
         if self.rollup is not None:
             self.rollup.owners.expire()
-            if self.rollup.news:
-                self._ledger.sources.reconsider(self.rollup.take_news())
+            if self.rollup.has_changes:
+                self._ledger.sources.reconsider(self.rollup.take_changes())
 
     @property
     def unverified_owners(self) -> Mapping[str, UnverifiedObjects]:

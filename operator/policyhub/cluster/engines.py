@@ -1,17 +1,13 @@
 """Whether the policy engines of a cluster report: one rule for the condition EnginesReporting and the doctor.
 
-| engine                        | writes                                                 | silent after               |
-|-------------------------------|--------------------------------------------------------|----------------------------|
-| kyverno…,                     | every report again at each background scan (1 h)       | 3 h                        |
-| validatingadmissionpolicy…    |                                                        |                            |
-| kubewarden…                   | every report again at each run of its scanner (1 h)    | 3 h                        |
-| gatekeeper                    | the status of every constraint at each audit (1 min)   | 30 min (`stale_audit`)     |
-| Trivy's ConfigAudit, Rbac-    | reports with the time of their creation, however often | never: the times do not    |
-| and InfraAssessment,          | Trivy scans                                            | change                     |
-| Compliance                    |                                                        |                            |
-| event logs (Falco, Tracee …,  | when an event occurs                                   | never: there may be no     |
-| and by what they write)       |                                                        | events                     |
-| others                        | at least once a day; otherwise use --silent-after      | 26 h                       |
+Each engine's row in model/engines.py says after which time it counts as silent, and why. Otherwise this applies:
+
+| the source                                        | is silent after                                                  |
+|---------------------------------------------------|------------------------------------------------------------------|
+| gives its results fixed times (`fixed_times`)     | never: the times do not show whether it runs                     |
+| writes events (event_logs.py)                     | never: there may be no events                                    |
+| any other                                         | 26 h: most write at least once a day; otherwise use              |
+|                                                   | --silent-after                                                   |
 
 The alerts in charts/policyhub/alerts have the same times; a test compares them. Pure: no I/O, no clock.
 """
@@ -23,39 +19,25 @@ from dataclasses import replace
 
 from policyhub.api.reason import Cause, ConditionStatus, Reason
 from policyhub.cluster.formatting import MOST, coarse, counted, sentence, some, span
-from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
+from policyhub.cluster.remedies import ENGINE_SILENT, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
-from policyhub.model.engines import GATEKEEPER, KNOWN_ENGINES
+from policyhub.model.engines import ENGINES, GATEKEEPER, KNOWN_ENGINES, has_fixed_times
 from policyhub.model.text import line
-from policyhub.sources.event_logs import logs_events
-from policyhub.sources.producers import times_stand_still
+from policyhub.sources.event_logs import is_event_log
 
 HOUR = 3600.0
-NEVER_SILENT = (
-    "trivy configaudit",
-    "trivy rbacassessment",
-    "trivy infraassessment",
-    "trivy clusterinfraassessment",
-    "trivy compliance",
-    "falco",
-    "jspolicy",
-    "tracee",
-    "kubearmor",
-    "cilium",
-    "hubble",
-)
-"""Engines whose newest time does not show whether they run. The Trivy adapter gives every result the creationTimestamp
-of Trivy's report (fjogeleit/trivy-operator-polr-adapter v0.11.5). Trivy updates these reports in place, whereas it
-deletes and creates its reports on vulnerabilities and secrets once a day. The other engines write events."""
 SILENT_AFTER: Mapping[str, float] = {
-    "kyverno": 3 * HOUR,
-    "kubewarden": 3 * HOUR,
-    "validatingadmissionpolicy": 3 * HOUR,
-    GATEKEEPER: HOUR / 2,
-    **dict.fromkeys(NEVER_SILENT, math.inf),
+    prefix: engine.silent_after
+    for engine in ENGINES
+    if engine.silent_after is not None
+    for prefix in engine.name_prefixes()
 }
 """Prefix of an engine's name → age of its newest result, in seconds, beyond which the engine counts as silent."""
 OTHERS_SILENT_AFTER = 26 * HOUR
+_REMEDIES: Mapping[str, str] = {
+    prefix: engine.silent_remedy for engine in ENGINES if engine.silent_remedy for prefix in engine.name_prefixes()
+}
+"""Prefix of an engine's name → what to check when the engine is silent."""
 NAME = 64
 """Maximum length of an engine's name in a message."""
 MOST_LISTED = 500
@@ -69,7 +51,7 @@ def most_of(silent_after: Mapping[str, float], engine: str) -> float:
     fitting = [name for name in reversed([*silent_after]) if engine.casefold().startswith(name.casefold())]
     if fitting:
         return silent_after[max(fitting, key=len)]
-    return math.inf if times_stand_still(engine) or logs_events(engine) else OTHERS_SILENT_AFTER
+    return math.inf if has_fixed_times(engine) or is_event_log(engine) else OTHERS_SILENT_AFTER
 
 
 def ordered(seen: EnginesSeen, silent_after: Mapping[str, float] = SILENT_AFTER) -> list[tuple[str, int]]:
@@ -95,11 +77,10 @@ def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = T
         return None
     shown_name = line(engine, NAME)
     found = f"the newest result of {shown_name} is {span(age if exact else coarse(age))} old, and it should be"
-    known = next(
-        (m for name, m in ENGINES.items() if engine.casefold().startswith(name)), OTHERS.format(engine=shown_name)
-    )
+    remedy = next((text for prefix, text in _REMEDIES.items() if engine.casefold().startswith(prefix)), "")
+    remedy = remedy or ENGINE_SILENT.format(engine=shown_name)
     hint = f"; if it normally reports less often: {shlex.quote(f'--silent-after={shown_name}=…')}" if exact else ""
-    return Cause(Reason.ENGINE_SILENT, f"{found} {span(most)} at most", remedy=known + hint)
+    return Cause(Reason.ENGINE_SILENT, f"{found} {span(most)} at most", remedy=remedy + hint)
 
 
 def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = True) -> Cause | None:

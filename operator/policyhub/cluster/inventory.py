@@ -122,13 +122,13 @@ class InventoryReader:
         self._disabled = disabled
         if self._state.inventory is None:
             return
-        trouble = self._inventory.trouble if self._inventory is not None else None
+        trouble = self._inventory.problem if self._inventory is not None else None
         refused = self._state.reading
         why = refused.message if refused is not None else trouble.found if trouble else ""
-        if not self._ledger.observed.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
-            self._ledger.observed.skip_inventory(recheck_backlog=self._site.worked_on)
+        if not self._ledger.observed.progress.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
+            self._ledger.observed.progress.skip_inventory(recheck_backlog=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
-        if self._ledger.observed.unavailable:
+        if self._ledger.observed.progress.unavailable:
             self._state.inventory = Cause(
                 Reason.INVENTORY_UNAVAILABLE,
                 f"the findings in Security Hub could not be read for 15 minutes ({why or 'no answer'}). Violations"
@@ -143,7 +143,7 @@ class InventoryReader:
         engine, state = self._site.engine, self._state
         return any(
             fault is not None and fault.reason is Reason.NOT_ENABLED
-            for fault in (engine.trouble, engine.read_trouble, state.account, state.reading)
+            for fault in (engine.problem, engine.read_problem, state.account, state.reading)
         )
 
     async def _verify(self) -> bool:
@@ -212,7 +212,7 @@ class InventoryReader:
                     await asyncio.sleep(self._site.backoff(attempt))
                 else:
                     break
-            self._ledger.observed.end_backlog_recheck()
+            self._ledger.observed.progress.end_backlog_recheck()
             if self.aliases is not None:
                 await self._read_aliases()
 

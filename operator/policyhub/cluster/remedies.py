@@ -144,16 +144,10 @@ DOCTOR: Mapping[str, str] = {
     "other-tools": "{stop}, then archive its findings: {command}",
     "other-tools/more": "archive the findings of these tools; then the next ones are shown",
 }
-"""Check of the doctor → remedy. For problems that conditions also show, the doctor uses REMEDIES and ENGINES."""
+"""Check of the doctor → remedy. Problems that conditions also show have the remedy of the condition."""
 
-ENGINES: Mapping[str, str] = {
-    "kyverno": "check kyverno-reports-controller: its log, restarts and memory. Errors that it logs only at v=4 stop"
-    " all reports, such as a ValidatingAdmissionPolicyBinding with a name of more than 63 characters (then start it"
-    " with --validatingAdmissionPolicyReports=false); a restart fixes watches that have ended",
-    "kubewarden": "check the jobs of kubewarden's audit scanner and its policy servers",
-}
-"""Prefix of an engine's name → what to check when the engine is silent."""
-OTHERS = "check whether {engine} runs, and its log"
+ENGINE_SILENT = "check whether {engine} runs, and its log"
+"""For an engine whose row in model/engines.py has no `silent_remedy`."""
 
 
 MEANING: Mapping[str, str] = {

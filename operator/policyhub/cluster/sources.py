@@ -242,13 +242,13 @@ class Sources:
             group=resource.group,
             resource=resource.plural,
             ledger=self._ledger,
-            wanted=filter_of(self._site.spec),
+            filter_=filter_of(self._site.spec),
             metrics=self._site.metrics,
             now=self._site.now,
-            wall=self._site.wall,
+            wall_clock=self._site.wall,
             rollup=self._context.rollup,
             policies=self._context.policy_metadata,
-            spoke=partial(self.superseded.note, resource.group),
+            on_results=partial(self.superseded.note, resource.group),
         )
         relist = self._site.settings.relist_interval
         reflector = Reflector(connection, resource, view, relist_interval=relist)
@@ -284,7 +284,7 @@ class Sources:
 
     def _supersede(self, reports: list[Source], *, all_listed: bool) -> None:
         listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=NEVER)
-        if not self.superseded.settle(all_listed=all_listed, listed_at=listed_at):
+        if not self.superseded.evaluate(all_listed=all_listed, listed_at=listed_at):
             return
         self._ledger.sources.set_dual_apis(self.superseded.dual)
         superseded = self.superseded.reports

@@ -16,8 +16,8 @@ from policyhub.cluster.gauges import Gauges, SourceGauges
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source, Sources
-from policyhub.sources.event_logs import logs_events
-from policyhub.sources.producers import times_stand_still
+from policyhub.model.engines import has_fixed_times
+from policyhub.sources.event_logs import is_event_log
 from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.plan import Change
@@ -110,7 +110,7 @@ class Tick:
             statistics = AgeStatistics(
                 sla_days=self._sla_days,
                 now=started,
-                wall=site.wall(),
+                wall_clock=site.wall(),
                 namespaces=site.metrics.namespaces,
                 shown=self.gauges.shown,
             )
@@ -176,7 +176,7 @@ class Tick:
         now = self._site.now()
         if now - self._refreshed_at > REFRESH_SECONDS * 1000:
             self._refreshed_at = now
-            self._ledger.refresh(wall=self._site.wall(), now=now)
+            self._ledger.refresh(wall_clock=self._site.wall(), now=now)
 
     def _export(self) -> None:
         """Set this cluster's gauges."""
@@ -201,8 +201,8 @@ def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> S
     fault, view = source.fault(), source.view
 
     def counts(name: str) -> bool:
-        left_out = name.casefold() in excluded or (not events and logs_events(name))
-        return not left_out and not times_stand_still(name)
+        left_out = name.casefold() in excluded or (not events and is_event_log(name))
+        return not left_out and not has_fixed_times(name)
 
     return SourceGauges(
         source_api=source.resource.group_resource,

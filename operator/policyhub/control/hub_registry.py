@@ -89,17 +89,17 @@ class Hubs:
         now: Callable[[], SteadyMs],
         wall: Callable[[], WallMs],
         rng: random.Random,
-        permit: Callable[[float], bool],
+        may_send: Callable[[float], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`permit`: see `credentials.Clients`."""
+        """`may_send`: see `credentials.Clients`."""
         self._settings = settings
         self._metrics = metrics
         self._now = now
         self._wall = wall
         self._rng = rng
         self._clock = clock
-        self._opener = Opener(permit=permit)
+        self._opener = Opener(may_send=may_send)
         self.loader = self._opener.loader
         """Loads service models, for other clients of this process too."""
         self._places: dict[tuple[str, str], _Place] = {}
@@ -146,7 +146,7 @@ class Hubs:
             hub_name=name,
             metrics=self._metrics,
             now=self._now,
-            wall=self._wall,
+            wall_clock=self._wall,
             clock=time.monotonic,
             rng=self._rng,
             acknowledged=place.acknowledged,

@@ -130,7 +130,7 @@ def _findings(seen: Snapshot, *, now: SteadyMs, wall: WallMs) -> Findings:
         medium=found.active.get("MEDIUM", 0),
         low=found.active.get("LOW", 0),
         informational=found.active.get("INFORMATIONAL", 0),
-        oldest_pending=_moment(to_wall_clock(oldest, now=now, wall=wall) // 1000) if oldest is not None else None,
+        oldest_pending=_moment(to_wall_clock(oldest, now=now, wall_clock=wall) // 1000) if oldest is not None else None,
         pending=found.pending if seen.preview is None else sum(seen.preview.values()),
         held=found.held,
         past_sla=seen.past_sla,

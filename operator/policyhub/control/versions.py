@@ -40,7 +40,7 @@ class Freshness(Enum):
 
     CURRENT = "current"
     OUTDATED = "outdated"
-    UNCERTAIN = "doubtful"
+    UNCERTAIN = "uncertain"
 
 
 class _Recorded(NamedTuple):
@@ -84,8 +84,8 @@ class Versions:
         since = requested_at is None or recorded.moment >= requested_at
         order = compared(version, recorded.version)
         if order is None:
-            doubtful = recorded.uid != uid or (since if requested_at is not None else not recorded.from_event)
-            return Freshness.UNCERTAIN if doubtful else Freshness.CURRENT
+            uncertain = recorded.uid != uid or (since if requested_at is not None else not recorded.from_event)
+            return Freshness.UNCERTAIN if uncertain else Freshness.CURRENT
         if order >= 0:
             return Freshness.CURRENT
         return Freshness.OUTDATED if since else Freshness.UNCERTAIN

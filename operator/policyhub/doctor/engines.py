@@ -27,7 +27,7 @@ from policyhub.model.violation import Malformed, ParsedReport
 from policyhub.render.listing import listing
 from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.sources import reader
-from policyhub.sources.event_logs import logs_in
+from policyhub.sources.event_logs import event_log_sources
 from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sync.freshness import listed
 from policyhub.sync.superseded import Superseded
@@ -56,7 +56,7 @@ class Seen:
 
     def take(self, reading: ParsedReport) -> None:
         self.objects += 1
-        logs = logs_in(reading)
+        logs = event_log_sources(reading)
         for engine, at in reading.newest_by:
             key = engine, reading.key.group
             if engine not in logs:
@@ -165,7 +165,7 @@ def _silent(
 
 def superseded(about: str, seen: Seen) -> CheckResult:
     """By the operator's own rule: reports far older than the same engine's newest report in the other API."""
-    seen.superseded.settle(all_listed=True)
+    seen.superseded.evaluate(all_listed=True)
     replaced = seen.superseded.replaced()
     if not replaced:
         return fine("superseded-reports", about, "no engine has left outdated reports in another API")

@@ -31,7 +31,7 @@ from policyhub.eks.diagnosis import CallerIdentity
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub import advice, credentials
 from policyhub.securityhub.caller_url import Signed
-from policyhub.securityhub.errors import CREDENTIALS, FAULTS, AccessLost, translate
+from policyhub.securityhub.errors import CALL_ERRORS, CREDENTIALS, AccessLost, translate
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 """Valid names of clusters in an ARN."""
@@ -207,7 +207,7 @@ class Identity:
     def _blocking(self, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except FAULTS as fault:
+        except CALL_ERRORS as fault:
             failure = _CallFailed(fault, frozenset(self._clients.secrets()))
             error = translate(fault, operation="", account="", region="", secrets=failure.secrets)
             if isinstance(error, AccessLost) and error.kind in CREDENTIALS:

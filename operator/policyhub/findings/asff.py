@@ -28,14 +28,15 @@ import msgspec
 
 from policyhub.clock import UNDATED, WallMs
 from policyhub.findings import truncation
-from policyhub.findings.compliance import KUBE_BENCH, compliance, finding_type
+from policyhub.findings.compliance import compliance, finding_type
 from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.remediation import remediation, source_url, vulnerabilities
 from policyhub.findings.sentence import non_blank
 from policyhub.findings.text import description, title, unnamed_subject
+from policyhub.model.engines import KUBE_BENCH_SOURCES
 from policyhub.model.violation import Severity, Violation
 from policyhub.sources.policy import DESCRIPTION, TITLE
-from policyhub.sources.target import meant
+from policyhub.sources.target import target_of
 from policyhub.sources.truncation import is_notice
 
 RENDERER = 4
@@ -101,7 +102,7 @@ def render(
     cluster: Cluster,
     finding_id: str,
     digest: str,
-    origin: str,
+    source_api: str,
     created_at: WallMs,
     observed_at: WallMs,
     updated_at: WallMs,
@@ -117,9 +118,9 @@ def render(
     created, updated = timestamp(created_at), timestamp(updated_at)
     observed_at = max(created_at, observed_at)
     severity: dict[str, str] = {"Label": violation.label(default_severity)}
-    words = truncation.notice_members(violation, cluster=cluster.name) if is_notice(violation) else {}
+    members = truncation.notice_members(violation, cluster=cluster.name) if is_notice(violation) else {}
     original = fit(violation.severity.lower() if violation.severity else violation.enforcement, _ORIGINAL)
-    if original and not words:  # as it was stated; nothing where nobody has, and of a notice it is ours
+    if original and not members:  # as it was stated; nothing where nobody has, and of a notice it is ours
         severity["Original"] = original
     finding: dict[str, Any] = {
         "SchemaVersion": "2018-10-08",
@@ -134,13 +135,15 @@ def render(
         "LastObservedAt": updated if observed_at == updated_at else timestamp(observed_at),
         "UpdatedAt": updated,
         "Title": title(violation, cluster=cluster.name),
-        "Description": words.get("Description")
+        "Description": members.get("Description")
         or description(violation, cluster=cluster.name, relapse=_relapse(relapse)),
         "FindingProviderFields": {"Severity": severity, "Types": [finding_type(violation.source)]},
         "Compliance": compliance(violation),
         "Remediation": {"Recommendation": remediation(violation, cluster=cluster.name)},
         "Resources": _resources(violation, cluster),
-        "ProductFields": _product_fields(violation, cluster=cluster, digest=digest, origin=origin, relapse=relapse),
+        "ProductFields": _product_fields(
+            violation, cluster=cluster, digest=digest, source_api=source_api, relapse=relapse
+        ),
         "RecordState": "ARCHIVED" if archived else "ACTIVE",
     }
     url = source_url(violation)
@@ -149,7 +152,7 @@ def render(
     found = vulnerabilities(violation)
     if found:
         finding["Vulnerabilities"] = found
-    return finding | words
+    return finding | members
 
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
@@ -161,7 +164,8 @@ def timestamp(milliseconds: WallMs) -> str:
 
 
 def _names(violation: Violation) -> tuple[str, ...]:
-    check = (violation.discriminator,) if violation.source in KUBE_BENCH else ()  # its policy is a whole section
+    # The policy of a result of kube-bench is a section of the benchmark: the discriminator names the check.
+    check = (violation.discriminator,) if violation.source in KUBE_BENCH_SOURCES else ()
     return violation.source, violation.policy, violation.rule, *check
 
 
@@ -186,14 +190,14 @@ def _resources(violation: Violation, cluster: Cluster) -> list[dict[str, Any]]:
 def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
     subject = violation.subject
     path = (cluster.id, subject.group or "core", subject.kind or "-", subject.namespace or "-", subject.name or "-")
-    shown = meant(subject)
-    as_stated = shown is subject or not subject.kind  # else it is that of what stands for the object
-    api_version = violation.api_version or shown.group if as_stated else shown.group
+    target = target_of(subject)
+    as_stated = target is subject or not subject.kind  # else it is that of what stands for the object
+    api_version = violation.api_version or target.group if as_stated else target.group
     details = {
-        "Kind": shown.kind,
+        "Kind": target.kind,
         "ApiVersion": api_version,
-        "Namespace": shown.namespace,
-        "Name": shown.name,
+        "Namespace": target.namespace,
+        "Name": target.name,
         "Cluster": cluster.name,
         "ClusterId": cluster.id,
     }
@@ -222,23 +226,23 @@ def _location(cluster: Cluster) -> dict[str, str]:
     """Partition and Region of the cluster: from its ARN, else those of its hub."""
     known = _ARN.fullmatch(cluster.arn or "")
     partition, region = (known["partition"], known["region"]) if known else (cluster.partition, cluster.region)
-    place = {"Partition": partition} if partition in PARTITIONS else {}
-    return {**place, "Region": region} if 0 < len(region) <= 16 else place
+    location = {"Partition": partition} if partition in PARTITIONS else {}
+    return {**location, "Region": region} if 0 < len(region) <= 16 else location
 
 
 def _product_fields(
-    violation: Violation, *, cluster: Cluster, digest: str, origin: str, relapse: Relapse
+    violation: Violation, *, cluster: Cluster, digest: str, source_api: str, relapse: Relapse
 ) -> dict[str, str]:
     own = {
         CLUSTER: cluster.id,
         CLUSTER_UID: cluster.uid,
         f"{PRODUCT}/digest": digest,
         f"{PRODUCT}/renderer": str(RENDERER),
-        f"{PRODUCT}/origin": origin,
+        f"{PRODUCT}/origin": source_api,
         f"{PRODUCT}/source": violation.source,
         f"{PRODUCT}/policy": violation.policy,
         f"{PRODUCT}/rule": violation.rule,
-        f"{PRODUCT}/namespace": violation.subject.namespace or meant(violation.subject).namespace,
+        f"{PRODUCT}/namespace": violation.subject.namespace or target_of(violation.subject).namespace,
         f"{PRODUCT}/discriminator": violation.discriminator,
         f"{PRODUCT}/category": violation.category,
         f"{PRODUCT}/result": violation.result,
@@ -247,20 +251,20 @@ def _product_fields(
         RELAPSED_AT: timestamp(relapse.at) if relapse.count and relapse.at else "",
     }
     fields = {key: text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
-    left = _PROPERTY_UNITS
+    remaining = _PROPERTY_UNITS
     for key, value in violation.properties:
         if key in (TITLE, DESCRIPTION):  # part of Title and Description
             continue
-        if violation.source in KUBE_BENCH and key.lower().replace("_", "") in _PROCESS_PROPERTIES:
+        if violation.source in KUBE_BENCH_SOURCES and key.lower().replace("_", "") in _PROCESS_PROPERTIES:
             continue
         allowed = _property(key[:_FIELD_KEY])
-        text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None
+        text = fit(value, min(_FIELD_VALUE, remaining)) if remaining > 1 else None
         if text is None or allowed in fields:
             continue
         if len(fields) == _FIELDS:
             break
         fields[allowed] = text
-        left -= length(text)
+        remaining -= length(text)
     return fields
 
 

@@ -20,15 +20,12 @@ import re
 from typing import Any
 
 from policyhub.findings.limits import fit
+from policyhub.model.engines import ENGINES, FALCO, KUBE_BENCH_SOURCES, TRIVY, TRIVY_COMPLIANCE
 from policyhub.model.violation import Result, Violation
 from policyhub.sources.check import number
 from policyhub.sources.policy import tail
 from policyhub.sources.risk import is_manual
 
-KUBE_BENCH = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
-COMPLIANCE = "Trivy Compliance"
-KUBESCAPE = "kubescape"
-VULNERABILITY = "Trivy Vulnerability"
 BENCHMARK = "CIS Kubernetes Benchmark"
 POD_SECURITY = "Pod Security Standards"
 
@@ -39,19 +36,9 @@ STATUS: dict[Result, str] = {
     "truncated": "NOT_AVAILABLE",
 }
 
-CHECKS = "Software and Configuration Checks"
-POLICIES = f"{CHECKS}/Kubernetes Policy Violations"
+POLICIES = "Software and Configuration Checks/Kubernetes Policy Violations"
 """Not `Kubernetes Policies`, as in other tools: the AWS sample archives all findings of that category but its own."""
-TYPES: dict[str, str] = {
-    VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
-    "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
-    "kube-cis": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
-    "CIS Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
-    "CIS Vulnerability": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
-    COMPLIANCE: f"{CHECKS}/Industry and Regulatory Standards/Trivy Compliance",
-    "Trivy ExposedSecrets": "Sensitive Data Identifications/Security/Trivy ExposedSecrets",
-    "Falco": "Unusual Behaviors/Container/Falco",
-}
+TYPES: dict[str, str] = {engine.name: engine.finding_type for engine in ENGINES if engine.finding_type}
 """By source; every other source is `Software and Configuration Checks/Kubernetes Policy Violations/<source>`."""
 
 STANDARDS: dict[str, str] = {
@@ -92,7 +79,7 @@ _CONTROL_SUFFIXES = ("-controls", "-control")
 _BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]{1,1024})")
 _NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]{1,1024})")
 _SEPARATORS = re.compile(r"[,;\n]")
-_ENGINES = (" in cel expressions", " in cel", " in vpol")
+_ENGINE_SUFFIXES = (" in cel expressions", " in cel", " in vpol")
 
 # The most of each, and the longest: AWS documents 32 requirements, its server names 20 standards; others cut a
 # requirement at 64 characters; for ids no limit is documented, and more than this is no id.
@@ -124,22 +111,22 @@ def categories(category: str) -> list[str]:
 
 
 def _without_engine(category: str) -> str:
-    for engine in _ENGINES:
-        if category[-len(engine) :].lower() == engine:
-            return category[: -len(engine)].rstrip()
+    for suffix in _ENGINE_SUFFIXES:
+        if category[-len(suffix) :].lower() == suffix:
+            return category[: -len(suffix)].rstrip()
     return category
 
 
 def _control(violation: Violation) -> str:
     """The id of the check, independent of the object."""
     source = violation.source
-    if source in KUBE_BENCH:
+    if source in KUBE_BENCH_SOURCES:
         return dict(violation.properties).get("index") or violation.policy or violation.rule
-    if source == COMPLIANCE:
+    if source == TRIVY_COMPLIANCE:
         return dict(violation.properties).get("id") or violation.policy or violation.rule
-    if source == VULNERABILITY or source.startswith("Trivy "):
+    if source.startswith(TRIVY):
         return number(violation)
-    if source == "Falco":
+    if source == FALCO:
         return violation.rule or violation.policy  # its policy is where an event came from
     return violation.policy or violation.rule
 
@@ -150,35 +137,35 @@ def _requirements_and_standards(violation: Violation) -> tuple[list[str], list[s
     controls: list[str] = []
     level = ""
     for key, value in violation.properties:
-        word = tail(key)
-        if word in _CONTROLS:
+        segment = tail(key)
+        if segment in _CONTROLS:
             controls += _items(value)
-        elif word in _NAMED:
+        elif segment in _NAMED:
             level = level or _LEVELS.get(value.strip().lower(), "")
             standards += [_LEVELS.get(item.lower()) or STANDARDS.get(item.lower(), item) for item in _items(value)]
-        elif word == "constraintdata":
+        elif segment == "constraintdata":
             requirements += _bundle_controls(value)
-        elif word in STANDARDS:
-            requirements += [f"{STANDARDS[word]} {item}" for item in _items(value)]
-        elif keyed := _standard_of_key(word):
+        elif segment in STANDARDS:
+            requirements += [f"{STANDARDS[segment]} {item}" for item in _items(value)]
+        elif keyed := _standard_of_key(segment):
             name = STANDARDS.get(keyed) or keyed.upper()
             requirements += [f"{name} {item}" for item in _items(value)]
-        elif word == "index" and violation.source in KUBE_BENCH:
+        elif segment == "index" and violation.source in KUBE_BENCH_SOURCES:
             requirements.append(f"{BENCHMARK} {value}")
     requirements += [_control_requirement(control, level=level, standards=standards) for control in controls]
-    if violation.source == COMPLIANCE:
+    if violation.source == TRIVY_COMPLIANCE:
         named = _benchmark(dict(violation.properties).get("benchmark", ""))
         requirements.append(f"{named} {_numbered(violation.policy)}" if named else violation.policy)
         standards.append(named)
     standards += [part for part in categories(violation.category) if part.startswith(POD_SECURITY)]
-    if violation.source in KUBE_BENCH:
+    if violation.source in KUBE_BENCH_SOURCES:
         standards.append(BENCHMARK)
     return _distinct(requirements, _REQUIREMENT)[:_REQUIREMENTS], _distinct(standards, _ID)[:_ASSOCIATED]
 
 
-def _standard_of_key(word: str) -> str:
+def _standard_of_key(segment: str) -> str:
     """The standard of `cis-eks-control`; empty for another key."""
-    return next((word.removesuffix(ending) for ending in _CONTROL_SUFFIXES if word.endswith(ending)), "")
+    return next((segment.removesuffix(ending) for ending in _CONTROL_SUFFIXES if segment.endswith(ending)), "")
 
 
 def _numbered(policy: str) -> str:
@@ -200,8 +187,8 @@ def _benchmark(name: str) -> str:
 
 
 def _control_requirement(control: str, *, level: str, standards: list[str]) -> str:
-    check, mark, suffix = control.rpartition("_")
-    if mark and suffix in _LEVELS:
+    check, separator, suffix = control.rpartition("_")
+    if separator and suffix in _LEVELS:
         return f"{_LEVELS[suffix]} {check}"
     named = level or (standards[0] if len(standards) == 1 else "")
     return control if control.startswith(named) else f"{named} {control}"

@@ -40,7 +40,7 @@ def prefix(cluster_id: str) -> str:
 
 def finding_id(cluster_id: str, identity: Identity) -> str:
     """`policyhub/<cluster id>/<32 hex digits>`. Raises ValueError if the cluster id is too long."""
-    made = f"{prefix(cluster_id)}{hashlib.sha256(encode(identity.parts)).hexdigest()[:_DIGITS]}"
-    if (len(made) if made.isascii() else len(made.encode("utf-16-le")) // 2) > ID_LIMIT:
+    id_ = f"{prefix(cluster_id)}{hashlib.sha256(encode(identity.parts)).hexdigest()[:_DIGITS]}"
+    if (len(id_) if id_.isascii() else len(id_.encode("utf-16-le")) // 2) > ID_LIMIT:
         raise ValueError(f"a cluster id of {len(cluster_id)} characters makes ids longer than {ID_LIMIT}")
-    return made
+    return id_

@@ -59,5 +59,5 @@ def fit_distinct(text: str, limit: int) -> str:
     cleaned = clean(text) or "-"
     if cleaned == text and length(cleaned) <= limit:
         return cleaned
-    mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return cut(cleaned, limit - len(mark)) + mark
+    suffix = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return cut(cleaned, limit - len(suffix)) + suffix

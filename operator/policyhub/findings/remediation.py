@@ -27,13 +27,14 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
-from policyhub.findings.compliance import POD_SECURITY, VULNERABILITY
+from policyhub.findings.compliance import POD_SECURITY
 from policyhub.findings.limits import clean, cut, fit, length
 from policyhub.findings.text import object_text, trivy_messages
+from policyhub.model.engines import ENGINES, TRIVY, TRIVY_VULNERABILITY
 from policyhub.model.policy_apis import object_of
 from policyhub.model.violation import Violation
 from policyhub.sources.check import number
-from policyhub.sources.event_logs import logs_events
+from policyhub.sources.event_logs import BY_NAME, is_event_log
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import tail
 from policyhub.sources.risk import is_manual
@@ -51,16 +52,8 @@ _OBJECT = 128
 _MAX_FIELDS = 4
 """Maximum number of fields, and of containers and volumes."""
 _SELF_CLOSING = "Once it passes, this finding archives itself."
-_EVENTS = frozenset({"Falco", "JsPolicy"})
 _EVENT_ENDING = "It tells of an event, which nothing ends: set the workflow status RESOLVED once it is dealt with."
-_EXCEPTIONS = {
-    "kyverno": "add a PolicyException",
-    "KyvernoValidatingPolicy": "add a PolicyException",
-    "KyvernoImageValidatingPolicy": "add a PolicyException",
-    "gatekeeper": "leave the object out in the constraint's spec.match",
-    "ValidatingAdmissionPolicy": "leave the object out in the binding's matchResources",
-    "Trivy Vulnerability": "list it in a .trivyignore",
-}
+_EXCEPTIONS = {engine.name: engine.exception for engine in ENGINES if engine.exception}
 """How to exempt an object, by engine."""
 _NAME = 256
 # The place in the object: Kyverno's path; a field as in messages of Pod Security Standards and others.
@@ -78,9 +71,9 @@ _BUNDLED = re.compile(r"remediation['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"
 
 def remediation(violation: Violation, *, cluster: str = "") -> dict[str, str]:
     """The member Recommendation."""
-    words = _by_last_segment(violation)
-    recommendation = {"Text": _full_text(violation, _text(violation, words), cluster=cluster)}
-    url = _first_url(words, _REMEDY_URLS + _LINKS) or _known_page(violation, words)
+    properties = _by_last_segment(violation)
+    recommendation = {"Text": _full_text(violation, _text(violation, properties), cluster=cluster)}
+    url = _first_url(properties, _REMEDY_URLS + _LINKS) or _known_page(violation, properties)
     if url:
         recommendation["Url"] = url
     return recommendation
@@ -115,7 +108,7 @@ def _change_text(violation: Violation) -> str:
         return f"Look into what happened on {of}."
     if violation.result == "error":
         return f"Find out why the policy could not be evaluated for {of}; the object may be in order."
-    if violation.source == VULNERABILITY:
+    if violation.source == TRIVY_VULNERABILITY:
         return f"No version of {violation.discriminator or 'the package'} is known to mend it. Look at {of}."
     if is_manual(violation):
         return f"Look at it by hand on {of}."
@@ -138,7 +131,7 @@ def _mentioned_parts(message: str) -> str:
 
 
 def _is_event(source: str) -> bool:
-    return source in _EVENTS or logs_events(source)
+    return source in BY_NAME or is_event_log(source)
 
 
 def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
@@ -146,9 +139,9 @@ def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
     found = object_of(source, policy, rule, namespace=namespace)
     if found is None:
         return ""
-    words = ["kubectl", "get", found.source_api, found.name]
-    words += ["-n", found.namespace] if found.namespace else []
-    return shlex.join([*words, "-o", "yaml"])
+    arguments = ["kubectl", "get", found.source_api, found.name]
+    arguments += ["-n", found.namespace] if found.namespace else []
+    return shlex.join([*arguments, "-o", "yaml"])
 
 
 def source_url(violation: Violation) -> str:
@@ -159,23 +152,23 @@ def source_url(violation: Violation) -> str:
 def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
     """The member Vulnerabilities: a scanner's result for a package; empty for other sources."""
     name = fit(number(violation), _NAME)
-    if violation.source != VULNERABILITY or violation.result == "error" or name is None:
+    if violation.source != TRIVY_VULNERABILITY or violation.result == "error" or name is None:
         return []
-    words = _by_last_segment(violation)
+    properties = _by_last_segment(violation)
     package = {
         "Name": violation.discriminator,
-        "Version": words.get("installedversion"),
-        "FixedInVersion": words.get("fixedversion"),
+        "Version": properties.get("installedversion"),
+        "FixedInVersion": properties.get("fixedversion"),
     }
     found: dict[str, Any] = {"Id": name}
     described = {key: text for key, value in package.items() if (text := fit(value, _NAME))}
     if described:
         found["VulnerablePackages"] = [described]
         found["FixAvailable"] = "YES" if "FixedInVersion" in described else "NO"
-    score = _score(words.get("score", ""))
+    score = _score(properties.get("score", ""))
     if score is not None:
         found["Cvss"] = [{"BaseScore": score}]
-    link = _first_url(words, _LINKS)
+    link = _first_url(properties, _LINKS)
     if link:
         found["ReferenceUrls"] = [link]
     return [found]
@@ -183,32 +176,36 @@ def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
 
 def _by_last_segment(violation: Violation) -> dict[str, str]:
     """Properties by the last segment of their keys; the first one in the order of the keys counts."""
-    words: dict[str, str] = {}
+    properties: dict[str, str] = {}
     for key, value in violation.properties:
-        words.setdefault(tail(key), value)
-    return words
+        properties.setdefault(tail(key), value)
+    return properties
 
 
-def _text(violation: Violation, words: dict[str, str]) -> str:
-    text = words.get("remediation", "").strip()
+def _text(violation: Violation, properties: dict[str, str]) -> str:
+    text = properties.get("remediation", "").strip()
     if text and not _URL.fullmatch(text):
         return text
-    if violation.source == VULNERABILITY and violation.discriminator and (fixed := words.get("fixedversion")):
-        installed = words.get("installedversion")
+    if (
+        violation.source == TRIVY_VULNERABILITY
+        and violation.discriminator
+        and (fixed := properties.get("fixedversion"))
+    ):
+        installed = properties.get("installedversion")
         return f"Update {violation.discriminator}{f' from {installed}' if installed else ''} to {fixed}."
-    bundled = _BUNDLED.search(words.get("constraintdata", ""))
+    bundled = _BUNDLED.search(properties.get("constraintdata", ""))
     return bundled[1] if bundled else ""
 
 
-def _first_url(words: dict[str, str], keys: tuple[str, ...]) -> str:
-    return next((url for key in keys if (url := words.get(key, "").strip()) and _URL.fullmatch(url)), "")
+def _first_url(properties: dict[str, str], keys: tuple[str, ...]) -> str:
+    return next((url for key in keys if (url := properties.get(key, "").strip()) and _URL.fullmatch(url)), "")
 
 
-def _known_page(violation: Violation, words: dict[str, str]) -> str:
-    if violation.source.startswith("Trivy "):
-        check = _CHECK.fullmatch(number(violation)) or _CHECK.fullmatch(words.get("id", ""))
+def _known_page(violation: Violation, properties: dict[str, str]) -> str:
+    if violation.source.startswith(TRIVY):
+        check = _CHECK.fullmatch(number(violation)) or _CHECK.fullmatch(properties.get("id", ""))
         return _page(check[0], int(check[1])) if check else ""
-    if POD_SECURITY in violation.category or words.get("standard", "").lower() in ("baseline", "restricted"):
+    if POD_SECURITY in violation.category or properties.get("standard", "").lower() in ("baseline", "restricted"):
         return POD_SECURITY_URL
     return ""
 

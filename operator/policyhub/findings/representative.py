@@ -8,7 +8,7 @@ report with the same content changes nothing. Pure: no I/O, no clock.
 from collections.abc import Iterable, Mapping
 
 from policyhub.model.violation import SourceKey, Violation
-from policyhub.sources.verdict import worst
+from policyhub.sources.merge import worst
 
 
 def representative_claim(claims: Mapping[SourceKey, Violation]) -> Violation:

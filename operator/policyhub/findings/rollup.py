@@ -12,6 +12,7 @@ import msgspec
 
 from policyhub.clock import WallMs
 from policyhub.findings.representative import representative
+from policyhub.model.engines import KYVERNO
 from policyhub.model.violation import Identity, Subject, Violation
 
 ROLLED_UP_KINDS = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
@@ -56,7 +57,7 @@ def rule_of(source: str, rule: str, subject: Subject) -> str:
     An author may call a rule `cronjob-NAME`. Its copy for a Deployment is `autogen-cronjob-NAME`, which is not a copy
     of the rule `NAME`.
     """
-    if source != "kyverno" or not rule or (subject.group, subject.kind) not in _AUTOGEN_KINDS:
+    if source != KYVERNO or not rule or (subject.group, subject.kind) not in _AUTOGEN_KINDS:
         return rule
     for prefix in _AUTOGEN if subject.kind == "CronJob" else _AUTOGEN[1:]:
         if rule.startswith(prefix):
@@ -97,8 +98,8 @@ def _without_name(text: str, subject: Subject) -> str:
     for number, (left, right) in enumerate(pairwise(pieces), 1):
         before = left[-1:] or (name[-1] if number > 1 else "")
         other_names = right[:1] or (name[0] if number < last else "")
-        alone = before not in _BEFORE and other_names not in _BEHIND
-        parts += (f"<{subject.kind.lower()}>" if alone else name, right)
+        standalone = before not in _BEFORE and other_names not in _BEHIND
+        parts += (f"<{subject.kind.lower()}>" if standalone else name, right)
     return "".join(parts)
 
 

@@ -22,9 +22,16 @@ nonroot`, `K8sPSPPrivilegedContainer` becomes `Privileged container`. Pure: no I
 import re
 from functools import lru_cache
 
-from policyhub.findings.compliance import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.findings.limits import fit
-from policyhub.model.engines import GATEKEEPER
+from policyhub.model.engines import (
+    FALCO,
+    GATEKEEPER,
+    KUBE_BENCH_SOURCES,
+    KUBESCAPE,
+    KUBEWARDEN,
+    TRIVY,
+    TRIVY_VULNERABILITY,
+)
 from policyhub.model.violation import Violation
 from policyhub.sources import check
 from policyhub.sources.policy import TITLE as POLICY_TITLE
@@ -60,10 +67,10 @@ def sentence(violation: Violation) -> tuple[str, str]:
     """The sentence, and what distinguishes the violation from others of the same policy; the latter may be empty."""
     policy, rule = violation.policy, violation.rule
     titled = fit(policy_property(violation, POLICY_TITLE), LIMIT)
-    if violation.source in _EXACT_NAMES_ONLY or violation.source.startswith("Trivy "):
+    if violation.source in _EXACT_NAMES_ONLY or violation.source.startswith(TRIVY):
         return titled or exact_name(violation), ""
     name = policy or rule
-    if violation.source == "kubewarden":
+    if violation.source == KUBEWARDEN:
         name = name.removeprefix("clusterwide-").removeprefix(f"namespaced-{violation.subject.namespace}-")
     phrase = titled or humanized(name) or exact_name(violation)
     detail = humanized(_plain(rule)) if policy and rule and _adds_information(rule, phrase, policy) else ""
@@ -75,13 +82,13 @@ def sentence(violation: Violation) -> tuple[str, str]:
 def exact_name(violation: Violation) -> str:
     """The exact name; see the table above."""
     policy, rule, discriminator = violation.policy, violation.rule, violation.discriminator
-    if violation.source == VULNERABILITY and discriminator:
+    if violation.source == TRIVY_VULNERABILITY and discriminator:
         policy = f"{check.number(violation)} in {discriminator}"
-    elif violation.source in KUBE_BENCH and (number := index(violation)):
+    elif violation.source in KUBE_BENCH_SOURCES and (number := index(violation)):
         policy = f"{number} {_check(violation.message) or policy}"
-    elif violation.source.startswith("Trivy "):
+    elif violation.source.startswith(TRIVY):
         policy = check.title(violation)
-    elif violation.source == "Falco":
+    elif violation.source == FALCO:
         policy = rule or policy
     elif violation.source == KUBESCAPE:
         policy = " ".join(non_blank(policy, rule))
@@ -93,16 +100,16 @@ def other_names(violation: Violation) -> list[str]:
     policy, rule = violation.policy, violation.rule
     if violation.source == GATEKEEPER:
         return [f"constraint {rule}"] if rule and policy else []
-    if violation.source == "Falco":
+    if violation.source == FALCO:
         return non_blank(policy) if rule else []
     if violation.source == KUBESCAPE:
         return []
-    if violation.source in KUBE_BENCH and index(violation):
+    if violation.source in KUBE_BENCH_SOURCES and index(violation):
         group = rule if violation.discriminator and rule != policy else ""  # else it is the check's text
         return non_blank(policy, group)
-    if violation.source.startswith("Trivy ") and policy and rule and rule != policy:
+    if violation.source.startswith(TRIVY) and policy and rule and rule != policy:
         number = check.number(violation)
-        return [] if violation.source == VULNERABILITY and number == rule else [f"rule {number}"]
+        return [] if violation.source == TRIVY_VULNERABILITY and number == rule else [f"rule {number}"]
     return [f"rule {rule}"] if rule and policy and rule != policy else []
 
 
@@ -146,4 +153,4 @@ def _check(message: str) -> str:
     return next((text.removesuffix(how).rstrip() for how in _ASSESSMENT_SUFFIXES if text.endswith(how)), text)
 
 
-_EXACT_NAMES_ONLY = KUBE_BENCH | {VULNERABILITY, "Falco", KUBESCAPE}
+_EXACT_NAMES_ONLY = KUBE_BENCH_SOURCES | {TRIVY_VULNERABILITY, FALCO, KUBESCAPE}

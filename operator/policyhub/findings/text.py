@@ -16,14 +16,14 @@ breach. Pure: no I/O, no clock.
 import re
 from functools import lru_cache
 
-from policyhub.findings.compliance import KUBE_BENCH, VULNERABILITY
 from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
 from policyhub.findings.sentence import exact_name, index, non_blank, other_names, policy_property, sentence
+from policyhub.model.engines import FALCO, KUBE_BENCH_SOURCES, TRIVY, TRIVY_VULNERABILITY
 from policyhub.model.violation import Result, Violation
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
 from policyhub.sources.results import ITSELF
 from policyhub.sources.risk import is_manual
-from policyhub.sources.target import meant
+from policyhub.sources.target import target_of
 
 TITLE, DESCRIPTION = 256, 1024
 TITLE_VISIBLE = 80
@@ -37,14 +37,14 @@ _UNKNOWN = " not evaluated"
 _VERBS: dict[Result, str] = {"fail": "fails", "warn": "has a warning from", "error": "could not be evaluated against"}
 
 # Gatekeeper cuts messages at 256 bytes, even within a character, which then becomes U+FFFD.
-_BROKEN = "\ufffd"
+_REPLACEMENT = "\ufffd"
 # Kyverno adds a prefix, and the place as `rule autogen-limits[0] failed at path /spec/containers/0/`.
 _VALIDATES = ("validation error: ", "validation failure: ")
 _AT_PATH = re.compile(r"\srule \S{1,256} failed at path (/\S{0,1024})")
 # Some constraint libraries write their labels before the message: `{"team":"x"} >> the image is too old`.
 _LABELS, _LABELLED = 512, "} >> "
 _LISTED = " • "
-"""Separates the messages of one violation (sources/verdict.py)."""
+"""Separates the messages of one violation (sources/merge.py)."""
 _ENDS = (".", "!", "?", "…", ":", ";", ".)")
 _AUDIT_ONLY = {"dryrun": "admission lets such objects in", "warn": "admission warns and lets such objects in"}
 """What Gatekeeper does if it does not deny."""
@@ -55,12 +55,12 @@ def title(violation: Violation, *, cluster: str) -> str:
     phrase, more = sentence(violation)
     unknown = _UNKNOWN if violation.result == "error" else ""
     where, named = _title_where(violation, fit(cluster, _CLUSTER) or "-")
-    room = TITLE_VISIBLE - length(named) - len(": ") - len(unknown)
-    if more and length(f"{phrase}, {more}") <= room - length(where):
+    limit = TITLE_VISIBLE - length(named) - len(": ") - len(unknown)
+    if more and length(f"{phrase}, {more}") <= limit - length(where):
         phrase = f"{phrase}, {more}"
-    least = min(_MIN_SENTENCE, max(_MIN_OBJECT, room * 3 // 5))
-    short = _cut_at_word(phrase, max(least, room - length(where)))
-    kept = _cut_middle(where, max(_MIN_OBJECT, room - length(short)))
+    minimum = min(_MIN_SENTENCE, max(_MIN_OBJECT, limit * 3 // 5))
+    short = _cut_at_word(phrase, max(minimum, limit - length(where)))
+    kept = _cut_middle(where, max(_MIN_OBJECT, limit - length(short)))
     return fit(f"{short}{unknown}: {kept}{named}", TITLE) or "policyhub"
 
 
@@ -72,27 +72,27 @@ def description(violation: Violation, *, cluster: str, relapse: str = "") -> str
     message, policy = _message(violation), policy_property(violation, POLICY_DESCRIPTION)
     audited = _audit_only_text(violation.enforcement)
     manual = "This check is made by hand: the scan has found nothing" if is_manual(violation) else ""
-    about = f"About the policy: {policy}" if policy and policy not in violation.message else ""
+    policy_text = f"About the policy: {policy}" if policy and policy not in violation.message else ""
     first = _sentences(lead, relapse, audited, manual)
-    rest = fit(_sentences(message, about), DESCRIPTION - length(first) - 1)
+    rest = fit(_sentences(message, policy_text), DESCRIPTION - length(first) - 1)
     return first if rest is None else f"{first} {rest}"
 
 
 def clean_message(message: str) -> str:
     """The message without the engine's prefixes and broken characters."""
     if message.startswith("{"):
-        labels, mark, rest = message[1:].partition(_LABELLED)
-        if mark and rest and len(labels) <= _LABELS and "{" not in labels and "}" not in labels:
+        labels, separator, rest = message[1:].partition(_LABELLED)
+        if separator and rest and len(labels) <= _LABELS and "{" not in labels and "}" not in labels:
             message = rest
     elif message.startswith(_VALIDATES):
         rest = message.partition(": ")[2]
         message = rest if rest[:1].strip() else message
     if " failed at path " in message:
         message = _AT_PATH.sub(r" (at \1)", message)
-    if _BROKEN not in message:
+    if _REPLACEMENT not in message:
         return message
     untruncated = message.removesuffix("...")
-    kept = untruncated.rstrip(_BROKEN)
+    kept = untruncated.rstrip(_REPLACEMENT)
     return f"{kept}…" if kept != untruncated else message
 
 
@@ -116,20 +116,20 @@ def _summary(violation: Violation, cluster: str) -> str:
     itself = unnamed_subject(violation)
     where = f"Cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself.title())} in {cluster}"
     by = ", ".join(non_blank(violation.source, *other_names(violation), *_report(violation)))
-    if violation.source == VULNERABILITY and violation.result != "error":
+    if violation.source == TRIVY_VULNERABILITY and violation.result != "error":
         properties = dict(violation.properties)
         package = " ".join(non_blank(exact_name(violation), properties.get("installedVersion", "")))
         fixed = properties.get("fixedVersion", "").strip()
         return f"{where} has {package}{f', fixed in {fixed}' if fixed else ''} ({by})"
-    if violation.source in KUBE_BENCH:
+    if violation.source in KUBE_BENCH_SOURCES:
         number = index(violation)
         check = f"check {number}" if number else exact_name(violation)
         verb = "has to be looked at by hand for" if is_manual(violation) else _VERBS[violation.result]
         return f"{where} {verb} {check} ({by})"
-    called = exact_name(violation)
-    if violation.source == "Falco" or (violation.result == "fail" and " " in called):
-        return f"{where}: {called} ({by})"  # a title, not a name: it already says what is wrong
-    return f"{where} {_VERBS[violation.result]} {called} ({by})"
+    name = exact_name(violation)
+    if violation.source == FALCO or (violation.result == "fail" and " " in name):
+        return f"{where}: {name} ({by})"  # a title, not a name: it already says what is wrong
+    return f"{where} {_VERBS[violation.result]} {name} ({by})"
 
 
 def _audit_only_text(enforcement: str) -> str:
@@ -160,7 +160,7 @@ def _listed_parts(message: str) -> str:
 
 def trivy_messages(violation: Violation) -> list[str]:
     """Trivy's messages about this object."""
-    if not violation.source.startswith("Trivy "):
+    if not violation.source.startswith(TRIVY):
         return []
     return [value for key, value in violation.properties if key.endswith(". message")]
 
@@ -178,20 +178,20 @@ def _sentences(*texts: str) -> str:
     return " ".join(text if text.endswith(_ENDS) else f"{text}." for text in sentences)
 
 
-def _cut_at_word(text: str, room: int) -> str:
+def _cut_at_word(text: str, limit: int) -> str:
     """Cut between words, if at least half of it remains."""
-    kept = cut(text, room)
+    kept = cut(text, limit)
     at_word = kept == text or text.startswith(" ", len(kept) - len(ELLIPSIS))
-    words = kept.rpartition(" ")[0]
-    return kept if at_word or length(words) < room // 2 else words + ELLIPSIS
+    whole_words = kept.rpartition(" ")[0]
+    return kept if at_word or length(whole_words) < limit // 2 else whole_words + ELLIPSIS
 
 
-def _cut_middle(text: str, room: int) -> str:
+def _cut_middle(text: str, limit: int) -> str:
     """Cut in the middle: names of one application differ at their ends."""
-    if length(text) <= room or not text.isascii():
-        return cut(text, room)
-    end = (room - 1) // 3
-    return text[: room - 1 - end] + ELLIPSIS + text[-end:]
+    if length(text) <= limit or not text.isascii():
+        return cut(text, limit)
+    end = (limit - 1) // 3
+    return text[: limit - 1 - end] + ELLIPSIS + text[-end:]
 
 
 def _title_where(violation: Violation, cluster: str) -> tuple[str, str]:
@@ -201,6 +201,6 @@ def _title_where(violation: Violation, cluster: str) -> tuple[str, str]:
 
 
 def _object(violation: Violation, kind: str) -> str:
-    subject = meant(violation.subject)
+    subject = target_of(violation.subject)
     name = "/".join(non_blank(subject.namespace, subject.name))
     return " ".join(non_blank(kind or subject.kind, name)) or "an unnamed object"

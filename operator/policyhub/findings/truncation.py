@@ -56,8 +56,8 @@ def same_content(known: str, digest: str) -> bool:
     if not all(text.isdecimal() and len(text) <= _DIGITS for text in (*before[1:], *after[1:])):
         return False
     (listed, total), (now_listed, now_total) = map(int, before[1:]), map(int, after[1:])
-    another_limit = abs(listed - now_listed) >= _LISTED_APART and _is_far(listed, now_listed)
-    return not another_limit and not _is_far(total, now_total)
+    limit_changed = abs(listed - now_listed) >= _LISTED_APART and _is_far(listed, now_listed)
+    return not limit_changed and not _is_far(total, now_total)
 
 
 def _is_far(one: int, other: int) -> bool:
@@ -83,8 +83,8 @@ def _generator(violation: Violation) -> str:
 
 def _title(violation: Violation, cluster: str) -> str:
     lead, tail = "Not all violations are listed: ", f" ({cut(cluster, _CLUSTER)})"
-    room = max(_NAME, _SEEN - length(lead) - length(tail))
-    return fit(f"{lead}{cut(_object(violation), room)}{tail}", _TITLE) or "policyhub"
+    limit = max(_NAME, _SEEN - length(lead) - length(tail))
+    return fit(f"{lead}{cut(_object(violation), limit)}{tail}", _TITLE) or "policyhub"
 
 
 def _object(violation: Violation) -> str:
@@ -134,5 +134,8 @@ def _recommendation(violation: Violation, total: int, cluster: str) -> dict[str,
         )
     of = object_of(violation.source, violation.policy, violation.rule, namespace="")
     see = f" What is listed: {shlex.join(('kubectl', 'get', of.source_api, of.name, '-o', 'yaml'))}." if of else ""
-    whole = f"{text}{see} {switch}"
-    return {"Text": fit(whole if length(whole) <= _TEXT else f"{text} {switch}", _TEXT) or text, "Url": GUIDE_URL}
+    full_text = f"{text}{see} {switch}"
+    return {
+        "Text": fit(full_text if length(full_text) <= _TEXT else f"{text} {switch}", _TEXT) or text,
+        "Url": GUIDE_URL,
+    }

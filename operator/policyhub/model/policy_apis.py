@@ -10,7 +10,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from policyhub.model import grammar
-from policyhub.model.engines import GATEKEEPER
+from policyhub.model.engines import (
+    GATEKEEPER,
+    KUBEWARDEN,
+    KYVERNO,
+    KYVERNO_IMAGE_VALIDATING,
+    KYVERNO_VALIDATING,
+    VALIDATING_ADMISSION,
+)
 from policyhub.model.source_apis import CONSTRAINTS, Shape, shapes
 from policyhub.model.text import distinct
 
@@ -45,28 +52,32 @@ class PolicyApi(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(kind.plural for kind in self.kinds)
 
 
-_CEL, _IMAGES = "KyvernoValidatingPolicy", "KyvernoImageValidatingPolicy"
-
 POLICY_APIS: Final[tuple[PolicyApi, ...]] = (
     PolicyApi(
         group="kyverno.io",
         versions=("v1", "v2beta1"),
         kinds=(
-            PolicyKind("clusterpolicies", "ClusterPolicy", "kyverno"),
-            PolicyKind("policies", "Policy", "kyverno", _WITHIN, namespaced=True),
+            PolicyKind("clusterpolicies", "ClusterPolicy", KYVERNO),
+            PolicyKind("policies", "Policy", KYVERNO, _WITHIN, namespaced=True),
         ),
     ),
     PolicyApi(
         group="policies.kyverno.io",
         versions=("v1", "v1beta1", "v1alpha1"),
         kinds=(
-            PolicyKind("validatingpolicies", "ValidatingPolicy", _CEL),
-            PolicyKind("namespacedvalidatingpolicies", "NamespacedValidatingPolicy", _CEL, _WITHIN, namespaced=True),
-            PolicyKind("imagevalidatingpolicies", "ImageValidatingPolicy", _IMAGES),
+            PolicyKind("validatingpolicies", "ValidatingPolicy", KYVERNO_VALIDATING),
+            PolicyKind(
+                "namespacedvalidatingpolicies",
+                "NamespacedValidatingPolicy",
+                KYVERNO_VALIDATING,
+                _WITHIN,
+                namespaced=True,
+            ),
+            PolicyKind("imagevalidatingpolicies", "ImageValidatingPolicy", KYVERNO_IMAGE_VALIDATING),
             PolicyKind(
                 "namespacedimagevalidatingpolicies",
                 "NamespacedImageValidatingPolicy",
-                _IMAGES,
+                KYVERNO_IMAGE_VALIDATING,
                 _WITHIN,
                 namespaced=True,
             ),
@@ -76,20 +87,20 @@ POLICY_APIS: Final[tuple[PolicyApi, ...]] = (
         group="policies.kubewarden.io",
         versions=("v1",),
         kinds=(
-            PolicyKind("clusteradmissionpolicies", "ClusterAdmissionPolicy", "kubewarden", "clusterwide-{name}"),
+            PolicyKind("clusteradmissionpolicies", "ClusterAdmissionPolicy", KUBEWARDEN, "clusterwide-{name}"),
             PolicyKind(
-                "admissionpolicies", "AdmissionPolicy", "kubewarden", "namespaced-{namespace}-{name}", namespaced=True
+                "admissionpolicies", "AdmissionPolicy", KUBEWARDEN, "namespaced-{namespace}-{name}", namespaced=True
             ),
             PolicyKind(
                 "clusteradmissionpolicygroups",
                 "ClusterAdmissionPolicyGroup",
-                "kubewarden",
+                KUBEWARDEN,
                 "clusterwide-group-{name}",
             ),
             PolicyKind(
                 "admissionpolicygroups",
                 "AdmissionPolicyGroup",
-                "kubewarden",
+                KUBEWARDEN,
                 "namespaced-group-{namespace}-{name}",
                 namespaced=True,
             ),
@@ -98,7 +109,7 @@ POLICY_APIS: Final[tuple[PolicyApi, ...]] = (
     PolicyApi(
         group="admissionregistration.k8s.io",
         versions=("v1", "v1beta1"),
-        kinds=(PolicyKind("validatingadmissionpolicies", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicy"),),
+        kinds=(PolicyKind("validatingadmissionpolicies", "ValidatingAdmissionPolicy", VALIDATING_ADMISSION),),
     ),
     PolicyApi(
         group="templates.gatekeeper.sh",

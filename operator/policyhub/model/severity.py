@@ -7,7 +7,7 @@ DEFAULT_SEVERITY: Severity = "MEDIUM"
 
 # The enum of the report APIs, the ASFF labels themselves (a convention on Gatekeeper constraints), and the log levels
 # that some constraint libraries use.
-_WORDS: dict[str, Severity] = {
+_SEVERITIES: dict[str, Severity] = {
     "critical": "CRITICAL",
     "high": "HIGH",
     "medium": "MEDIUM",
@@ -20,8 +20,8 @@ _WORDS: dict[str, Severity] = {
 }
 
 
-def severity_of(word: str | None) -> Severity | None:
+def severity_of(text: str | None) -> Severity | None:
     """None for an unknown or missing value: the default applies."""
-    if not word:
+    if not text:
         return None
-    return _WORDS.get(word) or _WORDS.get(word.strip().lower())
+    return _SEVERITIES.get(text) or _SEVERITIES.get(text.strip().lower())

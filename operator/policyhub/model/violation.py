@@ -162,7 +162,7 @@ class ParsedReport(msgspec.Struct, frozen=True):
     """Each Pod, ReplicaSet and Job, with the policies that have a result on it, whatever the result (reports only)."""
     passing: tuple[tuple[str, frozenset[PolicyRef]], ...] = ()
     """Namespaces, each with the policies that have a result there that is no violation (reports only)."""
-    about: tuple[tuple[Subject, str], ...] = ()
+    scanned: tuple[tuple[Subject, str], ...] = ()
     """Each object with each source that has a result on it, whatever the result (reports only)."""
     over: int = 0
     """How many results above the limit were not read; each counts once for each object that it names."""

@@ -203,9 +203,9 @@ class Collector:
             self._superseded.note(group, source, key.namespace, newest)
         if self._keep:
             self.provenance[key] = ReadObject(item.location, bytes(item.raw))
-        admitted = admit(reading, wanted=self.target.filter, policies=self.policies, rollup=self.rollup)
-        self.left_out.update(violation.source for violation in admitted.left_out)
-        self.rolled_up.update(violation.subject for violation, _ in admitted.said if is_rolled_up(violation.subject))
+        admitted = admit(reading, filter_=self.target.filter, policies=self.policies, rollup=self.rollup)
+        self.left_out.update(violation.source for violation in admitted.filtered_out)
+        self.rolled_up.update(violation.subject for violation, _ in admitted.direct if is_rolled_up(violation.subject))
         self.ledger.read(
             key,
             admitted.claims,
@@ -247,7 +247,7 @@ class Collector:
             for sink in self.owners.sinks.values():
                 sink.forbidden = True  # permanently: there is no cluster that may allow it later
             self.owners.update_live()
-        self._superseded.settle(all_listed=True)
+        self._superseded.evaluate(all_listed=True)
         self.ledger.supersede(self._superseded.reports, now=self._steady)
         for entry in self.desired() if self.policies.sinks else ():
             self._reread(entry)
@@ -304,7 +304,7 @@ def mapped(violation: Violation, observed: WallMs | None, inputs: Inputs) -> dic
         cluster=inputs.cluster,
         finding_id=finding_id(inputs.cluster.id, violation.identity),
         digest=digest(violation, default_severity=inputs.default_severity),
-        origin=inputs.source_api,
+        source_api=inputs.source_api,
         created_at=min(observed or inputs.now, inputs.now),
         observed_at=inputs.now,
         updated_at=inputs.now,

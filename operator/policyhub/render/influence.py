@@ -25,7 +25,7 @@ import msgspec
 from policyhub.model.severity import severity_of
 from policyhub.render.entries import listed, path_of, with_list
 from policyhub.render.raw_object import Path_
-from policyhub.sources.verdict import SEVERITY_RANK
+from policyhub.sources.merge import SEVERITY_RANK
 
 Finding = dict[str, Any]
 Member = tuple[str, ...]

@@ -15,7 +15,7 @@ from rich.text import Text
 from policyhub.model.text import clean
 from policyhub.render.collector import Collector
 from policyhub.render.provenance import Provenance
-from policyhub.sources.verdict import SEVERITY_RANK
+from policyhub.sources.merge import SEVERITY_RANK
 
 Form = Literal["jsonl", "json", "table"]
 WIDTH = 200

@@ -42,7 +42,7 @@ _MARK = b"\xef\xbb\xbf"
 
 
 _NOT_ROLLED_UP = {
-    Unresolved.GONE: "their Pods, ReplicaSets or Jobs are not in the input and are treated as deleted",
+    Unresolved.DELETED: "their Pods, ReplicaSets or Jobs are not in the input and are treated as deleted",
     Unresolved.IDLE: "newer ReplicaSets or Jobs have replaced theirs",
     Unresolved.UNKNOWN: "the owners of their Pods, ReplicaSets or Jobs are not in the input",
 }

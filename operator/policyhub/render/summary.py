@@ -10,7 +10,7 @@ from rich.text import Text
 from policyhub.model.violation import Severity
 from policyhub.render.collector import Collector
 from policyhub.render.forecast import FREE_EVENTS, PRICE, Forecast, forecast, price
-from policyhub.sources.verdict import SEVERITY_RANK
+from policyhub.sources.merge import SEVERITY_RANK
 
 SEVERITIES: tuple[Severity, ...] = tuple(sorted(SEVERITY_RANK, key=lambda name: -SEVERITY_RANK[name]))
 """The most severe first."""

@@ -20,7 +20,7 @@ from policyhub.retire.target import Options, RetireError, Target, target
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import HubError
 from policyhub.securityhub.opener import Opener
-from policyhub.securityhub.retirement import Retirement, census
+from policyhub.securityhub.retirement import Retirement, count_findings
 from policyhub.settings import Settings
 
 _NO_HOME = (
@@ -67,7 +67,7 @@ async def _retire(
     other_writer: Callable[[], Awaitable[str]],
 ) -> int:
     await client.verify_account()
-    found = await census(client, resolved.identity)
+    found = await count_findings(client, resolved.identity)
     typer.echo(output.summary(resolved, found))
     typer.echo()
     if resolved.writer:

@@ -103,7 +103,7 @@ _ROLE_TRUST = (
     " policyhub iam-policy --assume-role=ARN prints both"
 )
 _ROLE_FORM = "Check securityHub.roleArn and securityHub.externalId: STS cannot read them"
-_LATE = ("signature expired", "signature not yet current", "is now earlier than")
+_CLOCK_ERRORS = ("signature expired", "signature not yet current", "is now earlier than")
 """Parts of AWS's messages if the clocks differ; the codes also occur for other mistakes."""
 
 
@@ -160,4 +160,6 @@ def denied(action: str, account: str) -> str:
 
 def is_clock(code: str, text: str) -> bool:
     """Whether AWS refuses a signature because of its time."""
-    return code in {"RequestTimeTooSkewed", "RequestExpired"} or any(words in text.casefold() for words in _LATE)
+    return code in {"RequestTimeTooSkewed", "RequestExpired"} or any(
+        phrase in text.casefold() for phrase in _CLOCK_ERRORS
+    )

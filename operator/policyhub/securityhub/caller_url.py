@@ -51,12 +51,12 @@ def host(session: Any, config: Config, *, fips: bool) -> str:
         use_dualstack_endpoint=False,
         use_fips_endpoint=fips and session.get_config_variable("region") in fips_regions("sts"),
     )
-    asked = session.get_config_variable(_REGIONAL)
+    configured = session.get_config_variable(_REGIONAL)
     session.set_config_variable(_REGIONAL, "regional")
     try:
         client = session.create_client("sts", config=config.merge(own))
     finally:
-        session.set_config_variable(_REGIONAL, asked)
+        session.set_config_variable(_REGIONAL, configured)
     client.close()
     return str(urlsplit(client.meta.endpoint_url).hostname)
 

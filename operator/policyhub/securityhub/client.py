@@ -3,7 +3,7 @@
 Invariants
 * Each import and each read takes a token of its bucket first. Only later pages of a reading are retried here; the
   caller retries everything else.
-* The last check, in the thread of the call, is whether it may be sent at all (`permit` of `credentials.Clients`).
+* The last check, in the thread of the call, is whether it may be sent at all (`may_send` of `credentials.Clients`).
 * Credentials that fail are dropped: the next call signs in again.
 * One finding never fails a whole import: a refused call is halved until the bad finding is alone.
 * Only our own findings are read: each request filters by account, Region and product ARN, and each result is checked
@@ -166,7 +166,7 @@ class HubClient:
         plan = batch.split(findings, sizes=sizes)
         result = ImportResult(failures=dict(plan.refused))
         queue = deque(plan.batches)
-        settled = False
+        has_outcome = False
         while queue:
             part = queue.popleft()
             try:
@@ -178,7 +178,7 @@ class HubClient:
                     continue
                 result.fail(part[0]["Id"], Failure(error.code, error.message, "permanent"))
             except errors.HubError as error:
-                if not settled:
+                if not has_outcome:
                     raise
                 kind = _kind(error)
                 for finding in part:
@@ -189,7 +189,7 @@ class HubClient:
                 break
             else:
                 self._record(part, response, result)
-            settled = True
+            has_outcome = True
         return result
 
     async def get_findings(self, filters: Filters, *, token: str = "", urgent: bool = False) -> Page:
@@ -244,14 +244,14 @@ class HubClient:
 
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The existing findings among `ids`, by id; 20 per call, before other readings, because the caller waits."""
-        wanted = list(dict.fromkeys(ids))
+        distinct_ids = list(dict.fromkeys(ids))
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(wanted), MAX_FILTER_VALUES):
-            asked = wanted[start : start + MAX_FILTER_VALUES]
-            filters = {"Id": [{"Value": ident, "Comparison": "EQUALS"} for ident in asked]}
+        for start in range(0, len(distinct_ids), MAX_FILTER_VALUES):
+            requested = distinct_ids[start : start + MAX_FILTER_VALUES]
+            filters = {"Id": [{"Value": ident, "Comparison": "EQUALS"} for ident in requested]}
             async with aclosing(self.find(filters, urgent=True)) as pages:
                 async for page in pages:
-                    found.update((finding["Id"], finding) for finding in page.findings if finding["Id"] in asked)
+                    found.update((finding["Id"], finding) for finding in page.findings if finding["Id"] in requested)
         return found
 
     async def caller_account(self) -> str:
@@ -336,10 +336,10 @@ class HubClient:
         code = "OK"
         try:
             return call()
-        except errors.FAULTS as fault:
+        except errors.CALL_ERRORS as error:
             secrets = self._clients.secrets()
             error = errors.translate(
-                fault, operation=operation, account=self.account, region=self.region, secrets=secrets
+                error, operation=operation, account=self.account, region=self.region, secrets=secrets
             )
             code = error.code
             if isinstance(error, errors.AccessLost) and error.kind in errors.CREDENTIALS:

@@ -96,12 +96,12 @@ class Clients:
         loader: Loader | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
-        permit: Callable[[float], bool] = lambda _: True,
+        may_send: Callable[[float], bool] = lambda _: True,
     ) -> None:
         """`workers` threads call at once; `loader` comes from `models()` and is shared by all hubs of a process.
 
-        `permit` is called in the calling thread for each request, including sign-ins, after it is signed and before it
-        is sent, with the seconds that it can take. If it returns False, the request is not sent, and the call raises
+        `may_send` is called in the calling thread for each request, including sign-ins, after it is signed and before
+        it is sent, with the seconds that it can take. If it returns False, the request is not sent, and the call raises
         NotLeader.
         """
         self._region = region
@@ -116,7 +116,7 @@ class Clients:
             retries={"mode": "standard", "total_max_attempts": 1},  # only our own loop retries: it knows the quotas
             user_agent_extra=f"policyhub/{version}",
         )
-        self._permit = permit
+        self._may_send = may_send
         self._seconds = connect_timeout + read_timeout
         self._lock = threading.Lock()
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
@@ -125,7 +125,7 @@ class Clients:
         self._session: Any = None
         self._used = threading.local()
         """`session`: the session that the thread used last."""
-        self._made: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._caller_host: str | None = None
         self._sts_region: str | None = None
 
@@ -155,8 +155,8 @@ class Clients:
             session = self._used_session()
             if self._caller_host is None:
                 self._caller_host = caller_url.host(session, self._config, fips=self._fips())
-            place = self._caller_host
-        return caller_url.sign(session.get_credentials(), host=place, region=self._region, cluster=cluster)
+            host = self._caller_host
+        return caller_url.sign(session.get_credentials(), host=host, region=self._region, cluster=cluster)
 
     def secrets(self) -> frozenset[str]:
         """What an answer may repeat, from AWS, a proxy, or any server behind an endpoint URL: must not be shown."""
@@ -171,7 +171,7 @@ class Clients:
         with self._lock:
             if self._used.__dict__.get("session") is self._session:
                 self._session = self._environment = None
-                self._made.clear()
+                self._clients.clear()
 
     def close(self) -> None:
         """Close idle connections; running calls keep theirs to their end. Does not wait: if a thread is creating a
@@ -179,9 +179,9 @@ class Clients:
         """
         if self._lock.acquire(blocking=False):
             try:
-                for client in self._made.values():
+                for client in self._clients.values():
                     client.close()
-                self._made.clear()
+                self._clients.clear()
                 self._session = None
             finally:
                 self._lock.release()
@@ -196,29 +196,29 @@ class Clients:
     def _client(self, service: str) -> Any:
         with self._lock:
             session = self._used_session()
-            if service not in self._made:
-                region = self._home() if service == "sts" else self._region
+            if service not in self._clients:
+                region = self._region_of_sts() if service == "sts" else self._region
                 try:
-                    self._made[service] = session.create_client(
+                    self._clients[service] = session.create_client(
                         service, region_name=region, config=self._configured(service, region)
                     )
                 except ValueError as error:  # botocore's error for an invalid endpoint URL
                     raise InvalidEndpointConfigurationError(msg=str(error)) from error
-            return self._made[service]
+            return self._clients[service]
 
     def _sign_in(self) -> Any:
         if not self._role_arn:
             return self._new_session(self._region)
-        home = self._home()
-        ambient = self._new_session(home)
+        sts_region = self._region_of_sts()
+        ambient = self._new_session(sts_region)
         # botocore's default is the regional endpoint.
-        source = ambient.create_client("sts", config=self._configured("sts", home))
+        source = ambient.create_client("sts", config=self._configured("sts", sts_region))
         request = {"RoleArn": self._role_arn, "RoleSessionName": SESSION_NAME}
         if self._external_id:
             request["ExternalId"] = self._external_id
         return self._new_session(self._region, _AssumedRole(source, request))
 
-    def _home(self) -> str:
+    def _region_of_sts(self) -> str:
         """The Region whose STS is called. Called under the lock."""
         if self._sts_region is None:
             core = self._configuration()
@@ -262,7 +262,7 @@ class Clients:
         return core
 
     def _hold(self, *, request: Any = None, **_: object) -> None:
-        if not self._permit(self._seconds):
+        if not self._may_send(self._seconds):
             raise NotLeader
         for name in _CREDENTIAL_HEADERS:
             value = request.headers.get(name) if request is not None else None

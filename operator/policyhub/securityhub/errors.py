@@ -106,7 +106,13 @@ class Failure:
     """What to do, if known."""
 
 
-FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError, RuntimeError)
+CALL_ERRORS: tuple[type[Exception], ...] = (
+    boto.ClientError,
+    boto.BotoCoreError,
+    ResponseParserError,
+    OSError,
+    RuntimeError,
+)
 """What a botocore call raises for reasons outside this program. OSError: a web identity token file cannot be read.
 RuntimeError: botocore has no error type for credentials that by our clock have expired as soon as they are fetched.
 """
@@ -221,53 +227,53 @@ def permission(operation: str) -> str:
     return f"{service}:{operation}"
 
 
-def translate(fault: Exception, *, operation: str, account: str, region: str, secrets: Iterable[str] = ()) -> HubError:
+def translate(error: Exception, *, operation: str, account: str, region: str, secrets: Iterable[str] = ()) -> HubError:
     """The HubError for one of FAULTS. A failed AssumeRole inside the call is reported as AssumeRole.
 
     `secrets` are credentials that the text may contain: those of proxies, and those that were sent to AWS. A
     RuntimeError that is not botocore's is raised again: it is a bug in this program.
     """
     known = frozenset(secrets)
-    if isinstance(fault, boto.ClientError):
-        return _answered(fault, operation=operation, account=account, region=region, secrets=known)
-    code = type(fault).__name__
-    text = _clean(network.explain(fault, network.url(fault)) or str(fault), known)
-    said = f"{operation} in account {account}, {region}: {code}: {text}"
-    if isinstance(fault, RuntimeError):
-        if _OVER_AT_ONCE not in str(fault):
-            raise fault
-        return AccessLost(Reason.CREDENTIALS_EXPIRED, said, code="CredentialsExpired", advice=advice.CLOCK)
-    if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
-        return AccessLost(Reason.CREDENTIALS_MISSING, said, code=code, advice=advice.missing(fault))
-    if isinstance(fault, _MISCONFIGURED):
-        return AccessLost(Reason.MISCONFIGURED, said, code=code, advice=advice.ENDPOINT)
-    if isinstance(fault, boto.ParamValidationError):
-        return Refused(said, code=code)
-    return Unavailable(said, code=code, advice=advice.unreachable(fault))
+    if isinstance(error, boto.ClientError):
+        return _answered(error, operation=operation, account=account, region=region, secrets=known)
+    code = type(error).__name__
+    text = _clean(network.explain(error, network.url(error)) or str(error), known)
+    message = f"{operation} in account {account}, {region}: {code}: {text}"
+    if isinstance(error, RuntimeError):
+        if _OVER_AT_ONCE not in str(error):
+            raise error
+        return AccessLost(Reason.CREDENTIALS_EXPIRED, message, code="CredentialsExpired", advice=advice.CLOCK)
+    if isinstance(error, _CREDENTIALS_MISSING) or (isinstance(error, OSError) and error.filename):
+        return AccessLost(Reason.CREDENTIALS_MISSING, message, code=code, advice=advice.missing(error))
+    if isinstance(error, _MISCONFIGURED):
+        return AccessLost(Reason.MISCONFIGURED, message, code=code, advice=advice.ENDPOINT)
+    if isinstance(error, boto.ParamValidationError):
+        return Refused(message, code=code)
+    return Unavailable(message, code=code, advice=advice.unreachable(error))
 
 
 def failed(code: object, message: object) -> Failure:
     """From an entry of FailedFindings."""
-    told = line(str(code or "Unknown"), _CODE_LIMIT)
-    return Failure(told, line(str(message or ""), _MESSAGE_LIMIT), failure_kind(told))
+    code_text = line(str(code or "Unknown"), _CODE_LIMIT)
+    return Failure(code_text, line(str(message or ""), _MESSAGE_LIMIT), failure_kind(code_text))
 
 
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
     """A finding's failure of kind `configuration`, with the account, the Region and the remedy."""
     kind = access_kind(failure.code) or Reason.ACCESS_DENIED
     if kind == Reason.NOT_ENABLED:
-        todo = advice.ENABLE.format(region=region)
+        hint = advice.ENABLE.format(region=region)
     else:
-        todo = advice.denied(permission("BatchImportFindings"), account)
-    said = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}"
-    return Failure(failure.code, said, failure.kind, advice=todo)
+        hint = advice.denied(permission("BatchImportFindings"), account)
+    message = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}"
+    return Failure(failure.code, message, failure.kind, advice=hint)
 
 
 def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
     """The credentials are valid, but belong to another account than the findings."""
-    said = f"the credentials belong to account {caller}, not to {account} (Region {region})"
-    todo = advice.ACCOUNT.format(account=account)
-    return AccessLost(Reason.ACCOUNT_MISMATCH, said, code="AccountMismatch", advice=todo)
+    message = f"the credentials belong to account {caller}, not to {account} (Region {region})"
+    hint = advice.ACCOUNT.format(account=account)
+    return AccessLost(Reason.ACCOUNT_MISMATCH, message, code="AccountMismatch", advice=hint)
 
 
 def _sentence(text: str) -> str:
@@ -279,40 +285,40 @@ def _clean(text: str, secrets: frozenset[str]) -> str:
 
 
 def _answered(
-    fault: boto.ClientError, *, operation: str, account: str, region: str, secrets: frozenset[str]
+    error: boto.ClientError, *, operation: str, account: str, region: str, secrets: frozenset[str]
 ) -> HubError:
-    answer = fault.response.get("Error", {})
+    answer = error.response.get("Error", {})
     code = line(redacted(str(answer.get("Code") or "Unknown"), secrets), _CODE_LIMIT)
-    status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-    asked = str(getattr(fault, "operation_name", "") or operation)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    failed_operation = str(getattr(error, "operation_name", "") or operation)
     text = _clean(str(answer.get("Message") or ""), secrets) or "no message"
-    said = f"{asked} in account {account}, {region}: {code}: {text}"
+    message = f"{failed_operation} in account {account}, {region}: {code}: {text}"
     if is_throttle(code) or status == 429:
-        return Throttled(said, code=code)
+        return Throttled(message, code=code)
     if is_refusal(code) or status == 413:
-        if asked.startswith("AssumeRole"):  # an invalid role ARN: halving the call does not help
-            todo = advice.signing_in("AssumeRole", Reason.MISCONFIGURED)
-            return AccessLost(Reason.MISCONFIGURED, said, code=code, advice=todo)
-        return Refused(said, code=code)
+        if failed_operation.startswith("AssumeRole"):  # an invalid role ARN: halving the call does not help
+            hint = advice.signing_in("AssumeRole", Reason.MISCONFIGURED)
+            return AccessLost(Reason.MISCONFIGURED, message, code=code, advice=hint)
+        return Refused(message, code=code)
     kind = access_kind(code)
     if kind is not None:
-        todo = _advice(kind, code, text, asked=asked, account=account, region=region)
-        return AccessLost(kind, said, code=code, advice=todo)
+        hint = _advice(kind, code, text, failed_operation=failed_operation, account=account, region=region)
+        return AccessLost(kind, message, code=code, advice=hint)
     if (by_status := _kind_by_status(status)) is not None:
-        todo = advice.ENDPOINT if status in {404, 405} else advice.PROXY
-        return AccessLost(by_status, said, code=code, advice=todo)
-    return Unavailable(said, code=code, advice=advice.AWS_SIDE)
+        hint = advice.ENDPOINT if status in {404, 405} else advice.PROXY
+        return AccessLost(by_status, message, code=code, advice=hint)
+    return Unavailable(message, code=code, advice=advice.AWS_SIDE)
 
 
-def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str, region: str) -> str:
-    """What to do about AWS's error; `asked` is the operation, possibly an STS call inside the one that was called."""
+def _advice(kind: AccessKind, code: str, text: str, *, failed_operation: str, account: str, region: str) -> str:
+    """What to do about AWS's error. `failed_operation` may be an STS call inside the operation that was called."""
     if kind in CREDENTIALS and advice.is_clock(code, text):
         return advice.CLOCK
-    if todo := advice.signing_in(asked, kind):
-        return todo
+    if hint := advice.signing_in(failed_operation, kind):
+        return hint
     match kind:
         case Reason.ACCESS_DENIED:
-            return advice.denied(permission(asked), account)
+            return advice.denied(permission(failed_operation), account)
         case Reason.CREDENTIALS_EXPIRED:
             return advice.EXPIRED
         case Reason.NOT_ENABLED:

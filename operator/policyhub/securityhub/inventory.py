@@ -4,7 +4,7 @@
       …/0 … …/f                 else sixteen parts, one hex digit of the id each
       …/00 … …/ff               and finer, if a part holds more than SPLIT_ABOVE
 
-After a split, everything that was read of the part is read again. So after WHOLE_BELOW findings one call for …/00
+After a split, everything that was read of the part is read again. So after UNSPLIT_BELOW findings one call for …/00
 estimates the total: ids are hashes, so all parts of one depth have the same size. The first part that is too large
 splits all that remain. An id that does not continue in lower-case hex digits is not ours, and is only seen if there is
 one part.
@@ -37,11 +37,11 @@ from policyhub.securityhub.batch import Finding
 from policyhub.securityhub.client import Filters, Page
 from policyhub.securityhub.errors import HubError, NotLeader, Throttled, Unavailable
 from policyhub.sources.results import ITSELF, ITSELF_VERSION
-from policyhub.sources.target import written
+from policyhub.sources.target import notations
 
 log = structlog.get_logger(__name__)
 
-WHOLE_BELOW = 2_000
+UNSPLIT_BELOW = 2_000
 """Findings that are read before the total is estimated: 20 pages. If there are too many for one part, they were read in
 vain: at most a tenth of more than SPLIT_ABOVE."""
 SPLIT_ABOVE = 20_000
@@ -50,7 +50,7 @@ reads half a page more than it holds; until a part is complete, each new violati
 _SAMPLE = "00"
 _SAMPLES = 256
 """The number of parts of the sample's size."""
-_OFF = 2
+_TOLERANCE = 2
 """Tolerance of an estimate: 78 findings in the sample, 20,000 in all, may be 27 more or fewer. If ids are not hashes,
 because somebody else wrote them, a part of this many times SPLIT_ABOVE is split despite the estimate."""
 _DEPTH = 4
@@ -115,60 +115,60 @@ class Inventory:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         seen: Callable[[StoredFinding], None] | None = None,
-        whole_below: int = WHOLE_BELOW,
+        unsplit_below: int = UNSPLIT_BELOW,
         split_above: int = SPLIT_ABOVE,
     ) -> None:
         """`seen` gets each finding as its page arrives, long before its part is complete, and each time it is read."""
-        self.trouble: HubError | None = None
+        self.problem: HubError | None = None
         """Why the reading makes no progress; None while it does."""
         self._reader = reader
         self._root = identity.prefix(cluster)
-        self._left = deque([self._root])
+        self._pending = deque([self._root])
         self._sleep = sleep
         self._jitter = jitter
         self._seen = seen
-        self._whole_below = whole_below
+        self._unsplit_below = unsplit_below
         self._split_above = split_above
 
     @property
     def complete(self) -> bool:
-        return not self._left
+        return not self._pending
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Each part as soon as it is complete.
 
-        Throttled, Unavailable and NotLeader are retried for ever with back-off (see `trouble`), and the part moves to
+        Throttled, Unavailable and NotLeader are retried for ever with back-off (see `problem`), and the part moves to
         the end of the queue; AccessLost and Refused are raised.
         """
         failures = 0
-        while self._left:
-            prefix = self._left[0]
+        while self._pending:
+            prefix = self._pending[0]
             try:
                 findings = await self._read(prefix)
             except (Throttled, Unavailable, NotLeader) as error:
-                self.trouble = error
+                self.problem = error
                 failures += 1
                 longest = _THROTTLED_WAIT if isinstance(error, Throttled) else _LONGEST_WAIT
                 wait = min(longest, 2.0 ** min(failures, 6)) * (0.5 + self._jitter() / 2)
                 log.warning("inventory_delayed", prefix=prefix, code=error.code, seconds=round(wait, 1))
-                self._left.rotate(-1)
+                self._pending.rotate(-1)
                 await self._sleep(wait)
                 continue
             except HubError as error:
-                self.trouble = error
+                self.problem = error
                 raise
-            self.trouble = None
+            self.problem = None
             failures = 0
             if findings is None:
-                self._left = deque(part + digit for part in self._left for digit in _HEX)
+                self._pending = deque(part + digit for part in self._pending for digit in _HEX)
                 continue
             yield Part(prefix, findings)
-            self._left.popleft()
+            self._pending.popleft()
 
     async def _read(self, prefix: str) -> tuple[StoredFinding, ...] | None:
         """None if the part has to be split. A finding on two pages counts once, as on the later one."""
         depth = len(prefix) - len(self._root)
-        estimated, most = depth > 0, self._split_above if depth else self._whole_below
+        estimated, limit = depth > 0, self._split_above if depth else self._unsplit_below
         found: dict[str, StoredFinding] = {}
         async with aclosing(self._reader.find(_under(prefix))) as pages:
             async for page in pages:
@@ -177,13 +177,13 @@ class Inventory:
                         found[finding["Id"]] = from_asff(finding)
                         if self._seen is not None:
                             self._seen(found[finding["Id"]])
-                if page.token and len(found) >= most and depth < _DEPTH:
+                if page.token and len(found) >= limit and depth < _DEPTH:
                     if estimated:
                         return None
                     with suppress(Throttled, Unavailable):  # it is estimated again after the next page
                         if await self._is_large():
                             return None
-                        estimated, most = True, _OFF * self._split_above
+                        estimated, limit = True, _TOLERANCE * self._split_above
         return tuple(found.values())
 
     async def _is_large(self) -> bool:
@@ -235,16 +235,18 @@ def _object_ref(resources: object) -> ObjectRef | None:
     the group: an engine's apiVersion may lack it or name another.
     """
     for resource in resources if isinstance(resources, list) else ():
-        told = _mapping(_mapping(_mapping(resource).get("Details")).get("Other"))
-        cluster, kind, namespace, name = (_text(told.get(key)) for key in ("ClusterId", "Kind", "Namespace", "Name"))
+        details = _mapping(_mapping(_mapping(resource).get("Details")).get("Other"))
+        cluster, kind, namespace, name = (_text(details.get(key)) for key in ("ClusterId", "Kind", "Namespace", "Name"))
         before, after = f"kubernetes/{cluster}/", f"/{kind or '-'}/{namespace or '-'}/{name or '-'}"
         ident = _text(_mapping(resource).get("Id"))
-        api_version = _text(told.get("ApiVersion"))
-        for of in written(kind, namespace, name) if cluster else ():  # the details have what the engine means
-            if ident == before + "/".join((of.group or "core", of.kind or "-", of.namespace or "-", of.name)):
+        api_version = _text(details.get("ApiVersion"))
+        for subject in notations(kind, namespace, name) if cluster else ():  # the details have what the engine means
+            if ident == before + "/".join(
+                (subject.group or "core", subject.kind or "-", subject.namespace or "-", subject.name)
+            ):
                 version = "" if api_version == known_group("", kind) else api_version.rpartition("/")[2]
-                names = _shared_text(of.namespace), _shared_text(of.name)
-                known = ObjectRef(of.group, _shared_text(version), of.kind, *names)
+                names = _shared_text(subject.namespace), _shared_text(subject.name)
+                known = ObjectRef(subject.group, _shared_text(version), subject.kind, *names)
                 return known if _VERSION.fullmatch(version) else None
         if not (cluster and ident.startswith(before) and ident.endswith(after)):
             continue

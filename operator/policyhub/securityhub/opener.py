@@ -31,11 +31,11 @@ class Pace(NamedTuple):
 class Opener:
     """Its clients share one loader of service models; otherwise each would keep its own copy (15 MB)."""
 
-    def __init__(self, *, permit: Callable[[float], bool] = lambda _: True) -> None:
-        """`permit` as in `credentials.Clients`."""
+    def __init__(self, *, may_send: Callable[[float], bool] = lambda _: True) -> None:
+        """`may_send` as in `credentials.Clients`."""
         self.loader = credentials.models()
         self._configured = False
-        self._permit = permit
+        self._may_send = may_send
 
     def check(self, target: HubTarget) -> str:
         """The partition of a hub that can be opened. Raises botocore's UnknownRegionError and its other configuration
@@ -67,7 +67,7 @@ class Opener:
             external_id=target.external_id,
             workers=threads,
             loader=self.loader,
-            permit=self._permit,
+            may_send=self._may_send,
         )
         client = HubClient(
             account=target.account,

@@ -71,7 +71,7 @@ class TokenBucket:
                 if self._next() is not mine:
                     mine.clear()
                     await mine.wait()
-                elif self._tokens < _WHOLE:
+                elif self._tokens < _ONE_TOKEN:
                     await self._sleep((1 - self._tokens) / self._rate)
                 else:
                     break
@@ -105,7 +105,7 @@ FLOOR = 0.5
 _ONCE_SECONDS = 1.0
 _STEPS = 20
 """Answers that raise a rate from zero to its maximum."""
-_WHOLE = 1 - 1e-6
+_ONE_TOKEN = 1 - 1e-6
 """One token, except for rounding: waiting for the last 1e-17 would be a busy loop."""
 
 

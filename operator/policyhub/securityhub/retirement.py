@@ -89,7 +89,7 @@ async def active(hub: Hub, identity: str) -> AsyncGenerator[dict[str, Any], None
                     yield finding
 
 
-async def census(hub: Hub, identity: str) -> Counter[Kind]:
+async def count_findings(hub: Hub, identity: str) -> Counter[Kind]:
     """The number of active findings of each kind. Raises HubError."""
     seen: dict[str, Kind] = {}  # two pages may contain the same finding
     async with aclosing(active(hub, identity)) as findings:
@@ -98,7 +98,7 @@ async def census(hub: Hub, identity: str) -> Counter[Kind]:
     return Counter(seen.values())
 
 
-async def nobody() -> str:
+async def no_rival() -> str:
     """For callers with which no other writer can interfere."""
     return ""
 
@@ -112,19 +112,19 @@ class Retirement:
         *,
         identity: str,
         uids: frozenset[str],
-        rival: Callable[[], Awaitable[str]] = nobody,
+        rival: Callable[[], Awaitable[str]] = no_rival,
         on_archived: Callable[[Sequence[Finding]], None] = lambda _: None,
-        on_doubt: Callable[[Collection[str]], None] = lambda _: None,
+        on_unconfirmed: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         """An empty uid means findings without a uid. `rival` is called before each reading and returns who else writes
-        these findings now, which ends the run. `on_archived` gets the findings of each call as sent, `on_doubt` the ids
-        that may have been archived, because no answer came.
+        these findings now, which ends the run. `on_archived` gets the findings of each call as sent, `on_unconfirmed`
+        the ids that may have been archived, because no answer came.
         """
         self.failed: dict[str, str] = {}
         """Of the last run: id → why Security Hub did not accept the finding."""
         self.changed: set[str] = set()
         """Of the last run: findings that somebody updated after they were read. They were left unchanged."""
-        self.shown: dict[str, WallMs] = {}
+        self.updated_at: dict[str, WallMs] = {}
         """Of the last run: id → UpdatedAt as read."""
         self.others: set[str] = set()
         """Of the last run: findings of the identity with a uid that was not named."""
@@ -133,7 +133,7 @@ class Retirement:
         self._uids = uids
         self._rival = rival
         self._on_archived = on_archived
-        self._on_doubt = on_doubt
+        self._on_unconfirmed = on_unconfirmed
         self._sent: dict[str, WallMs] = {}
         """Of all runs: id → UpdatedAt that was accepted. GetFindings may show the finding as active for a while."""
         self._tried: set[str] = set()
@@ -153,7 +153,7 @@ class Retirement:
         """Run until a reading finds no more; False if somebody else writes these findings now. Raises HubError: what
         was archived before is counted, and it can be run again.
         """
-        self.failed, self.changed, self.shown, self.others, self._tried = {}, set(), {}, set(), set()
+        self.failed, self.changed, self.updated_at, self.others, self._tried = {}, set(), {}, set(), set()
         while not await self._rival():
             if not (chosen := await self._read()):
                 return True
@@ -173,7 +173,7 @@ class Retirement:
                 if ident in self.failed:
                     continue
                 updated = milliseconds(finding.get("UpdatedAt"))
-                self.shown[ident] = max(updated, self.shown.get(ident, updated))
+                self.updated_at[ident] = max(updated, self.updated_at.get(ident, updated))
                 if ident in self._sent and updated < self._sent[ident]:
                     continue  # a stale reading: it was archived since
                 if ident in self._tried:
@@ -189,12 +189,12 @@ class Retirement:
         try:
             result = await self._hub.import_findings(list(bodies.values()))
         except BaseException:  # however it ended, the findings may have been archived
-            self._on_doubt(bodies)
+            self._on_unconfirmed(bodies)
             raise
         self._tried.update(result.accepted)
         self._sent.update((ident, milliseconds(bodies[ident]["UpdatedAt"])) for ident in result.accepted)
         self.failed.update((ident, f"{why.code}: {why.message}") for ident, why in result.failures.items())
-        self._on_doubt([ident for ident, why in result.failures.items() if why.kind == "retry"])
+        self._on_unconfirmed([ident for ident, why in result.failures.items() if why.kind == "retry"])
         self._on_archived([bodies[ident] for ident in result.accepted])
 
 

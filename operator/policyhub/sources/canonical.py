@@ -1,6 +1,6 @@
 """Normalizes what a producer writes differently at each scan, so that an unchanged violation compares equal.
 
-Only what the table in producers.py names is examined: results of other producers cost nothing and their texts are never
+Only what the table in engines.py names is examined: results of other producers cost nothing and their texts are never
 changed. What remains of a text is what its reader can act on.
 
 | wording      | in a text                                                        | becomes                            |
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.sources.producers import Document, Producer, Wording
+from policyhub.model.producers import Document, Producer, Wording
 
 _LONGEST = 16_384
 """Maximum length in characters; a longer text stays as it is."""
@@ -72,11 +72,11 @@ def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
     """The normalized properties of a result; `written` itself if nothing has to be done."""
     if producer.numbered:
         written = _numbered(written, producer.numbered)
-    if producer.touched.isdisjoint(written):
+    if producer.special.isdisjoint(written):
         return written
     made: dict[str, str] = {}
     for key, value in sorted(written.items()):
-        if key in producer.left_out or (key in producer.unset and value.strip() == producer.unset[key]):
+        if key in producer.ignored or (key in producer.unset and value.strip() == producer.unset[key]):
             continue
         text = value
         if key in producer.sets:
@@ -153,7 +153,7 @@ _WORDINGS: dict[Wording, Callable[[str], str]] = {
 
 
 def _json(text: str, document: Document) -> str:
-    """Without the members in `left_out`; empty if it contains nothing else."""
+    """Without the members in `ignored`; empty if it contains nothing else."""
     if len(text) > _LONGEST:
         return text
     try:
@@ -165,7 +165,7 @@ def _json(text: str, document: Document) -> str:
 
 def _kept(value: Any, document: Document, member: str | None) -> Any:
     if isinstance(value, dict):
-        return {key: _kept(inner, document, key) for key, inner in value.items() if key not in document.left_out}
+        return {key: _kept(inner, document, key) for key, inner in value.items() if key not in document.ignored}
     if isinstance(value, list):
         listed = [_kept(one, document, None) for one in value]
         return sorted(listed, key=_encoded) if member in document.sets else listed

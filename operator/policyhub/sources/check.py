@@ -8,15 +8,13 @@
 | Trivy Vulnerability, Trivy's adapter    | `CVE-2099-0001`       | none                  |
 | Trivy Vulnerability, from devopstales   | `Image Vulnerability` | `CVE-2099-0001`       |
 
-So the text that looks like a number is used as the number. The adapters' commits: producers.py. Pure: no I/O, no clock.
+So the text that looks like a number is used as the number. The adapters' commits: engines.py. Pure: no I/O, no clock.
 """
 
 import re
 
+from policyhub.model.engines import TRIVY_COMPLIANCE, TRIVY_VULNERABILITY
 from policyhub.model.violation import Violation
-
-VULNERABILITY = "Trivy Vulnerability"
-_COMPLIANCE = "Trivy Compliance"
 
 _CHECK = re.compile(r"(?:AVD-)?[A-Z]{2,8}-?\d{3,6}")
 _ADVISORY = re.compile(
@@ -29,7 +27,7 @@ _TEMPORARY = re.compile(r"TEMP-\d{1,10}-[0-9A-F]{1,10}")
 def number(violation: Violation) -> str:
     """What identifies the check or vulnerability. For Trivy sources only."""
     policy, rule = violation.policy, violation.rule
-    if violation.source == VULNERABILITY:
+    if violation.source == TRIVY_VULNERABILITY:
         return rule if _is_advisory(rule) and not _is_advisory(policy) else policy or rule
     return policy if _CHECK.fullmatch(policy) and not _CHECK.fullmatch(rule) else rule or policy
 
@@ -37,7 +35,7 @@ def number(violation: Violation) -> str:
 def title(violation: Violation) -> str:
     """The title for people. For Trivy sources only."""
     policy, rule = violation.policy, violation.rule
-    if violation.source == _COMPLIANCE:  # the control is the requirement
+    if violation.source == TRIVY_COMPLIANCE:  # the control is the requirement
         return policy or rule
     return policy if number(violation) == rule else rule or policy
 

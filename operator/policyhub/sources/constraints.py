@@ -42,10 +42,10 @@ from policyhub.model.recent import share
 from policyhub.model.source_apis import CONSTRAINTS
 from policyhub.model.text import LIMIT, clean, line
 from policyhub.model.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
+from policyhub.sources.merge import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.problems import INVALID_OBJECT, key, part
-from policyhub.sources.truncation import MOST, Truncation
-from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
+from policyhub.sources.truncation import MAX_TOTAL, Truncation
 from policyhub.sources.wire import (
     EARLIEST,
     MALFORMED_MEMBER,
@@ -67,7 +67,7 @@ _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
 _ORDERED = 2
 """Minimum number of objects that show an order."""
 
-_MOST_ACTIONS = 16
+_MAX_ACTIONS = 16
 """Per entry; Gatekeeper knows four."""
 
 
@@ -120,47 +120,48 @@ _constraint = msgspec.json.Decoder(Constraint)
 
 
 def read(
-    resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, most: int = 0
+    resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, limit: int = 0
 ) -> ParsedReport:
     """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `template` is the severity in the
-    constraint's template. `most` is the maximum number of violations to read; the rest counts as unlisted (0: all).
+    constraint's template. `limit` is the maximum number of violations to read; the rest counts as unlisted (0: all).
     Raises Malformed.
     """
     constraint, problems = _decoded(raw)
     metadata, status = constraint.metadata, constraint.status or _Status()
     listed = [entry for entry in status.violations or () if entry is not None]
-    over = max(0, len(listed) - most) if most else 0
+    over = max(0, len(listed) - limit) if limit else 0
     if over:
-        listed = listed[:most]
+        listed = listed[:limit]
     audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
     policy = policy_of(metadata.annotations, metadata.labels)
     policy = msgspec.structs.replace(policy, severity=policy.severity or template)
-    places: list[ObjectRef] = []
+    refs: list[ObjectRef] = []
     itself = _itself(constraint, problems)
     for entry in listed:
         violation = _violation(itself, constraint.spec or _Spec(), entry, policy=policy, problems=problems)
         found.setdefault(violation.identity, []).append(violation)
-        places.append(violation.object_ref)
+        refs.append(violation.object_ref)
     lost = problems.count(MALFORMED_RESULT)
-    total, written = min(status.total_violations or 0, MOST), len(listed) + over + lost
+    total, listed_count = min(status.total_violations or 0, MAX_TOTAL), len(listed) + over + lost
     unlisted = max(over, total - len(listed) - lost)
-    told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
+    conclusive = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
     truncation = Truncation(itself, source=GATEKEEPER, policy=itself.kind, rule=itself.name)
-    tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
+    has_end = conclusive and unlisted > 0 and len(listed) == len(status.violations or ())
+    has_notice = total > listed_count and (bool(listed) or not lost)
     return ParsedReport(
         key=key(CONSTRAINTS, resource, "", metadata.name, problems),
-        violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
+        violations=tuple((same[0] if len(same) == 1 else merge(same), observed) for _, same in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
-        complete=told and unlisted == 0,
+        complete=conclusive and unlisted == 0,
         newest=observed,
         unlisted=unlisted,
         audited=audited,
-        boundary=_boundary(listed, places) if tells else None,
+        boundary=_boundary(listed, refs) if has_end else None,
         newest_by=() if observed is None else ((GATEKEEPER, observed),),
         over=over,
-        notice=truncation.notice(listed=written, total=total) if total > written and (listed or not lost) else None,
+        notice=truncation.notice(listed=listed_count, total=total) if has_notice else None,
         problems=tuple(problems),
     )
 
@@ -172,17 +173,17 @@ def _is_audited(spec: _Spec) -> bool:
     return any(p is not None and p.name in _AUDITED for s in scoped for p in s.enforcement_points or ())
 
 
-def _boundary(listed: list[Listed], places: list[ObjectRef]) -> ObjectRef | None:
+def _boundary(listed: list[Listed], refs: list[ObjectRef]) -> ObjectRef | None:
     """The largest listed object; None unless the list is in Gatekeeper's order and names several; see the module."""
     ordered: list[tuple[ObjectRef, str]] = []
-    for entry, place in zip(listed, places, strict=True):
-        written = ObjectRef(entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
-        if not entry.version or place != written:
+    for entry, ref in zip(listed, refs, strict=True):
+        original = ObjectRef(entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
+        if not entry.version or ref != original:
             return None  # we completed it: Gatekeeper compared something else
-        ordered.append((place, entry.message or ""))
-    if any(one < following for one, following in pairwise(ordered)) or len(set(places)) < _ORDERED:
+        ordered.append((ref, entry.message or ""))
+    if any(one < following for one, following in pairwise(ordered)) or len(set(refs)) < _ORDERED:
         return None
-    return places[0]
+    return refs[0]
 
 
 def _itself(constraint: Constraint, problems: list[str]) -> Subject:
@@ -192,7 +193,7 @@ def _itself(constraint: Constraint, problems: list[str]) -> Subject:
 
 def _violation(itself: Subject, spec: _Spec, entry: Listed, *, policy: Policy, problems: list[str]) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
-    written = entry.group or group
+    written_group = entry.group or group
     is_namespace = entry.kind == "Namespace" and not group
     namespace = "" if is_namespace else entry.namespace or ""
     actions = _actions(spec, entry)
@@ -201,7 +202,7 @@ def _violation(itself: Subject, spec: _Spec, entry: Listed, *, policy: Policy, p
         subject = Subject(share(group), share(entry.kind), share(namespace), entry.name)
     else:
         problems.append(INVALID_OBJECT)
-        written = version = ""
+        written_group = version = ""
     properties = tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties)))
     return Violation(
         source=GATEKEEPER,
@@ -214,7 +215,7 @@ def _violation(itself: Subject, spec: _Spec, entry: Listed, *, policy: Policy, p
         category=policy.category,
         message=clean((entry.message or "").strip()[:MESSAGE_LIMIT]),
         properties=bounded(properties),
-        api_version=_word(f"{written}/{version}" if written and version else version),
+        api_version=_short(f"{written_group}/{version}" if written_group and version else version),
         enforcement=share(", ".join(actions)) if _is_stated(spec, entry) else "",
     )
 
@@ -229,7 +230,7 @@ def _actions(spec: _Spec, entry: Listed) -> list[str]:
     found = {at_point for at_point in entry.enforcement_actions or () if at_point}
     if not found and action == _SCOPED:
         found = {s.action for s in spec.scoped_enforcement_actions or () if s is not None and s.action}
-    return [_word(one) for one in sorted(found)[:_MOST_ACTIONS]] or [_word(action)]
+    return [_short(one) for one in sorted(found)[:_MAX_ACTIONS]] or [_short(action)]
 
 
 def _is_stated(spec: _Spec, entry: Listed) -> bool:
@@ -237,7 +238,7 @@ def _is_stated(spec: _Spec, entry: Listed) -> bool:
     return bool(entry.enforcement_action or entry.enforcement_actions or spec.enforcement_action)
 
 
-def _word(text: str) -> str:
+def _short(text: str) -> str:
     """Short, on one line."""
     return share(text if len(text) <= 64 and text.isalnum() else line(text))
 

@@ -27,7 +27,7 @@ OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 POLICIES: Final = 1_000
 """Maximum number of policies per report; a real report has fewer than a hundred."""
 
-Said = tuple[str, str, bool]
+Evaluation = tuple[str, str, bool]
 """A source as in identities, a policy as the result writes it (empty: only a rule), whether the result passes."""
 
 Named = list[tuple[Subject, str]]
@@ -39,82 +39,82 @@ class Coverage(NamedTuple):
 
     objects: Covered
     """Each Pod, ReplicaSet and Job, with the policies that have a result on it."""
-    about: tuple[tuple[Subject, str], ...]
+    scanned: tuple[tuple[Subject, str], ...]
     """Each object, with each source that has a result on it."""
     passing: tuple[tuple[str, frozenset[PolicyRef]], ...]
     """Each namespace, with the policies that have a result there that is no violation."""
 
 
-class _Voices(NamedTuple):
+class _Policies(NamedTuple):
     sources: tuple[str, ...]
     every: frozenset[PolicyRef]
     passing: frozenset[PolicyRef]
 
 
-_voices: Recent[frozenset[Said], _Voices] = Recent(limit=10_000_000)
+_cached: Recent[frozenset[Evaluation], _Policies] = Recent(limit=10_000_000)
 _ENTRY = 300
 """Approximate size of one policy in a set, in bytes."""
 _LONGEST = 128
 """Maximum length of a policy's name in a cached set; a set with a longer one is computed each time."""
 
 
-def by_default(said: frozenset[Said], objects: Named, namespace: str) -> Coverage:
+def by_default(evaluations: frozenset[Evaluation], objects: Named, namespace: str) -> Coverage:
     """The coverage of a report with at most `POLICIES` results, none of which names an object. `objects` is the object
     of the report, if any; `namespace` is the namespace of the report.
     """
-    voices = _voices.young.get(said) or _voices_of(said)
+    policies = _cached.young.get(evaluations) or _policies_of(evaluations)
     if not objects:
-        return Coverage((), (), ((namespace, voices.passing),) if namespace and voices.passing else ())
+        return Coverage((), (), ((namespace, policies.passing),) if namespace and policies.passing else ())
     subject, _ = objects[0]
     return Coverage(
-        ((subject, voices.every),) if voices.every and subject.kind in OF_PODS else (),
-        tuple([(subject, source) for source in voices.sources]),
-        ((namespace or subject.namespace, voices.passing),) if voices.passing else (),
+        ((subject, policies.every),) if policies.every and subject.kind in OF_PODS else (),
+        tuple([(subject, source) for source in policies.sources]),
+        ((namespace or subject.namespace, policies.passing),) if policies.passing else (),
     )
 
 
-def _voices_of(said: frozenset[Said]) -> _Voices:
-    weight = _ENTRY * len(said)
-    found = _voices.get(said, weight=weight)
+def _policies_of(evaluations: frozenset[Evaluation]) -> _Policies:
+    weight = _ENTRY * len(evaluations)
+    found = _cached.get(evaluations, weight=weight)
     if found is None:
-        refs = {(source, policy): (source, part(policy, [])) for source, policy, _ in said}
-        found = _Voices(
-            tuple(sorted({source for source, _, _ in said})),
+        refs = {(source, policy): (source, part(policy, [])) for source, policy, _ in evaluations}
+        found = _Policies(
+            tuple(sorted({source for source, _, _ in evaluations})),
             frozenset(refs.values()),
-            frozenset(refs[source, policy] for source, policy, passes in said if passes),
+            frozenset(refs[source, policy] for source, policy, passes in evaluations if passes),
         )
-        if all(len(policy) <= _LONGEST for _, policy, _ in said):
-            _voices.put(said, found, weight=weight)
+        if all(len(policy) <= _LONGEST for _, policy, _ in evaluations):
+            _cached.put(evaluations, found, weight=weight)
     return found
 
 
-def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Coverage:
-    """The coverage of a report whose results name objects. `heard` has each result with its objects; `namespace` is the
-    namespace of the report.
+def by_object(evaluations: Iterable[tuple[Evaluation, Named]], namespace: str) -> Coverage:
+    """The coverage of a report whose results name objects. `evaluations` has each result with its objects; `namespace`
+    is the namespace of the report.
     """
     known: dict[tuple[str, str], PolicyRef] = {}
-    about: set[tuple[Subject, str]] = set()
-    spoke: dict[Subject, set[PolicyRef]] = {}
+    scanned: set[tuple[Subject, str]] = set()
+    by_subject: dict[Subject, set[PolicyRef]] = {}
     own: set[PolicyRef] = set()
     passing: dict[str, set[PolicyRef]] = {namespace: own}
-    for (source, policy, passes), objects in heard:
-        by = known.get((source, policy))
-        if by is None and len(known) < POLICIES:
-            by = known[source, policy] = (source, part(policy, []))
-        if passes and namespace and by is not None:
-            own.add(by)
+    for (source, policy, passes), objects in evaluations:
+        ref = known.get((source, policy))
+        if ref is None and len(known) < POLICIES:
+            ref = known[source, policy] = (source, part(policy, []))
+        if passes and namespace and ref is not None:
+            own.add(ref)
         for subject, _ in objects:
-            about.add((subject, source))
-            if by is None:
+            scanned.add((subject, source))
+            if ref is None:
                 continue
             if subject.kind in OF_PODS:
-                spoke.setdefault(subject, set()).add(by)
+                by_subject.setdefault(subject, set()).add(ref)
             if passes and not namespace:  # a cluster report may name objects of any namespace
-                passing.setdefault(subject.namespace, set()).add(by)
+                passing.setdefault(subject.namespace, set()).add(ref)
     shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
-    each = [(subject, frozenset(spoke[subject])) for subject in sorted(spoke)]
+    each = [(subject, frozenset(by_subject[subject])) for subject in sorted(by_subject)]
     return Coverage(
         tuple([(subject, shared.setdefault(every, every)) for subject, every in each]),
-        tuple(sorted(about)),
-        tuple([(there, frozenset(by)) for there, by in sorted(passing.items()) if by]),
+        tuple(sorted(scanned)),
+        tuple([(where, frozenset(refs)) for where, refs in sorted(passing.items()) if refs]),
     )

@@ -5,7 +5,7 @@ event logs are filtered out by default (`spec.sources.eventLogs`). They are reco
 
 | what                                    | for example                                                           |
 |-----------------------------------------|-----------------------------------------------------------------------|
-| the producer (producers.py), or a name  | Tracee, KubeArmor, Cilium Hubble                                      |
+| the producer (engines.py), or a name    | Tracee, KubeArmor, Cilium Hubble                                      |
 |   that contains a producer's name       |                                                                       |
 | two properties of a process, an event   | `pid` and `processName`; `eventID` and `eventName`; `verb` and `uri`; |
 |   or a request                          |   `operation` and `user` of a request that admission denied           |
@@ -18,16 +18,15 @@ list receives its results. Engines that are known to report states are not exami
 
 from functools import lru_cache
 
-from policyhub.model.engines import KNOWN_ENGINES
+from policyhub.model.engines import ENGINES, KNOWN_ENGINES, PRODUCERS
 from policyhub.model.violation import ParsedReport, Violation
-from policyhub.sources.producers import PRODUCERS
 
-BY_NAME = ("Falco", "JsPolicy")
+BY_NAME = tuple(engine.name for engine in ENGINES if engine.exclude_only)
 """Filtered out by `spec.sources.exclude` only."""
 
-_WORDS = ("tracee", "kubearmor", "hubble", "tetragon", "falco", "jspolicy")
+_NAME_PARTS = tuple(engine.name_part for engine in ENGINES if engine.name_part)
 """Parts of the names of sources that log events."""
-_OTHER = "falcon"
+_FALCON = "falcon"
 """CrowdStrike's product, whose name contains Falco's; the two are unrelated."""
 _STATES = KNOWN_ENGINES | {name for name, producer in PRODUCERS.items() if not producer.events}
 
@@ -40,15 +39,15 @@ _MARKS = frozenset(
     }
 )
 """Property keys, in lower case and without separators."""
-_LEAST = 2
-_SEEN = frozenset({"created", "updated"})
-_HAPPENED = frozenset({"count", "protocol", "port", "destination", *_MARKS})
-_ASKED, _WHO = "operation", frozenset({"user", "username", "requester", "serviceaccount"})
+_MIN_KEYS = 2
+_PERIOD = frozenset({"created", "updated"})
+_OCCURRENCE = frozenset({"count", "protocol", "port", "destination", *_MARKS})
+_OPERATION, _USERS = "operation", frozenset({"user", "username", "requester", "serviceaccount"})
 """A state is who may do what; an event is who requested which operation."""
 _SEPARATORS = str.maketrans("", "", ".-_ ")
 
 
-def tells_of_events(violation: Violation) -> bool:
+def is_event(violation: Violation) -> bool:
     """False for the two sources in `BY_NAME`."""
     source = violation.source
     if source in _STATES:
@@ -56,20 +55,20 @@ def tells_of_events(violation: Violation) -> bool:
     named = _named(source)
     if named is not None:
         return named
-    return len(violation.properties) >= _LEAST and _happened(tuple(key for key, _ in violation.properties))
+    return len(violation.properties) >= _MIN_KEYS and _has_event_keys(tuple(key for key, _ in violation.properties))
 
 
-def logs_events(source: str) -> bool:
+def is_event_log(source: str) -> bool:
     """Whether the source logs events, by its name alone."""
     return source not in _STATES and _named(source) is True
 
 
-def logs_in(reading: ParsedReport) -> frozenset[str]:
+def event_log_sources(parsed: ParsedReport) -> frozenset[str]:
     """Sources whose violations in this object are all events: if they write nothing, they need not have stopped."""
-    unknown = [violation for violation, _ in reading.violations if violation.source not in _STATES]
+    unknown = [violation for violation, _ in parsed.violations if violation.source not in _STATES]
     if not unknown:
         return frozenset()
-    states = {violation.source for violation in unknown if not tells_of_events(violation)}
+    states = {violation.source for violation in unknown if not is_event(violation)}
     return frozenset({violation.source for violation in unknown} - states)
 
 
@@ -82,13 +81,13 @@ def _named(source: str) -> bool | None:
     producer = next((known for name, known in PRODUCERS.items() if name.casefold() == folded), None)
     if producer is not None:
         return producer.events
-    folded = folded.replace(_OTHER, "")
-    return True if any(word in folded for word in _WORDS) else None
+    folded = folded.replace(_FALCON, "")
+    return True if any(part in folded for part in _NAME_PARTS) else None
 
 
 @lru_cache(maxsize=1024)  # a handful per engine
-def _happened(keys: tuple[str, ...]) -> bool:
-    words = {key.lower().translate(_SEPARATORS) for key in keys}
-    if len(words & _MARKS) >= _LEAST or (_ASKED in words and not words.isdisjoint(_WHO)):
+def _has_event_keys(keys: tuple[str, ...]) -> bool:
+    names = {key.lower().translate(_SEPARATORS) for key in keys}
+    if len(names & _MARKS) >= _MIN_KEYS or (_OPERATION in names and not names.isdisjoint(_USERS)):
         return True
-    return words >= _SEEN and not words.isdisjoint(_HAPPENED)
+    return names >= _PERIOD and not names.isdisjoint(_OCCURRENCE)

@@ -22,11 +22,11 @@ import msgspec
 from policyhub.api.monitoredcluster import Spec
 from policyhub.model.severity import DEFAULT_SEVERITY
 from policyhub.model.violation import SEVERITIES, ParsedReport, Result, Severity, Subject, Violation
-from policyhub.sources.event_logs import tells_of_events
+from policyhub.sources.event_logs import is_event
+from policyhub.sources.merge import SEVERITY_RANK
 from policyhub.sources.risk import rated
-from policyhub.sources.target import meant
+from policyhub.sources.target import target_of
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.verdict import SEVERITY_RANK
 
 _SEVERITY_OF: dict[str, Severity] = {severity.lower(): severity for severity in SEVERITIES}
 """By the value in a spec."""
@@ -54,19 +54,19 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.exclude_sources and self._excludes(violation.source):
             return False
-        if not self.event_logs and tells_of_events(violation):
+        if not self.event_logs and is_event(violation):
             return False
         namespace = namespace_of(violation.subject)
         if not namespace:
             return True
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
 
-    def wants_notice(self, reading: ParsedReport) -> bool:
+    def admits_notice(self, parsed: ParsedReport) -> bool:
         """Whether to report the notice of the object's own list. A list of filtered-out events has none."""
-        if reading.notice is None or not self.admits(reading.notice):
+        if parsed.notice is None or not self.admits(parsed.notice):
             return False
-        said = reading.violations
-        return self.event_logs or not said or not all(tells_of_events(violation) for violation, _ in said)
+        violations = parsed.violations
+        return self.event_logs or not violations or not all(is_event(violation) for violation, _ in violations)
 
     def _rates(self, violation: Violation, *, result: bool) -> bool:
         if result and violation.result not in self.results:
@@ -87,7 +87,7 @@ def namespace_of(subject: Subject) -> str:
     if subject.namespace:
         return subject.namespace
     if not subject.kind:  # the engine has its own notation (target.py)
-        return meant(subject).namespace
+        return target_of(subject).namespace
     return subject.name if subject.kind == "Namespace" and not subject.group else ""
 
 

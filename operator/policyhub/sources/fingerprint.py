@@ -62,15 +62,15 @@ class Decoded(msgspec.Struct):
 
     def newest_by(self, *, latest: int) -> tuple[tuple[str, int], ...] | None:
         """As `ParsedReport.newest_by`; None if the results have to be parsed for it."""
-        words: dict[str | None, int] = {}
+        newest_second: dict[str | None, int] = {}
         for result in self.report.results or ():
             if result is not None:
                 second = wire.second(result.timestamp, latest) or 0
-                if second >= words.get(result.source, 0):
-                    words[result.source] = second
+                if second >= newest_second.get(result.source, 0):
+                    newest_second[result.source] = second
         newest: dict[str, int] = {}
-        for word, second in words.items():
-            source = part((word or "").strip(), []) or part(engine_of(self.report), [])
+        for source_text, second in newest_second.items():
+            source = part((source_text or "").strip(), []) or part(engine_of(self.report), [])
             if not source:
                 return None
             if second > newest.get(source, 0):

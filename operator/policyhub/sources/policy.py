@@ -26,7 +26,7 @@ from policyhub.model.recent import Recent, share
 from policyhub.model.severity import severity_of
 from policyhub.model.text import LIMIT, capped, clean
 from policyhub.model.violation import Severity, Violation
-from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, Properties, bounded
+from policyhub.sources.merge import MESSAGE_LIMIT, PROPERTIES, Properties, bounded
 
 TITLE, DESCRIPTION = "policy-title", "policy-description"
 """The properties with the text for people, whatever the annotation is called."""
@@ -47,7 +47,7 @@ _AUTHORS = frozenset(
 )
 """Prefixes of keys whose `title`, `description` and `category` describe the policy: tools write such keys too."""
 _KUBEWARDEN = "io.kubewarden.policy."
-_TELLING = frozenset(
+_PROPERTY_KEYS = frozenset(
     {
         "azure-policy-assignment-id",
         "azure-policy-definition-id",
@@ -89,34 +89,36 @@ def tail(key: str) -> str:
 
 
 def policy_of(annotations: Mapping[str, str] | None, labels: Mapping[str, str] | None = None) -> Policy:
-    said: dict[str, str] = {}
+    properties: dict[str, str] = {}
     category = ""
-    for written, text in sorted((annotations or {}).items()):
-        key = written.replace(_KUBEWARDEN, f"{_KUBEWARDEN[:-1]}/", 1) if written.startswith(_KUBEWARDEN) else written
-        value, word = share(clean(text.strip()[:MESSAGE_LIMIT])), tail(key)
+    for annotation, text in sorted((annotations or {}).items()):
+        key = annotation
+        if key.startswith(_KUBEWARDEN):
+            key = key.replace(_KUBEWARDEN, f"{_KUBEWARDEN[:-1]}/", 1)
+        value, segment = share(clean(text.strip()[:MESSAGE_LIMIT])), tail(key)
         by_author = key.rpartition("/")[0] in _AUTHORS
         if not value or len(key) > LIMIT:  # Kubernetes' own limit is 317
             continue
-        if by_author and word == "title":
-            said.setdefault(TITLE, value)
-        elif by_author and word in ("description", "docstring"):
-            said.setdefault(DESCRIPTION, value)
-        elif by_author and word == "category":
+        if by_author and segment == "title":
+            properties.setdefault(TITLE, value)
+        elif by_author and segment in ("description", "docstring"):
+            properties.setdefault(DESCRIPTION, value)
+        elif by_author and segment == "category":
             category = category or capped(value, LIMIT)
-        elif (last := key.rpartition("/")[2]) in _TELLING or last.endswith(_CONTROLS):
-            said[share(clean(key))] = value
-    bundled = _BUNDLED_DESCRIPTION.search(said.get(_BUNDLED, ""))
+        elif (last := key.rpartition("/")[2]) in _PROPERTY_KEYS or last.endswith(_CONTROLS):
+            properties[share(clean(key))] = value
+    bundled = _BUNDLED_DESCRIPTION.search(properties.get(_BUNDLED, ""))
     if bundled:
-        said.setdefault(DESCRIPTION, bundled[1].strip())
+        properties.setdefault(DESCRIPTION, bundled[1].strip())
     return Policy(
-        bounded(tuple(sorted(said.items())[:PROPERTIES])), _severity(annotations or {}, labels or {}), category
+        bounded(tuple(sorted(properties.items())[:PROPERTIES])), _severity(annotations or {}, labels or {}), category
     )
 
 
 def _severity(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Severity | None:
-    for words in (annotations, labels):
+    for texts in (annotations, labels):
         for key in SEVERITY_KEYS:
-            severity = severity_of(words.get(key))
+            severity = severity_of(texts.get(key))
             if severity is not None:
                 return severity
     bundled = _BUNDLED_SEVERITY.search(annotations.get(_BUNDLED, ""))
@@ -137,15 +139,15 @@ _merged: Recent[tuple[Properties, Properties], Properties] = Recent(limit=4_000_
 """Shared tuples: most results have no properties of their own."""
 
 
-def merged(own: Properties, policys: Properties) -> Properties:
+def merged(own: Properties, inherited: Properties) -> Properties:
     """Both, sorted; an own property hides the policy's with the same last segment. Equal results share one tuple."""
-    found = _merged.young.get((own, policys))
+    found = _merged.young.get((own, inherited))
     if found is not None:
         return found
-    weight = 2 * sum(len(key) + len(value) for key, value in (*own, *policys))
-    found = _merged.get((own, policys), weight=weight)
+    weight = 2 * sum(len(key) + len(value) for key, value in (*own, *inherited))
+    found = _merged.get((own, inherited), weight=weight)
     if found is None:
-        there = {tail(key) for key, _ in own}
-        found = tuple(sorted((*own, *(pair for pair in policys if tail(pair[0]) not in there))))
-        _merged.put((own, policys), found, weight=weight)
+        own_keys = {tail(key) for key, _ in own}
+        found = tuple(sorted((*own, *(pair for pair in inherited if tail(pair[0]) not in own_keys))))
+        _merged.put((own, inherited), found, weight=weight)
     return found

@@ -15,14 +15,14 @@ def read(
     *,
     latest: int,
     template: Severity | None = None,
-    most: int = 0,
+    limit: int = 0,
 ) -> ParsedReport:
     """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `template` is the severity in a
-    constraint's template. `most` is the maximum number of results to read (0: all). Raises Malformed.
+    constraint's template. `limit` is the maximum number of results to read (0: all). Raises Malformed.
     """
     if group == CONSTRAINTS:
-        return constraints.read(resource, raw, latest=latest, template=template, most=most)
-    return reports.read(group, resource, raw, latest=latest, most=most)
+        return constraints.read(resource, raw, latest=latest, template=template, limit=limit)
+    return reports.read(group, resource, raw, latest=latest, limit=limit)
 
 
 def decode(group: str, resource: str, raw: bytes | msgspec.Raw) -> Decoded | None:
@@ -30,12 +30,12 @@ def decode(group: str, resource: str, raw: bytes | msgspec.Raw) -> Decoded | Non
     return None if group == CONSTRAINTS else fingerprint.decode(group, resource, raw)
 
 
-def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
+def completed_notice(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
     """The notice that ends because the report now lists everything that it counts; None if it does not. Always None for
     a constraint: one list proves nothing, because an audit right after Gatekeeper's start may find nothing
     (sync/audits.py). Raises Malformed.
     """
-    return None if group == CONSTRAINTS else reports.whole(group, resource, raw)
+    return None if group == CONSTRAINTS else reports.completed_notice(group, resource, raw)
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:

@@ -16,58 +16,61 @@ import msgspec
 
 from policyhub.model.violation import Identity, ParsedReport, Violation
 from policyhub.sources import wire
-from policyhub.sources.coverage import POLICIES, Named, Said
+from policyhub.sources.coverage import POLICIES, Evaluation, Named
 from policyhub.sources.fingerprint import Decoded, decode
+from policyhub.sources.merge import merge
 from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT
 from policyhub.sources.results import ResultReader
-from policyhub.sources.truncation import MOST
-from policyhub.sources.verdict import merge
+from policyhub.sources.truncation import MAX_TOTAL
 
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far the time of a result may be ahead of our clock."""
 
-_CALLING = frozenset({"fail", "warn", "error"})
+_VIOLATING = frozenset({"fail", "warn", "error"})
 _PASSING = frozenset({"pass", "skip"})
 _BREACHES = frozenset({"fail", "warn"})
 
 
-def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> ParsedReport:
-    """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `most` is the maximum number of
+def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, limit: int = 0) -> ParsedReport:
+    """`latest` is the latest plausible time in Unix seconds: now plus a tolerance. `limit` is the maximum number of
     results to read; a result counts once for each object that it names (0: all). Raises Malformed.
     """
-    return parse(decode(group, resource, raw), latest=latest, most=most)
+    return parse(decode(group, resource, raw), latest=latest, limit=limit)
 
 
-def parse(decoded: Decoded, *, latest: int, most: int = 0) -> ParsedReport:
+def parse(decoded: Decoded, *, latest: int, limit: int = 0) -> ParsedReport:
     """As `read`, for a decoded report, which must not be used afterwards."""
-    return _parse(decoded, latest=latest, most=most)[0]
+    return _parse(decoded, latest=latest, limit=limit)[0]
 
 
-def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
-    """The notice that ends because the report lists everything that it counts; None if not. Raises Malformed."""
-    _, speaker, is_whole = _parse(decode(group, resource, raw), latest=0, most=0)
-    return speaker.truncation().identity if is_whole else None
+def completed_notice(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
+    """The notice that ends because the report lists everything that it counts; None if it does not.
+
+    Raises Malformed.
+    """
+    _, reader, is_complete = _parse(decode(group, resource, raw), latest=0, limit=0)
+    return reader.truncation().identity if is_complete else None
 
 
-def _parse(decoded: Decoded, *, latest: int, most: int) -> tuple[ParsedReport, ResultReader, bool]:
+def _parse(decoded: Decoded, *, latest: int, limit: int) -> tuple[ParsedReport, ResultReader, bool]:
     """Also returns the reader of the results, and whether the list is certainly complete."""
     report, problems = decoded.report, decoded.problems
-    over = wire.trim(report, most) if most else 0
-    speaker = ResultReader(report, problems)
+    over = wire.trim(report, limit) if limit else 0
+    reader = ResultReader(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
-    said: dict[Said, None] = {}  # a set in insertion order
-    named: list[tuple[Said, Named]] = []
+    unnamed: dict[Evaluation, None] = {}  # a set in insertion order
+    named: list[tuple[Evaluation, Named]] = []
     results = report.results or ()
     for result in results:
         if result is None:
             continue
-        source = speaker.sources.get(result.source) or speaker.source_of(result)
+        source = reader.sources.get(result.source) or reader.source_of(result)
         passes = result.result in _PASSING
-        objects = speaker.subjects(result, [] if passes else problems) if result.resources else None
+        objects = reader.subjects(result, [] if passes else problems) if result.resources else None
         if result.policy or result.rule:
             if objects is None:
-                said[source, result.policy or "", passes] = None
+                unnamed[source, result.policy or "", passes] = None
             else:
                 named.append(((source, result.policy or "", passes), objects))
         observed = wire.second(result.timestamp, latest)
@@ -75,31 +78,31 @@ def _parse(decoded: Decoded, *, latest: int, most: int) -> tuple[ParsedReport, R
             newest[source] = observed
         if passes:
             continue
-        if result.result not in _CALLING:
+        if result.result not in _VIOLATING:
             problems.append(UNKNOWN_RESULT)
             continue
         if objects is None:
-            objects = speaker.subjects(result, problems)
-        for violation in speaker.violations(result, objects, problems):
+            objects = reader.subjects(result, problems)
+        for violation in reader.violations(result, objects, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    spoken = speaker.coverage(said, named, few=len(results) <= POLICIES)
-    notice = _notice(speaker, report, lacking=over + problems.count(wire.MALFORMED_RESULT))
+    coverage = reader.coverage(unnamed, named, few=len(results) <= POLICIES)
+    notice = _notice(reader, report, lacking=over + problems.count(wire.MALFORMED_RESULT))
     readable = not wire.cut_short(report) and HARMLESS.issuperset(problems)
-    reading = ParsedReport(
+    parsed = ParsedReport(
         key=decoded.key,
         violations=tuple([_merged(found[identity]) for identity in sorted(found)]),
         created=_created(report.metadata),
         complete=readable and not over and notice is None and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
-        covered=spoken.objects,
-        about=spoken.about,
-        passing=spoken.passing,
+        covered=coverage.objects,
+        scanned=coverage.scanned,
+        passing=coverage.passing,
         over=over,
         notice=notice,
         problems=tuple(problems),
     )
-    return reading, speaker, readable and notice is None
+    return parsed, reader, readable and notice is None
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
@@ -109,13 +112,13 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
     """
     del group, resource  # the evidence does not depend on the API
     report, problems = wire.report(raw)
-    speaker = ResultReader(report, problems)
+    reader = ResultReader(report, problems)
     passing: set[Identity] = set()
     other: set[Identity] = set()
     for result in report.results or ():
         if result is not None:
             into = passing if result.result in _PASSING else other
-            into.update(speaker.identities(result, problems))
+            into.update(reader.identities(result, problems))
     if wire.MALFORMED_RESULT in problems:  # an unreadable result may fail what another one passes
         return frozenset()
     return frozenset(passing - other)
@@ -125,7 +128,7 @@ def _created(metadata: wire.Metadata) -> int | None:
     return None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp())
 
 
-def _notice(speaker: ResultReader, report: wire.Report, *, lacking: int) -> Violation | None:
+def _notice(reader: ResultReader, report: wire.Report, *, lacking: int) -> Violation | None:
     """A notice if the summary counts more failures and warnings than there are; a result counts once for each object
     that it names. `lacking` results were not read: each may be a failure or warning.
     """
@@ -136,12 +139,12 @@ def _notice(speaker: ResultReader, report: wire.Report, *, lacking: int) -> Viol
     listed = lacking + sum([max(1, len(r.resources or ())) for r in breaches])
     if total <= listed:
         return None
-    truncation = speaker.truncation()
-    return truncation.notice(listed=listed, total=min(total, MOST)) if truncation.counts else None
+    truncation = reader.truncation()
+    return truncation.notice(listed=listed, total=min(total, MAX_TOTAL)) if truncation.counts else None
 
 
-def _merged(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
-    if len(said) == 1:
-        return said[0]
-    seconds = [second for _, second in said if second is not None]
-    return merge([violation for violation, _ in said]), min(seconds, default=None)
+def _merged(violations: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+    if len(violations) == 1:
+        return violations[0]
+    seconds = [second for _, second in violations if second is not None]
+    return merge([violation for violation, _ in violations]), min(seconds, default=None)

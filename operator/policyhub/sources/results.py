@@ -20,13 +20,16 @@ Pure: no I/O, no clock.
 from collections.abc import Iterable
 
 from policyhub.model import grammar
+from policyhub.model.engines import ENGINES, KUBE_BENCH, PRODUCERS, TRIVY_COMPLIANCE, TRIVY_KUBE_BENCH
 from policyhub.model.kinds import Reference
+from policyhub.model.producers import UNKNOWN, Producer
 from policyhub.model.recent import known, share
 from policyhub.model.severity import severity_of
 from policyhub.model.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.model.violation import Identity, Severity, Subject, Violation
 from policyhub.sources import canonical, wire
-from policyhub.sources.coverage import Coverage, Named, Said, by_default, by_object
+from policyhub.sources.coverage import Coverage, Evaluation, Named, by_default, by_object
+from policyhub.sources.merge import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.objects import is_object, type_known, typed
 from policyhub.sources.problems import (
     FOREIGN_NAMESPACE,
@@ -37,20 +40,14 @@ from policyhub.sources.problems import (
     described,
     part,
 )
-from policyhub.sources.producers import PRODUCERS, UNKNOWN, Producer
 from policyhub.sources.truncation import Truncation
-from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 
 # If neither a result nor its report names a source, the label of the engine does.
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
-_ENGINES = {"falco-agent": "Falco"}  # so that a filter for Falco applies to its older adapter too
+_LABELLED_ENGINES = {engine.label: engine.name for engine in ENGINES if engine.label}
 _UNKNOWN_SOURCE = "unknown"
-_COMPLIANCE = "Trivy Compliance"
 _BENCHMARK = "ClusterComplianceReport"
 """The kind of the owner of a Trivy Compliance report; the owner has the name of the benchmark."""
-_KUBE_BENCH = "Kube Bench"
-_NODES = "CIS Kube Bench"
-"""From Trivy's adapter: the rule contains the check's number and text, the message the remediation."""
 _KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
 
 # The properties that distinguish results with the same policy, rule and object. Trivy's `resultID` looks suitable but
@@ -87,25 +84,25 @@ class ResultReader:
         owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
         self._name = metadata.name
-        self._about = self._default_reference(report.scope, owner, metadata.name)
+        self._default_ref = self._default_reference(report.scope, owner, metadata.name)
         self._default: tuple[Subject, str] | None = None
         self.sources: dict[str | None, str] = {}
         """The source by a result's `source`, if that alone decides."""
 
     def violations(self, result: wire.Result, subjects: Named, problems: list[str]) -> list[Violation]:
         """One violation for each of `subjects`."""
-        told = self._fields(result, problems)
-        if told is None:
+        fields = self._fields(result, problems)
+        if fields is None:
             problems.append(NO_POLICY)
             return []
-        source, policy, rule, discriminator = told
+        source, policy, rule, discriminator = fields
         producer = PRODUCERS.get(source, UNKNOWN)
         properties = result.properties or {}
-        if properties and (producer.numbered or not producer.touched.isdisjoint(properties)):
+        if properties and (producer.numbered or not producer.special.isdisjoint(properties)):
             properties = canonical.properties(producer, properties)
         severity = severity_of(result.severity) or _severity(producer, properties)
         message = (result.message or "").strip()
-        if source == _NODES and (number := _check_number(rule)):
+        if source == TRIVY_KUBE_BENCH and (number := _check_number(rule)):
             properties |= {"index": number} | ({"remediation": message} if message else {})
             message = rule.partition(" ")[2]
         for mark in producer.marks:
@@ -116,7 +113,7 @@ class ResultReader:
         if message:  # most repeat the rule's message
             message = known(message) or share(clean(message))
         shown = _shown(properties, problems) if properties else ()
-        if source == _COMPLIANCE and self._benchmark:
+        if source == TRIVY_COMPLIANCE and self._benchmark:
             shown = tuple(sorted((*shown, ("benchmark", capped(self._benchmark, LIMIT)))))
         category = (result.category or "").strip() or _category(properties)
         if category:
@@ -138,16 +135,18 @@ class ResultReader:
             for subject, api_version in subjects
         ]
 
-    def coverage(self, said: Iterable[Said], named: list[tuple[Said, Named]], *, few: bool) -> Coverage:
-        """The coverage of the report. `said` is from results that name no object, `named` from the others; `few`: there
-        are at most `POLICIES` results.
+    def coverage(
+        self, evaluations: Iterable[Evaluation], named: list[tuple[Evaluation, Named]], *, few: bool
+    ) -> Coverage:
+        """The coverage of the report. `evaluations` is from results that name no object, `named` from the others.
+        `few`: there are at most `POLICIES` results.
         """
         if self._default is None:
-            self._default = self._subject(self._about, [])
+            self._default = self._subject(self._default_ref, [])
         default = [] if self._default is None else [self._default]
         if few and not named:
-            return by_default(frozenset(said), default, self._namespace)
-        return by_object([*((one, default) for one in said), *named], self._namespace)
+            return by_default(frozenset(evaluations), default, self._namespace)
+        return by_object([*((one, default) for one in evaluations), *named], self._namespace)
 
     def truncation(self) -> Truncation:
         """For the report itself. Call it after the results were read: its source, which filters use, is theirs."""
@@ -157,10 +156,10 @@ class ResultReader:
         return Truncation(Subject(ITSELF, kind, self._namespace, part(self._name, [])), source=source)
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
-        told = self._fields(result, problems)
-        if told is None:
+        fields = self._fields(result, problems)
+        if fields is None:
             return []
-        source, policy, rule, discriminator = told
+        source, policy, rule, discriminator = fields
         return [
             Identity(source, policy, rule, subject, discriminator) for subject, _ in self.subjects(result, problems)
         ]
@@ -175,10 +174,10 @@ class ResultReader:
         if not policy and not rule:
             return None
         source = self.sources.get(result.source) or self.source_of(result)
-        telling = DISCRIMINATORS.get(source)
-        if telling is None:
+        property_key = DISCRIMINATORS.get(source)
+        if property_key is None:
             return source, policy, rule, ""
-        return source, policy, rule, part((result.properties or {}).get(telling, ""), problems)
+        return source, policy, rule, part((result.properties or {}).get(property_key, ""), problems)
 
     def source_of(self, result: wire.Result) -> str:
         known_as = self.sources.get(result.source)
@@ -187,7 +186,7 @@ class ResultReader:
         named = (result.source or "").strip()
         named = part(named, self._problems) if named else self._source
         if not named:
-            return _KUBE_BENCH if (result.properties or {}).keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
+            return KUBE_BENCH if (result.properties or {}).keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
         self.sources[result.source] = named
         return named
 
@@ -211,7 +210,7 @@ class ResultReader:
                 if not no_object:
                     return found
         if self._default is None:
-            self._default = self._subject(self._about, problems)
+            self._default = self._subject(self._default_ref, problems)
         return found if self._default is None else [*found, self._default]
 
     def _default_reference(self, scope: Reference | None, owner: Reference | None, name: str) -> Reference:
@@ -232,7 +231,7 @@ class ResultReader:
             return None
         name, namespace = ref.name or "", ref.namespace or ""
         type_ = type_known((ref.api_version, ref.kind)) or typed(ref)
-        if ref is not self._about and (
+        if ref is not self._default_ref and (
             type_ is None
             or not grammar.is_name(name)
             or (namespace and namespace != self._namespace and not grammar.is_namespace(namespace))
@@ -261,13 +260,13 @@ def _labelled(labels: dict[str, str] | None) -> str:
     if not labels:
         return ""
     named = next((value for key in _ENGINE_LABELS if (value := labels.get(key, "").strip())), "")
-    return _ENGINES.get(named, named)
+    return _LABELLED_ENGINES.get(named, named)
 
 
 def _severity(producer: Producer, properties: dict[str, str]) -> Severity | None:
     """From the producer's property for it, if the result has none."""
-    said = next((text for key in producer.severity if (text := properties.get(key, "").strip())), "")
-    return severity_of(producer.ranks.get(said, said))
+    stated = next((text for key in producer.severity if (text := properties.get(key, "").strip())), "")
+    return severity_of(producer.ranks.get(stated, stated))
 
 
 def _category(properties: dict[str, str]) -> str:

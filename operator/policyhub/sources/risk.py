@@ -22,13 +22,13 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from policyhub.model.engines import KUBE_BENCH_SOURCES, KUBEWARDEN, TRIVY
 from policyhub.model.violation import Severity, Violation
 
 _MANUAL: Final = "(Manual)"
 """How the CIS benchmarks mark a check that a person has to make; kube-bench reports it as a warning."""
-_BENCHMARKS: Final = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
 _CONTROLS: Final = "controls"
-_ENGINES: Final = ("-cel", "-vpol", "-validating-admission-policy")
+_ENGINE_SUFFIXES: Final = ("-cel", "-vpol", "-validating-admission-policy")
 """Suffixes in Kyverno's library for the same policy, written for another engine."""
 _CHECK: Final = re.compile(r"(?:AVD-)?([A-Z]{2,4})-?0{0,8}(\d{1,4})")
 _STRONGEST_FIRST: Final[tuple[Severity, ...]] = ("HIGH", "MEDIUM", "LOW")
@@ -68,7 +68,7 @@ def rated(violation: Violation, *, by_policy: bool = True) -> Violation:
 
 def is_manual(violation: Violation) -> bool:
     """Whether it is a benchmark's check that a person has to make."""
-    if violation.source not in _BENCHMARKS or violation.result != "warn":
+    if violation.source not in KUBE_BENCH_SOURCES or violation.result != "warn":
         return False
     return any(text.rstrip().endswith(_MANUAL) for text in (violation.message, violation.rule, violation.policy))
 
@@ -93,17 +93,17 @@ def _known(source: str, policy: str, rule: str) -> Severity | None:
 def _names(source: str, policy: str, rule: str) -> Iterable[str]:
     """The possible names of a policy in the file."""
     name = policy.rpartition("/")[2].lower()
-    if source.startswith("Trivy "):
+    if source.startswith(TRIVY):
         for text in (rule, policy):
             if check := _CHECK.fullmatch(text):
                 yield f"{check[1]}{int(check[2]):03}".lower()
-    elif source == "kubewarden":
+    elif source == KUBEWARDEN:
         yield name.removeprefix("clusterwide-").removeprefix("group-")
         for ranked in RANKS[source]:  # `namespaced-<namespace>-<name>`: both may contain dashes
             if name.startswith("namespaced-") and name.endswith(f"-{ranked}"):
                 yield ranked
     else:
         yield name
-        for ending in _ENGINES:
+        for ending in _ENGINE_SUFFIXES:
             if name.endswith(ending):
                 yield name.removesuffix(ending)

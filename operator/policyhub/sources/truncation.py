@@ -21,6 +21,7 @@ Pure: no I/O, no clock.
 
 from typing import Final
 
+from policyhub.model.engines import ENGINES
 from policyhub.model.violation import Identity, Subject, Violation
 
 DISCRIMINATOR: Final = "truncated"
@@ -28,12 +29,10 @@ LISTED: Final = "listed"
 TOTAL: Final = "total"
 """Properties of a notice: the number of listed violations, and the total."""
 
-MOST: Final = 2**53
+MAX_TOTAL: Final = 2**53
 """More than any real total, and the last integer that a gauge can show."""
 
-MISCOUNTING: Final = frozenset({"Trivy Vulnerability", "Trivy ExposedSecrets", "Trivy RbacAssessment"})
-"""Their adapter writes the counts of Trivy's own report, but leaves out duplicate results
-(fjogeleit/trivy-operator-polr-adapter@af2d82c, pkg/adapters/{vulnr,exposedsecret,rbac}/mapper.go)."""
+MISCOUNTING: Final = frozenset({engine.name for engine in ENGINES if engine.miscounts})
 
 
 class Truncation:
@@ -68,7 +67,7 @@ class Truncation:
             severity="INFORMATIONAL",
             category="",
             message="",
-            properties=((LISTED, str(listed)), (TOTAL, str(min(total, MOST)))),
+            properties=((LISTED, str(listed)), (TOTAL, str(min(total, MAX_TOTAL)))),
         )
 
 
@@ -78,5 +77,5 @@ def is_notice(violation: Violation) -> bool:
 
 def counts(violation: Violation) -> tuple[int, int]:
     """The number of listed violations, and the total, from a notice."""
-    told = dict(violation.properties)
-    return int(told[LISTED]), int(told[TOTAL])
+    properties = dict(violation.properties)
+    return int(properties[LISTED]), int(properties[TOTAL])

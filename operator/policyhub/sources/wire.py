@@ -124,24 +124,24 @@ def second(stamp: Stamp | None, latest: int) -> int | None:
     return seconds
 
 
-def trim(report: Report, most: int) -> int:
+def trim(report: Report, limit: int) -> int:
     """Limit the report to this many results, and return how many were left out. A result counts once for each object
     that it names. Failures are kept first, so that many passes cannot hide them.
     """
     results = [result for result in report.results or () if result is not None]
-    if sum([len(result.resources) if result.resources else 1 for result in results]) <= most:
+    if sum([len(result.resources) if result.resources else 1 for result in results]) <= limit:
         return 0
     kept: list[Result | None] = []
-    over, room = 0, most
+    over, remaining = 0, limit
     for result in sorted(results, key=lambda result: result.result not in _FAILING):
         objects = result.resources or []
-        wanted = max(1, len(objects))
-        if wanted > room:
-            over += wanted - room
-            result.resources = objects[:room]
-        if room:
+        size = max(1, len(objects))
+        if size > remaining:
+            over += size - remaining
+            result.resources = objects[:remaining]
+        if remaining:
             kept.append(result)
-        room = max(0, room - wanted)
+        remaining = max(0, remaining - size)
     report.results = kept
     return over
 
@@ -153,8 +153,8 @@ def cut_short(report: Report) -> bool:
         return False
     if limits.status_filter and "fail" not in limits.status_filter:
         return True
-    most = limits.max_results
-    return most is not None and 0 < most <= len(report.results or ())
+    limit = limits.max_results
+    return limit is not None and 0 < limit <= len(report.results or ())
 
 
 def unevaluated(report: Report) -> bool:

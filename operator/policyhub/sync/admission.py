@@ -43,8 +43,8 @@ class Admission(Generic[Name]):
         """Whether the name is shown; this owner (a namespace; empty: the cluster) uses it."""
         if name in self._owners or name in self._known:
             return True
-        room = self.each if owner else self.total // 2
-        if self._taken[owner] >= room or len(self._owners) >= self.total:
+        quota = self.each if owner else self.total // 2
+        if self._taken[owner] >= quota or len(self._owners) >= self.total:
             return False
         self._owners[name] = owner
         self._taken[owner] += 1

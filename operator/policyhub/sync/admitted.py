@@ -16,46 +16,46 @@ from policyhub.sync.statement import Claim
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    said: list[Claim]
+    direct: list[Claim]
     """Before roll-up."""
     claims: list[Claim]
     """After roll-up, with the notice about a truncated list."""
     ended: frozenset[str]
     """Ids whose claims have ended although the source object is incomplete."""
-    left_out: list[Violation]
+    filtered_out: list[Violation]
     """Filtered out."""
-    tells: bool
+    notice_admitted: bool
     """Whether the filter admits the notice."""
 
 
 def admit(
-    reading: ParsedReport,
+    parsed: ParsedReport,
     *,
-    wanted: Filter,
+    filter_: Filter,
     policies: PolicyMetadata | None,
     rollup: Rollup | None,
     passed: Callable[[], frozenset[Identity]] = frozenset,
 ) -> Admitted:
     """`passed` returns the source object's pass and skip results."""
-    said: list[Claim] = []
-    left_out: list[Violation] = []
-    for violation, observed in reading.violations:
-        rated = wanted.rated(violation if policies is None else policies.enrich(violation))
-        if wanted.admits(rated):
-            said.append(claim(rated, observed, reading))
+    direct: list[Claim] = []
+    filtered_out: list[Violation] = []
+    for violation, observed in parsed.violations:
+        rated = filter_.rated(violation if policies is None else policies.enrich(violation))
+        if filter_.admits(rated):
+            direct.append(claim(rated, observed, parsed))
         else:
-            left_out.append(rated)
-    claims, ended = (said, frozenset[str]()) if rollup is None else rollup.take(reading, said, passed)
-    tells = wanted.wants_notice(reading)
-    if (notice := reading.notice) is not None:
-        if tells:
-            claims = [*claims, claim(notice, reading.newest, reading)]
+            filtered_out.append(rated)
+    claims, ended = (direct, frozenset[str]()) if rollup is None else rollup.take(parsed, direct, passed)
+    notice_admitted = filter_.admits_notice(parsed)
+    if (notice := parsed.notice) is not None:
+        if notice_admitted:
+            claims = [*claims, claim(notice, parsed.newest, parsed)]
         else:
-            left_out.append(notice)
-    return Admitted(said, claims, ended, left_out, tells)
+            filtered_out.append(notice)
+    return Admitted(direct, claims, ended, filtered_out, notice_admitted)
 
 
-def claim(violation: Violation, observed: int | None, reading: ParsedReport) -> Claim:
+def claim(violation: Violation, observed: int | None, parsed: ParsedReport) -> Claim:
     """The violation, and when it was observed (`observed`: Unix s), or else when its source object was created."""
-    second = reading.created if observed is None else observed
+    second = parsed.created if observed is None else observed
     return violation, None if second is None else from_seconds(second)

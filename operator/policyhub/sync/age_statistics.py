@@ -31,19 +31,19 @@ class AgeStatistics:
         *,
         sla_days: Mapping[str, int],
         now: SteadyMs,
-        wall: WallMs,
+        wall_clock: WallMs,
         namespaces: bool,
         shown: Admission[Name] | None = None,
     ) -> None:
-        """`sla_days` by severity; `now` and `wall` are the same moment; `namespaces`: also count by namespace; `shown`:
-        admits the names that are shown individually.
+        """`sla_days` by severity; `now` and `wall_clock` are the same moment; `namespaces`: also count by namespace;
+        `shown`: admits the names that are shown individually.
         """
         self.past_sla: Counter[str] = Counter(dict.fromkeys(sla_days, 0))
         """By severity, for severities with a deadline."""
         self.tallies: Counter[Name] = Counter()
         self._limits = {severity: days * DAY for severity, days in sla_days.items()}
         self._now = now
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._namespaces = namespaces
         self._shown = shown
         self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(AGE_SECONDS) + 1))
@@ -70,7 +70,7 @@ class AgeStatistics:
         if triage is not None and triage.status == SUPPRESSED:
             return
         severity = (triage.severity if triage is not None else "") or tally.severity
-        age = max(0, self._wall - self._first_seen(entry)) // 1000
+        age = max(0, self._wall_clock - self._first_seen(entry)) // 1000
         self._counts[severity][bisect_left(AGE_SECONDS, age)] += 1
         self._seconds[severity] += age
         limit = self._limits.get(severity)
@@ -81,4 +81,6 @@ class AgeStatistics:
         """Now, if it is not known."""
         if entry.observed is not None and entry.observed.created_at:
             return entry.observed.created_at
-        return entry.observed_at or to_wall_clock(entry.pending_since or self._now, now=self._now, wall=self._wall)
+        return entry.observed_at or to_wall_clock(
+            entry.pending_since or self._now, now=self._now, wall_clock=self._wall_clock
+        )

@@ -26,9 +26,9 @@ MAX_IDS = 1_000_000
 class Archive:
     """Of one monitored cluster."""
 
-    def __init__(self, *, latest: int = MAX_ENTRIES, most: int = MAX_IDS) -> None:
-        self._max_entries = latest
-        self._max_ids = most
+    def __init__(self, *, max_entries: int = MAX_ENTRIES, max_ids: int = MAX_IDS) -> None:
+        self.max_entries = max_entries
+        self._max_ids = max_ids
         self._entries: dict[str, None] = {}
         """Those that are kept as entries, oldest first."""
         self._dropped: dict[int | str, SteadyMs] = {}
@@ -57,7 +57,7 @@ class Archive:
 
     def pop_excess(self) -> Iterator[str]:
         """The oldest ones beyond the limit; they are no longer kept as entries."""
-        for id_ in list(islice(self._entries, max(0, len(self._entries) - self._max_entries))):
+        for id_ in list(islice(self._entries, max(0, len(self._entries) - self.max_entries))):
             del self._entries[id_]
             yield id_
 

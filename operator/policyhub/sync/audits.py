@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.model.violation import ObjectRef, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Entry
-from policyhub.sync.holds import News, Requeue
+from policyhub.sync.holds import Requeue, Trigger
 from policyhub.sync.ownership import Ownership
 
 POD = ("", "Pod")
@@ -70,7 +70,7 @@ class Audits:
                 self.absent.pop(source_api, None)
             else:
                 self.absent.setdefault(source_api, now)
-        self._requeue(News.DISCOVERY, where=lambda entry: entry.constraint is not None)
+        self._requeue(Trigger.DISCOVERY, where=lambda entry: entry.constraint is not None)
 
     def recount_kinds(self) -> None:
         """Forget constraint kinds without an unreported finding."""
@@ -110,7 +110,7 @@ class Audits:
                 entry.confirmed_by_audit = True
             if before != (entry.first_audit_without, entry.confirmed_by_audit):
                 self._enqueue(entry)
-        self._requeue(News.AUDIT, where=lambda entry: entry.constraint == key)
+        self._requeue(Trigger.AUDIT, where=lambda entry: entry.constraint == key)
 
     def _record_kinds(self, key: SourceKey, kinds: frozenset[Kind]) -> None:
         before = self._kinds_listed_by.get(key, frozenset())

@@ -42,8 +42,8 @@ class ManyClaims:
     def put(self, key: SourceKey, violation: Violation) -> None:
         self.drop(key)
         self._by_key[key] = violation
-        origins = self._counts_by_text.setdefault(violation, {})
-        origins[key.source_api] = origins.get(key.source_api, 0) + 1
+        by_api = self._counts_by_text.setdefault(violation, {})
+        by_api[key.source_api] = by_api.get(key.source_api, 0) + 1
         if self._representative is not None or len(self._counts_by_text) == 1:
             self._representative = representative(
                 [violation] if self._representative is None else [self._representative, violation]
@@ -53,11 +53,11 @@ class ManyClaims:
         violation = self._by_key.pop(key, None)
         if violation is None:
             return
-        origins = self._counts_by_text[violation]
-        origins[key.source_api] -= 1
-        if not origins[key.source_api]:
-            del origins[key.source_api]
-        if not origins:
+        by_api = self._counts_by_text[violation]
+        by_api[key.source_api] -= 1
+        if not by_api[key.source_api]:
+            del by_api[key.source_api]
+        if not by_api:
             del self._counts_by_text[violation]
             if violation == self._representative:
                 self._representative = None

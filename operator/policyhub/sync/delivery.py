@@ -45,18 +45,18 @@ class Delivery:
         hub_name: str,
         metrics: Metrics,
         now: Callable[[], SteadyMs],
-        wall: Callable[[], WallMs],
+        wall_clock: Callable[[], WallMs],
         rng: random.Random,
         pause: Pause,
         acknowledged: Acknowledged,
     ) -> None:
-        """`queues` are shared with the engine; `now` and `wall` are its clocks."""
+        """`queues` are shared with the engine; `now` and `wall_clock` are its clocks."""
         self._queues = queues
         self._hub = hub
         self._hub_name = hub_name
         self._metrics = metrics
         self._now = now
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._rng = rng
         self._pause = pause
         self._acknowledged = acknowledged
@@ -127,7 +127,7 @@ class Delivery:
         """An acknowledged finding needs nothing more, unless it has changed meanwhile. It is decided at once: in its
         lane it would count as pending until everything more urgent was sent.
         """
-        decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall=self._wall())
+        decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall_clock=self._wall_clock())
         if not isinstance(decision, Change):
             queue.ledger.mark_decided(entry, decision, lost=evidence.lost)
 

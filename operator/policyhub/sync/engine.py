@@ -5,7 +5,7 @@ until the batch is full (`selection`, `plan`), import it and record the answers 
 `CONCURRENCY` calls are in flight at once; a finding is in at most one of them. In parallel one call at a time reads
 findings by id (`lookups`). The engine keeps no state: failed findings stay dirty in their ledger.
 
-Two clocks: `now` never jumps and is used for decisions; `wall` is written into findings.
+Two clocks: `now` never jumps and is used for decisions; `wall_clock` is written into findings.
 """
 
 import asyncio
@@ -61,14 +61,14 @@ class Engine:
         now: Callable[[], SteadyMs],
         clock: Callable[[], float],
         rng: random.Random,
-        wall: Callable[[], WallMs],
+        wall_clock: Callable[[], WallMs],
         acknowledged: Acknowledged | None = None,
     ) -> None:
         """`acknowledged`: if others share it."""
         self._hub = hub
         self.hub_name = hub_name
         self._now = now
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._clock = clock
         self.acknowledged = Acknowledged() if acknowledged is None else acknowledged
         self.queues: list[ClusterQueue] = []
@@ -80,7 +80,7 @@ class Engine:
             hub_name=hub_name,
             metrics=metrics,
             now=now,
-            wall=self._wall,
+            wall_clock=self._wall_clock,
             rng=rng,
             pause=self._pause,
             acknowledged=self.acknowledged,
@@ -88,21 +88,21 @@ class Engine:
         self._selection = Selection(
             self.queues,
             now=now,
-            wall=self._wall,
+            wall_clock=self._wall_clock,
             read_first=self._lookups.read_first,
             reject=self._delivery.reject,
         )
         self._work_added = asyncio.Event()
 
     @property
-    def trouble(self) -> Cause | None:
+    def problem(self) -> Cause | None:
         """Why imports do not get through."""
-        return self._pause.trouble
+        return self._pause.problem
 
     @property
-    def read_trouble(self) -> Cause | None:
+    def read_problem(self) -> Cause | None:
         """Why findings cannot be read by id."""
-        return self._lookups.trouble
+        return self._lookups.problem
 
     def wake(self) -> None:
         """Something became dirty, or there is a lookup."""
@@ -149,16 +149,16 @@ class Engine:
     def preview(self, queue: ClusterQueue) -> Counter[Change]:
         """What would be sent for a queue that does not send. Findings that need nothing leave the dirty set."""
         changes: Counter[Change] = Counter()
-        now, wall = self._now(), self._wall()
+        now, wall_clock = self._now(), self._wall_clock()
         queue.ledger.wake(now)
         for id_ in list(queue.ledger.agenda.dirty):
             entry = queue.ledger.entries[id_]
-            decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall=wall)
+            decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall_clock=wall_clock)
             if isinstance(decision, Change):
                 changes[decision] += 1
             else:
                 queue.ledger.mark_decided(entry, decision, lost=evidence.lost)
-        if returning := queue.ledger.observed.count_returning():  # they would be read by id first
+        if returning := queue.ledger.observed.progress.count_returning():  # they would be read by id first
             changes[Change.REACTIVATED] += returning
         return changes
 
@@ -179,7 +179,7 @@ class Engine:
                 await self._fill()
                 return
             if not any(f.ledger.agenda.in_flight for f in self.queues):
-                self._pause.trouble = None  # nothing is left to show whether the trouble continues
+                self._pause.problem = None  # nothing is left to show whether the trouble continues
             self._work_added.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
             self.acknowledged.prune(self._now())

@@ -17,7 +17,7 @@ from policyhub.sync import known_namespaces
 from policyhub.sync.audits import Audits
 from policyhub.sync.entry import Coverage, Entry
 from policyhub.sync.existence import Answer
-from policyhub.sync.holds import News, Requeue
+from policyhub.sync.holds import Requeue, Trigger
 from policyhub.sync.known_namespaces import KnownNamespaces
 from policyhub.sync.ownership import Ownership
 from policyhub.sync.scans import Scans
@@ -118,10 +118,10 @@ class Sources:
         if not self._incomplete_in[where]:
             del self._incomplete_in[where]
         if key.group == CONSTRAINTS:
-            self._requeue(News.COMPLETE, where=lambda entry: entry.constraint == key)
+            self._requeue(Trigger.COMPLETE, where=lambda entry: entry.constraint == key)
         else:
             self._requeue(
-                News.COMPLETE,
+                Trigger.COMPLETE,
                 namespaces={key.namespace} if key.namespace else None,
                 where=lambda entry: entry.source_api == key.source_api,
             )
@@ -132,7 +132,7 @@ class Sources:
         """
         bad = self.unreadable.get(entry.source_api, frozenset())
         if entry.subject is None:  # its object is not known
-            return bool(bad) or any(origin == entry.source_api for origin, _ in self._incomplete_in)
+            return bool(bad) or any(source_api == entry.source_api for source_api, _ in self._incomplete_in)
         if entry.is_notice and entry.object_ref is not None:
             resource, _, group = entry.source_api.partition(".")
             key = SourceKey.named(group, resource, entry.object_ref.namespace, entry.object_ref.name)
@@ -142,7 +142,7 @@ class Sources:
             for namespace in {entry.namespace, ""}
         )
 
-    def stands(self, key: SourceKey) -> bool:
+    def needs_no_reread(self, key: SourceKey) -> bool:
         """Whether only the times of an unchanged report matter: it is complete, and nothing waits for it."""
         return not (
             key in self.incomplete
@@ -169,16 +169,16 @@ class Sources:
             return self.constraints.awaits(key)
         return (key.namespace, key.name) in self.notices
 
-    def set_unreadable(self, origin: str, namespaces: frozenset[str]) -> None:
+    def set_unreadable(self, source_api: str, namespaces: frozenset[str]) -> None:
         """Set the namespaces in which the last listing of an API had unreadable objects; the empty name: anywhere."""
-        before = self.unreadable.get(origin, frozenset())
+        before = self.unreadable.get(source_api, frozenset())
         if before == namespaces:
             return
         if namespaces:
-            self.unreadable[origin] = namespaces
+            self.unreadable[source_api] = namespaces
         else:
-            del self.unreadable[origin]
-        self._requeue(News.COMPLETE, where=lambda entry: entry.source_api == origin)
+            del self.unreadable[source_api]
+        self._requeue(Trigger.COMPLETE, where=lambda entry: entry.source_api == source_api)
 
     def set_unevaluated(self, key: SourceKey, ids: frozenset[str]) -> frozenset[str]:
         """Set the findings that a report could not evaluate; returns them."""
@@ -200,52 +200,54 @@ class Sources:
 
     # -- source APIs ---------------------------------------------------------------------------------------------
 
-    def set_coverage(self, origin: str, coverage: Coverage) -> None:
+    def set_coverage(self, source_api: str, coverage: Coverage) -> None:
         """Set whether a source API is listed completely and watched."""
-        if self.coverage.get(origin) == coverage:
+        if self.coverage.get(source_api) == coverage:
             return
-        self.coverage[origin] = coverage
+        self.coverage[source_api] = coverage
         if coverage.live:
-            self.listed.add(origin)
-        self._requeue(News.COVERAGE, where=lambda entry: entry.source_api == origin or self.writes_both_apis(entry))
+            self.listed.add(source_api)
+        self._requeue(
+            Trigger.COVERAGE, where=lambda entry: entry.source_api == source_api or self.writes_both_apis(entry)
+        )
 
     def set_dual_apis(self, engines: frozenset[tuple[str, str]]) -> None:
         """Set (engine, namespace) of engines that write both report APIs: what one API lacks, the other may report."""
         changed = engines ^ self._dual
         self._dual = engines
         if changed:
-            self._requeue(News.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
+            self._requeue(Trigger.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
 
     def writes_both_apis(self, entry: Entry) -> bool:
         """Whether its engine writes both report APIs."""
         return bool(self._dual) and (entry.source, entry.namespace) in self._dual
 
-    def set_waiting(self, origin: str, waiting: frozenset[str]) -> None:
+    def set_waiting(self, source_api: str, waiting: frozenset[str]) -> None:
         """Set the namespaces whose reports of an API wait to be read."""
-        before = self.waiting_namespaces.get(origin, frozenset())
+        before = self.waiting_namespaces.get(source_api, frozenset())
         if before == waiting:
             return
         if waiting:
-            self.waiting_namespaces[origin] = waiting
+            self.waiting_namespaces[source_api] = waiting
         else:
-            del self.waiting_namespaces[origin]
+            del self.waiting_namespaces[source_api]
         if reported_ids := before - waiting:
-            self._requeue(News.COMPLETE, namespaces=reported_ids)
+            self._requeue(Trigger.COMPLETE, namespaces=reported_ids)
 
-    def set_listing(self, origin: str, *, listing: bool) -> None:
+    def set_listing(self, source_api: str, *, listing: bool) -> None:
         """Set whether a listing of a source API is in progress."""
         if listing:
-            self.being_listed.add(origin)
-        elif origin in self.being_listed:
-            self.being_listed.discard(origin)
-            self._requeue(News.COMPLETE)
+            self.being_listed.add(source_api)
+        elif source_api in self.being_listed:
+            self.being_listed.discard(source_api)
+            self._requeue(Trigger.COMPLETE)
 
     def is_being_listed(self, entry: Entry) -> bool:
         """Whether a listing in progress may still report it: of its API, or of either if its engine writes both."""
         if not self.being_listed:
             return False
         return entry.source_api in self.being_listed or (
-            self.writes_both_apis(entry) and any(not is_constraint(origin) for origin in self.being_listed)
+            self.writes_both_apis(entry) and any(not is_constraint(source_api) for source_api in self.being_listed)
         )
 
     def waits_to_be_read(self, entry: Entry) -> bool:
@@ -263,7 +265,7 @@ class Sources:
             return None
         if not self.writes_both_apis(entry):
             return own
-        all_ = [one for origin, one in self.coverage.items() if not is_constraint(origin)]
+        all_ = [one for source_api, one in self.coverage.items() if not is_constraint(source_api)]
         if not all(one.live for one in all_):
             return None
         return Coverage(live=True, since=max(one.since for one in all_), resumed=max(one.resumed for one in all_))
@@ -282,7 +284,7 @@ class Sources:
             return
         self.reports_listed = listed
         self.unlisted_since = NEVER if listed else now
-        self._requeue(News.LISTED)
+        self._requeue(Trigger.LISTED)
 
     def changes_wait_until(self, entry: Entry) -> SteadyMs:
         """Until when a change of the finding is not sent: its API (for a report: any report API) was not listed yet.
@@ -296,9 +298,9 @@ class Sources:
     def confirm(self, origins: Iterable[str], *, now: SteadyMs) -> None:
         """A discovery has confirmed that this very cluster serves these APIs."""
         self.discovered = now
-        for origin in {*origins, known_namespaces.NAMESPACES, *OWNERS}:
-            self.confirmed[origin] = now
-        self._requeue(News.DISCOVERY)
+        for source_api in {*origins, known_namespaces.NAMESPACES, *OWNERS}:
+            self.confirmed[source_api] = now
+        self._requeue(Trigger.DISCOVERY)
 
     # -- owners, namespaces ---------------------------------------------------------------------------------------
 
@@ -326,46 +328,46 @@ class Sources:
         made = self.ownership.creation_times(entry.source, entry.policy, subject)
         return made[1] if made is not None and made[0] > observed.updated_at + SKEW_MS else None
 
-    def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
-        """Ownership has changed, or what was reported on. `news`: in these namespaces, and for these sources
+    def reconsider(self, changes: tuple[Collection[str], Collection[str]] | None = None) -> None:
+        """Ownership has changed, or what was reported on. `changes`: in these namespaces, and for these sources
         everywhere; None: anywhere.
         """
-        if news is None:
-            self._requeue(News.OWNERSHIP)
+        if changes is None:
+            self._requeue(Trigger.OWNERSHIP)
             return
-        namespaces, engines = news
-        self._requeue(News.OWNERSHIP, namespaces=namespaces)
+        namespaces, engines = changes
+        self._requeue(Trigger.OWNERSHIP, namespaces=namespaces)
         if engines:
-            self._requeue(News.OWNERSHIP, where=lambda entry: entry.source in engines)
+            self._requeue(Trigger.OWNERSHIP, where=lambda entry: entry.source in engines)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
 
     def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         """Set all existing namespaces."""
         changed = self.spaces.list(names, now=now)
-        self._requeue(News.NAMESPACE, where=lambda entry: self._is_affected(entry, changed))
+        self._requeue(Trigger.NAMESPACE, where=lambda entry: self._is_affected(entry, changed))
 
     def add_namespace(self, name: str) -> None:
         if self.spaces.add(name):
-            self._requeue(News.NAMESPACE, namespaces={name})
+            self._requeue(Trigger.NAMESPACE, namespaces={name})
 
     def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         """A namespace was deleted."""
         self.spaces.remove(name, now=now)
-        self._requeue(News.NAMESPACE, namespaces={name})
+        self._requeue(Trigger.NAMESPACE, namespaces={name})
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
         """Set whether namespaces are listed completely and watched."""
         if self.spaces.live(live=live, now=now) and live:
-            self._requeue(News.NAMESPACE, where=lambda entry: self._is_affected(entry, frozenset()))
+            self._requeue(Trigger.NAMESPACE, where=lambda entry: self._is_affected(entry, frozenset()))
 
     def _is_affected(self, entry: Entry, names: frozenset[str]) -> bool:
         """Whether the namespace of the lost finding is one of these, or is deleted."""
         return not entry.desired and (entry.namespace in names or self.spaces.deleted(entry.object_ref) is not None)
 
-    def is_disabled(self, origin: str) -> bool:
+    def is_disabled(self, source_api: str) -> bool:
         """Whether the MonitoredCluster disables this API."""
-        return bool(self.disabled_groups) and origin.partition(".")[2] in self.disabled_groups
+        return bool(self.disabled_groups) and source_api.partition(".")[2] in self.disabled_groups
 
     # -- reports --------------------------------------------------------------------------------------------------
 
@@ -374,17 +376,17 @@ class Sources:
         key: SourceKey,
         *,
         newest: Collection[tuple[str, int]],
-        about: Iterable[tuple[Subject, str]],
+        scanned: Iterable[tuple[Subject, str]],
         changed: bool,
         now: SteadyMs,
     ) -> list[str]:
-        """A report was read: `newest` is the newest time (Unix s) of each source in it, `about` its (object, source)
+        """A report was read: `newest` is the newest time (Unix s) of each source in it, `scanned` its (object, source)
         pairs. Returns the lost findings about these objects.
         """
         reported_ids: list[str] = []
         if self.scans.expects:
             times = dict(newest)
-            for subject, source in about:
+            for subject, source in scanned:
                 for id_ in self.scans.reported(source, subject, times.get(source, 0)):
                     entry = self._entries[id_]
                     reported_ids.append(id_)
@@ -394,5 +396,5 @@ class Sources:
                         self._enqueue(entry)
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
             namespaces = {key.namespace} if key.namespace else None
-            self._requeue(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)
+            self._requeue(Trigger.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)
         return reported_ids

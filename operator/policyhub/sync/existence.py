@@ -122,7 +122,7 @@ class LookupScope(msgspec.Struct, frozen=True):
     group: str
     kind: str = ""
     namespace: str = ""
-    origins: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
     """For policies: the kinds that they can have. Empty for objects."""
 
 
@@ -198,10 +198,10 @@ class Existence:
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         """Like `subject`. `policy` is its name in reports."""
-        origins = kinds_of(source, policy) if source != GATEKEEPER else ()
-        if not origins:
+        resources = kinds_of(source, policy) if source != GATEKEEPER else ()
+        if not resources:
             return self._unknown()
-        scope = LookupScope(origins[0].partition(".")[2], origins=origins)
+        scope = LookupScope(resources[0].partition(".")[2], resources=resources)
         return self._lookup(PolicyName(source, policy), scope, since)
 
     @property
@@ -302,13 +302,13 @@ class Existence:
     def fail(self, batch: Batch, *, retry_after: float | None = None, everything: bool = False) -> None:
         """There was no answer. `everything`: no other lookup would be answered either."""
         now, queue = self._now(), self._queues[batch.scope]
-        least = now + round((retry_after or 0) * 1000)
+        shortest = now + round((retry_after or 0) * 1000)
         if batch.listing or queue.due <= now:  # otherwise another lookup of the scope has just failed
-            queue.due = max(least, now + _delay(queue.failures))
+            queue.due = max(shortest, now + _delay(queue.failures))
             queue.failures += 1
         backoff = self._backoff if everything else self._backoffs.setdefault(batch.scope.group, _Backoff())
         if backoff.until <= now:
-            backoff.until = max(least, now + _delay(backoff.failures))
+            backoff.until = max(shortest, now + _delay(backoff.failures))
             backoff.failures += 1
 
     def mark_unlistable(self, batch: Batch) -> None:
@@ -332,12 +332,12 @@ class Existence:
             if not queue.waiting and not queue.in_flight:
                 del self._queues[scope]
             return None  # `release` of the batch in progress queues it again
-        listing = bool(scope.origins) or (number >= LIST_FROM and not queue.one_by_one)
+        listing = bool(scope.resources) or (number >= LIST_FROM and not queue.one_by_one)
         free = (referent for referent in queue.waiting if referent not in queue.in_flight)
         referents = tuple(free if listing else islice(free, 1))
         queue.in_flight.update(referents)
         queue.listing = listing
-        if scope.origins:
+        if scope.resources:
             queue.due = max(queue.due, self._now() + POLICY_LISTING_INTERVAL_MS)
         if number > len(referents):
             self._enqueue(scope, queue)
@@ -382,8 +382,8 @@ class Existence:
 
 
 def _delay(failures: int) -> int:
-    least, most = BACKOFF_MS
-    return min(most, least << min(failures, 16))
+    shortest, longest = BACKOFF_MS
+    return min(longest, shortest << min(failures, 16))
 
 
 def _can_be_read(subject: Subject) -> bool:

@@ -164,7 +164,7 @@ class _Session:
                 raise
             self._existence.refuse(batch, asked=self._now(), resources=(_DISCOVERY,))
             return
-        if batch.scope.origins:
+        if batch.scope.resources:
             await self._policies(batch, group)
         else:
             await self._objects(batch, group)
@@ -217,11 +217,11 @@ class _Session:
             raise Unreadable(f"{path} is answered with another object")
         self._existence.answer(batch, {subject: _found(metadata)}, asked=asked, complete=True)
 
-    def _refused(self, batch: Batch, error: Refused, origin: str, *, asked: SteadyMs) -> None:
+    def _refused(self, batch: Batch, error: Refused, resource: str, *, asked: SteadyMs) -> None:
         """Take a refusal; raises any other error."""
         if error.status not in _REFUSALS:
             raise error
-        self._existence.refuse(batch, asked=asked, resources=(origin,) if error.status == 403 else ())
+        self._existence.refuse(batch, asked=asked, resources=(resource,) if error.status == 403 else ())
 
     # -- policies -------------------------------------------------------------------------------------------------
 
@@ -230,15 +230,15 @@ class _Session:
         referents: dict[str, Referent] = {
             referent.policy: referent for referent in batch.referents if isinstance(referent, PolicyName)
         }
-        served = {origin: kind for origin in batch.scope.origins if (kind := _serving(group, origin))}
+        served = {resource: kind for resource in batch.scope.resources if (kind := _serving(group, resource))}
         listings: list[_Listing] = []
         refused: dict[str, int] = {}
         asked = self._now()
         try:
-            for origin, kind in served.items():
-                listings.append(_Listing(referents, self._now(), origin=origin))
+            for resource, kind in served.items():
+                listings.append(_Listing(referents, self._now(), resource=resource))
                 if status := await self._list_policies(kind.resource, listings[-1]):
-                    refused[origin] = status
+                    refused[resource] = status
         finally:
             found = {referent: it for listing in listings for referent, it in listing.found.items()}
             asked = listings[0].asked if listings else asked
@@ -246,12 +246,12 @@ class _Session:
         if len(found) == len(referents):
             return
         if refused:
-            forbidden = [origin for origin, status in refused.items() if status == 403]
+            forbidden = [resource for resource, status in refused.items() if status == 403]
             self._existence.refuse(batch, asked=asked, resources=forbidden)
             return
         if served:  # the removal of an engine deletes its policies
             group = await self.kinds.group(batch.scope.group, since=self._now())
-        if any(_serving(group, origin) for origin in served):
+        if any(_serving(group, resource) for resource in served):
             self._existence.answer(batch, found, asked=asked, complete=True)
         else:
             self._existence.refuse(batch, asked=group.read)
@@ -304,8 +304,8 @@ class _Session:
 class _Listing:
     """What a listing tells about the lookups."""
 
-    def __init__(self, referents: Mapping[Any, Referent], asked: SteadyMs, *, origin: str = "") -> None:
-        """`referents` by (namespace, name); if `origin` is given, by the names of the policies of that kind."""
+    def __init__(self, referents: Mapping[Any, Referent], asked: SteadyMs, *, resource: str = "") -> None:
+        """`referents` by (namespace, name); if `resource` is given, by the names of the policies of that kind."""
         self.asked = asked
         """When its first page was requested: all pages show the same moment."""
         self.found: dict[Referent, FoundObject] = {}
@@ -313,7 +313,7 @@ class _Listing:
         self.names_missing = False
         """The listing was refused, or the name of an object on it could not be read."""
         self._referents = referents
-        self._origin = origin
+        self._resource = resource
 
     def take(self, item: msgspec.Raw) -> None:
         try:
@@ -322,7 +322,7 @@ class _Listing:
             self.names_missing = True
             return
         name, namespace = metadata.name, metadata.namespace
-        key = name_in_reports(self._origin, name=name, namespace=namespace) if self._origin else (namespace, name)
+        key = name_in_reports(self._resource, name=name, namespace=namespace) if self._resource else (namespace, name)
         if (referent := self._referents.get(key)) is not None:
             self.found[referent] = _found(metadata)
 
@@ -335,8 +335,8 @@ def _lacks_object(error: Refused, resource: Resource) -> bool:
     )
 
 
-def _serving(group: Group, origin: str) -> Kind | None:
-    kind = group.plurals.get(origin.partition(".")[0])
+def _serving(group: Group, resource: str) -> Kind | None:
+    kind = group.plurals.get(resource.partition(".")[0])
     return kind if kind is not None and not kind.terminating and "list" in kind.verbs else None
 
 

@@ -8,18 +8,18 @@ not as silent. No clock.
 
 from collections.abc import Callable
 
-from policyhub.model.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.model.engines import KNOWN_ENGINES, MAX_ENGINES, MAX_ENGINES_PER_NAMESPACE
 from policyhub.model.source_apis import CONSTRAINTS
 from policyhub.model.violation import ParsedReport, SourceKey
 from policyhub.sources.truncation import counts
 from policyhub.sync.admission import Admission
 
 
-def listed(reading: ParsedReport) -> int:
+def listed(parsed: ParsedReport) -> int:
     """Number of a constraint's violations that its list has; several of one object count as one."""
-    if reading.notice is None:
-        return len(reading.violations)
-    return counts(reading.notice)[1] - reading.unlisted
+    if parsed.notice is None:
+        return len(parsed.violations)
+    return counts(parsed.notice)[1] - parsed.unlisted
 
 
 class Freshness:
@@ -34,7 +34,9 @@ class Freshness:
         """Violations that the same constraints list."""
         self.unaudited: dict[SourceKey, int] = {}
         """Constraints without an audit → creation time (Unix s; 0: not known)."""
-        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
+        self._admitted: Admission[str] = Admission(
+            total=MAX_ENGINES, each=MAX_ENGINES_PER_NAMESPACE, known=KNOWN_ENGINES
+        )
         self._listed_engines: set[str] = set()
         """Engines that the listing in progress has shown."""
 
@@ -49,15 +51,15 @@ class Freshness:
         if listing and engine in self.newest:
             self._listed_engines.add(engine)
 
-    def take(self, reading: ParsedReport) -> None:
+    def take(self, parsed: ParsedReport) -> None:
         """Take the list and audit state of an object."""
-        key = reading.key
+        key = parsed.key
         self.forget(key)
-        if reading.unlisted:
-            self.unlisted[key] = reading.unlisted
-            self.listed[key] = listed(reading)
-        if reading.audited is None and key.group == CONSTRAINTS:
-            self.unaudited[key] = reading.created or 0
+        if parsed.unlisted:
+            self.unlisted[key] = parsed.unlisted
+            self.listed[key] = listed(parsed)
+        if parsed.audited is None and key.group == CONSTRAINTS:
+            self.unaudited[key] = parsed.created or 0
 
     def forget(self, key: SourceKey) -> None:
         """The object was deleted."""

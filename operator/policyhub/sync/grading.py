@@ -62,7 +62,7 @@ def no_evidence(hold: Hold, *, lost: bool = False) -> Evidence:
 
 
 def evidence_of_loss(  # noqa: C901  (one branch a row)
-    entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: SteadyMs, wall: WallMs
+    entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: SteadyMs, wall_clock: WallMs
 ) -> Evidence:
     """The evidence about a finding that is active in Security Hub and that nobody reports."""
     constraint = entry.constraint is not None
@@ -79,11 +79,12 @@ def evidence_of_loss(  # noqa: C901  (one branch a row)
         return deleted
     if sources.is_disabled(entry.source_api):
         return Evidence(Grade.DESELECTED, since=entry.unclaimed_since, lost=True)
-    asked = _asked_since(entry, rules=rules, now=now)
-    given_up = (entry.existence_asked_at or now) + UNANSWERED_MS
-    object_answer = _subject(entry, sources=sources, since=asked) or (_NOT_ASKED if now >= given_up else None)
+    requested_since = _asked_since(entry, rules=rules, now=now)
+    give_up_at = (entry.existence_asked_at or now) + UNANSWERED_MS
+    given_up = _NOT_ASKED if now >= give_up_at else None
+    object_answer = _subject(entry, sources=sources, since=requested_since) or given_up
     if object_answer is None:
-        return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
+        return Evidence(hold=Hold.PRESENCE, lost=True, not_before=give_up_at)
     if object_answer.presence is Presence.ABSENT:
         return Evidence(
             Grade.DELETED, since=entry.unclaimed_since, confirmed=sources.discovered >= object_answer.answered_at
@@ -91,15 +92,15 @@ def evidence_of_loss(  # noqa: C901  (one branch a row)
     if constraint:
         evidence = _constraint_evidence(entry, object_answer, sources=sources, rules=rules)
     else:
-        policy = _policy(entry, sources=sources, since=asked) or (_NOT_ASKED if now >= given_up else None)
+        policy = _policy(entry, sources=sources, since=requested_since) or given_up
         if policy is None:
-            return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
-        lost_at = to_wall_clock(entry.unclaimed_since, now=now, wall=wall)
+            return Evidence(hold=Hold.PRESENCE, lost=True, not_before=give_up_at)
+        lost_at = to_wall_clock(entry.unclaimed_since, now=now, wall_clock=wall_clock)
         evidence = _report_evidence(entry, object_answer, policy, sources=sources, lost_at=lost_at, now=now)
-    shown = evidence.lost or now - entry.unclaimed_since > SILENT_AFTER_MS
+    visible = evidence.lost or now - entry.unclaimed_since > SILENT_AFTER_MS
     if (
         evidence.hold is Hold.UNREPORTED
-        and shown
+        and visible
         and guard.approval_covers(entry.source, entry.unclaimed_since, now=now)
     ):
         return Evidence(
@@ -149,14 +150,14 @@ def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
     if sources.ownership is None or subject is None or not sources.ownership.deleted(subject):
         return None
     since = max(entry.unclaimed_since, sources.ownership.since)
-    confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(origin, NEVER) >= since for origin in OWNERS)
+    confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(api, NEVER) >= since for api in OWNERS)
     return Evidence(Grade.DELETED, since=since, confirmed=confirmed)
 
 
 def _owners_confirmed(sources: Sources) -> bool:
     """Whether a discovery has confirmed the cluster since the owner watches began."""
     return sources.ownership is None or all(
-        sources.confirmed.get(origin, NEVER) >= sources.stream_started_at.get(origin, NEVER) for origin in OWNERS
+        sources.confirmed.get(api, NEVER) >= sources.stream_started_at.get(api, NEVER) for api in OWNERS
     )
 
 

@@ -68,7 +68,7 @@ class Hold(StrEnum):
     """In Security Hub the id belongs to another cluster: it is left alone."""
 
 
-class News(Enum):
+class Trigger(Enum):
     """An event that may end holds."""
 
     COVERAGE = auto()
@@ -84,19 +84,23 @@ class News(Enum):
     NAMESPACE = auto()
 
 
-ENDED_BY: Mapping[Hold, frozenset[News]] = {
+ENDED_BY: Mapping[Hold, frozenset[Trigger]] = {
     Hold.REJECTED: frozenset(),
     Hold.MODE: frozenset(),
-    Hold.SOURCE: frozenset({News.COVERAGE, News.COMPLETE, News.LISTED, News.DISCOVERY, News.NAMESPACE}),
-    Hold.UNLISTED: frozenset({News.COMPLETE, News.COVERAGE, News.AUDIT, News.DISCOVERY, News.LISTED, News.NAMESPACE}),
-    Hold.AUDIT: frozenset({News.AUDIT, News.DISCOVERY, News.NAMESPACE}),
-    Hold.UNCONFIRMED: frozenset({News.DISCOVERY, News.NAMESPACE}),
-    Hold.DELAY: frozenset({News.LISTED, News.NAMESPACE}),
-    Hold.GUARD: frozenset({News.APPROVAL, News.INVENTORY, News.NAMESPACE, News.OWNERSHIP, News.REPORT, News.ANSWER}),
-    Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.APPROVAL, News.NAMESPACE}),
-    Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP, News.NAMESPACE}),
-    Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),
-    Hold.LISTING: frozenset({News.COMPLETE, News.NAMESPACE}),
+    Hold.SOURCE: frozenset({Trigger.COVERAGE, Trigger.COMPLETE, Trigger.LISTED, Trigger.DISCOVERY, Trigger.NAMESPACE}),
+    Hold.UNLISTED: frozenset(
+        {Trigger.COMPLETE, Trigger.COVERAGE, Trigger.AUDIT, Trigger.DISCOVERY, Trigger.LISTED, Trigger.NAMESPACE}
+    ),
+    Hold.AUDIT: frozenset({Trigger.AUDIT, Trigger.DISCOVERY, Trigger.NAMESPACE}),
+    Hold.UNCONFIRMED: frozenset({Trigger.DISCOVERY, Trigger.NAMESPACE}),
+    Hold.DELAY: frozenset({Trigger.LISTED, Trigger.NAMESPACE}),
+    Hold.GUARD: frozenset(
+        {Trigger.APPROVAL, Trigger.INVENTORY, Trigger.NAMESPACE, Trigger.OWNERSHIP, Trigger.REPORT, Trigger.ANSWER}
+    ),
+    Hold.UNREPORTED: frozenset({Trigger.OWNERSHIP, Trigger.REPORT, Trigger.AUDIT, Trigger.APPROVAL, Trigger.NAMESPACE}),
+    Hold.OWNERS_UNKNOWN: frozenset({Trigger.OWNERSHIP, Trigger.NAMESPACE}),
+    Hold.PRESENCE: frozenset({Trigger.ANSWER, Trigger.NAMESPACE}),
+    Hold.LISTING: frozenset({Trigger.COMPLETE, Trigger.NAMESPACE}),
     Hold.FAILED: frozenset(),
     Hold.BUDGET: frozenset(),
     Hold.WORDING: frozenset(),
@@ -104,8 +108,8 @@ ENDED_BY: Mapping[Hold, frozenset[News]] = {
 }
 """The table above."""
 
-HELD_FOR: Mapping[News, tuple[Hold, ...]] = {
-    news: tuple(hold for hold, ends in ENDED_BY.items() if news in ends) for news in News
+HELD_FOR: Mapping[Trigger, tuple[Hold, ...]] = {
+    trigger: tuple(hold for hold, ends in ENDED_BY.items() if trigger in ends) for trigger in Trigger
 }
 
 WITHOUT_EVIDENCE = frozenset({Hold.SOURCE, Hold.UNLISTED, Hold.UNREPORTED, Hold.OWNERS_UNKNOWN})
@@ -117,7 +121,7 @@ class Requeue(Protocol):
 
     def __call__(
         self,
-        news: News,
+        trigger: Trigger,
         *,
         namespaces: Collection[str] | None = None,
         where: Callable[[Entry], bool] = ...,

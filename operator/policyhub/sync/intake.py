@@ -65,7 +65,7 @@ class Intake:
         ended: frozenset[str] = frozenset(),
         unevaluated: Iterable[Identity] = (),
         newest: Collection[tuple[str, int]] = (),
-        about: Iterable[tuple[Subject, str]] = (),
+        scanned: Iterable[tuple[Subject, str]] = (),
         ended_notice: Callable[[], Identity | None] = lambda: None,
         on_excess: Callable[[Counter[Excess]], None] | None = None,
     ) -> bool:
@@ -75,7 +75,7 @@ class Intake:
         called only if something that the object reported is missing now. An incomplete object adds and changes claims.
         It ends only those that pass, those below `boundary` of a truncated constraint, and the ids of `ended`.
         `backlog`: it comes with the first listing of its source. `unevaluated` are findings that a report could not
-        evaluate: it neither reports nor ends them. `newest` is the newest time (Unix s) of each source, `about` which
+        evaluate: it neither reports nor ends them. `newest` is the newest time (Unix s) of each source, `scanned` which
         source reports on which object. `ended_notice` returns which notice about the object's own list has ended; it is
         called only if that may matter. `on_excess` gets the number of findings left out, by limit: then the object
         counts as incomplete.
@@ -116,8 +116,8 @@ class Intake:
             lists = [violation for violation, _ in new.values() if not is_notice(violation)]
             self._sources.constraints.audit(key, audited or 0, lists=lists, complete=complete, boundary=boundary)
         else:
-            current = [(subject, source) for subject, source in about if self._desired.is_current(source, key)]
-            reported_ids = self._sources.reported(key, newest=newest, about=current, changed=changed, now=now)
+            current = [(subject, source) for subject, source in scanned if self._desired.is_current(source, key)]
+            reported_ids = self._sources.reported(key, newest=newest, scanned=current, changed=changed, now=now)
             if reported_ids:
                 passes = passed_ids if lost else self._desired.passing_ids(key, passed())
                 self._mark_passed((id_ for id_ in reported_ids if id_ in passes), key=key, times=times)
@@ -125,9 +125,9 @@ class Intake:
         return changed
 
     def repeat(self, key: SourceKey, *, newest: Collection[tuple[str, int]], now: SteadyMs) -> None:
-        """A report is unchanged, with new times. Call it only while `sources.stands(key)`."""
+        """A report is unchanged, with new times. Call it only while `sources.needs_no_reread(key)`."""
         self._desired.repeat(key)
-        self._sources.reported(key, newest=newest, about=(), changed=False, now=now)
+        self._sources.reported(key, newest=newest, scanned=(), changed=False, now=now)
 
     def _notices(self, ids: Iterable[str]) -> frozenset[str]:
         """Those that are truncation notices."""
@@ -166,13 +166,13 @@ class Intake:
             self._sources.mark_incomplete(key)
             refusals = tuple(Refusal(limit, len(new) + number, len(new)) for limit, number in excess.items())
             self._refusals.put(key.source_api, key.namespace, key.name, refusals)
-        gone = self._desired.ids_of(violation.identity for violation in lost)
+        ended_ids = self._desired.ids_of(violation.identity for violation in lost)
         for id_, claim in new.items():
             self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
         for id_ in old:
-            if id_ in gone:
+            if id_ in ended_ids:
                 self._withdraw(id_, key, loss=Loss.SILENT, now=now)
-        self._desired.set_claimed(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone)))))
+        self._desired.set_claimed(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in ended_ids)))))
 
     def forget(self, key: SourceKey, *, now: SteadyMs) -> bool:
         """A source object was deleted; returns whether it claimed anything."""

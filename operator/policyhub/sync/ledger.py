@@ -33,7 +33,7 @@ from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Referent
 from policyhub.sync.finding_counts import FindingCounts
 from policyhub.sync.guard import Guard, GuardScope
-from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
+from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, Trigger
 from policyhub.sync.in_flight import InFlight, lane_of
 from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
@@ -115,7 +115,7 @@ class Ledger:
         )
         self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
         self.forget, self.mark_passed, self.repeat = intake.forget, intake.mark_passed, intake.repeat
-        calls = InFlight(
+        in_flight = InFlight(
             observed=self.observed,
             finding_counts=self.finding_counts,
             agenda=self.agenda,
@@ -123,9 +123,10 @@ class Ledger:
             scans=self.sources.scans,
             enqueue=self._enqueue,
         )
-        self.mark_in_flight, self.release = calls.mark_in_flight, calls.release
-        self.acknowledge, self.reject, self.mark_unanswered = calls.acknowledge, calls.reject, calls.mark_unanswered
-        self.take_body, self.take_foreign = calls.take_body, calls.take_foreign
+        self.mark_in_flight, self.release = in_flight.mark_in_flight, in_flight.release
+        self.acknowledge, self.reject = in_flight.acknowledge, in_flight.reject
+        self.mark_unanswered = in_flight.mark_unanswered
+        self.take_body, self.take_foreign = in_flight.take_body, in_flight.take_foreign
         self._scopes: dict[GuardScope, GuardScope] = {}
         """Each scope once, shared by all entries."""
         self._approved: frozenset[str] = frozenset()
@@ -168,7 +169,7 @@ class Ledger:
     def finish_inventory(self) -> None:
         """Every part of the inventory was read."""
         self.observed.finish_inventory()
-        self._requeue(News.INVENTORY)
+        self._requeue(Trigger.INVENTORY)
 
     def _stored(self, entry: Entry) -> None:
         """Security Hub holds the finding, and nobody reports it."""
@@ -187,7 +188,7 @@ class Ledger:
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
-    def evidence(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> Evidence:
+    def evidence(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall_clock: WallMs) -> Evidence:
         """Everything that `plan.decide` needs beside the entry, at this moment."""
         if entry.id in self.observed.quarantine.ids:
             return Evidence(quarantined=True)
@@ -199,7 +200,7 @@ class Ledger:
                 changes_wait_until=self.sources.changes_wait_until(entry),
                 rewording_waits_until=self.observed.outcomes.rewording_waits_until(entry),
                 refresh=observed is not None
-                and wall >= refresh_due(entry.id, observed.updated_at)
+                and wall_clock >= refresh_due(entry.id, observed.updated_at)
                 and now - entry.acknowledged_at >= DAY_MS
                 and now >= self.started + REFRESH_AFTER_START_MS,
                 import_wait=wait,
@@ -208,11 +209,13 @@ class Ledger:
             return Evidence()
         if self.observed.hub_was_disabled:
             return Evidence(hold=Hold.GUARD)
-        found = grading.evidence_of_loss(entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall=wall)
+        found = grading.evidence_of_loss(
+            entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall_clock=wall_clock
+        )
         since, not_before, closed = found.since, found.not_before, False
         if found.grade in GUARDED and entry.counted_in is not None:
             since = max(since, now if entry.lacked_evidence else entry.evidence_since)
-            closed = not self.observed.complete or self.guard.is_closed(entry.counted_in, now=now)
+            closed = not self.observed.progress.complete or self.guard.is_closed(entry.counted_in, now=now)
             if released := self.guard.released.get(entry.counted_in):
                 not_before = max(not_before, released + rules.archive_delay_ms)
         if found.grade is not Grade.NONE:
@@ -229,14 +232,14 @@ class Ledger:
             return Wait(until, Hold.BUDGET)
         return None
 
-    def decide(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> tuple[Decision, Evidence]:
+    def decide(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall_clock: WallMs) -> tuple[Decision, Evidence]:
         """What to do about the finding. Findings lost together are all counted before the first is archived: one that
         the guard has not counted yet waits.
         """
         self._decided_at = now
         if entry.observed is None and entry.id not in self.observed.quarantine.ids:
             self.observed.take_acknowledged(entry, now=now)  # another ledger may have sent it since
-        evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
+        evidence = self.evidence(entry, rules=rules, now=now, wall_clock=wall_clock)
         if entry.lacked_evidence and evidence.grade in GUARDED:
             entry.lacked_evidence, entry.evidence_since = False, now
         decision = decide(entry, evidence, rules, now)
@@ -284,9 +287,9 @@ class Ledger:
             self._charge(entry, alive=alive)
         if entry.in_flight:  # the end of the call enqueues it
             return
-        if self.observed.must_be_read(entry):
+        if self.observed.progress.must_be_read(entry):
             if entry.desired:
-                self.observed.await_read(entry)
+                self.observed.progress.await_read(entry)
             else:  # not sent, no longer desired; the inventory adds it again if Security Hub holds it
                 self.observed.forget(entry.id)
                 if not entry.claims:
@@ -324,14 +327,10 @@ class Ledger:
             self._charge(entry, alive=False)
 
     def _requeue(
-        self,
-        news: News,
-        *,
-        namespaces: Collection[str] | None = None,
-        where: Callable[[Entry], bool] = _any,
+        self, trigger: Trigger, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = _any
     ) -> None:
         """Enqueue the findings whose hold such an event may end."""
-        for id_ in self.agenda.waiting(HELD_FOR[news], namespaces):
+        for id_ in self.agenda.waiting(HELD_FOR[trigger], namespaces):
             entry = self.entries[id_]
             if where(entry):
                 self._enqueue(entry)
@@ -351,11 +350,11 @@ class Ledger:
         """Whether Security Hub holds an active finding that nobody reports."""
         return any(not e.desired and e.observed is not None and not e.observed.archived for e in self.entries.values())
 
-    def refresh(self, *, wall: WallMs, now: SteadyMs) -> None:
+    def refresh(self, *, wall_clock: WallMs, now: SteadyMs) -> None:
         """Enqueue the desired findings that were last sent too long ago."""
         for entry in self.entries.values():
             observed = entry.observed
-            if entry.desired and observed is not None and refresh_due(entry.id, observed.updated_at) <= wall:
+            if entry.desired and observed is not None and refresh_due(entry.id, observed.updated_at) <= wall_clock:
                 self._enqueue(entry)
         self.sources.constraints.recount_kinds()
         self.observed.outcomes.forget_old(now=now)
@@ -363,7 +362,7 @@ class Ledger:
     def requeue_answered(self, referent: Referent) -> None:
         """The lookup of the referent was answered: enqueue the findings that waited for it."""
         for id_ in self._awaiting_answer.pop(referent, ()):
-            if self.agenda.hold_of(id_) in HELD_FOR[News.ANSWER]:
+            if self.agenda.hold_of(id_) in HELD_FOR[Trigger.ANSWER]:
                 self._enqueue(self.entries[id_])
 
     # -- the guard ------------------------------------------------------------------------------------------------
@@ -373,7 +372,7 @@ class Ledger:
         self.guard.approve(until, now=now)
         approved = frozenset(until)
         if new := approved - self._approved:
-            self._requeue(News.APPROVAL, where=lambda entry: entry.source in new)
+            self._requeue(Trigger.APPROVAL, where=lambda entry: entry.source in new)
         self._approved = approved
 
     def _report_silent(self, *, now: SteadyMs) -> None:
@@ -391,7 +390,7 @@ class Ledger:
         """Update what the guard holds; returns the sources newly held and newly released."""
         self._report_silent(now=now)
         self._forget_archived(now=now)
-        self.observed.send_unread(now=now)
+        self.observed.progress.send_unread(now=now)
         held, released = self.guard.evaluate(now=now)
         for scope in released:
             for id_ in self.guard.lost_in(scope):

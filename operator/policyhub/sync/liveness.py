@@ -12,9 +12,9 @@ from policyhub.sync.evidence import Sources
 class Liveness:
     """Of one source API."""
 
-    def __init__(self, origin: str, sources: Sources) -> None:
+    def __init__(self, source_api: str, sources: Sources) -> None:
         self.live = False
-        self._origin = origin
+        self._source_api = source_api
         self._sources = sources
         self._since = NEVER
         self._listed = NEVER
@@ -31,4 +31,4 @@ class Liveness:
         else:
             self._since, self._listed = now, listed
             coverage = Coverage(live=True, since=now)
-        self._sources.set_coverage(self._origin, coverage)
+        self._sources.set_coverage(self._source_api, coverage)

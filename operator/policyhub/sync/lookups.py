@@ -66,7 +66,7 @@ class Lookups:
         self._hub_name = hub_name
         self._now = now
         self._rng = rng
-        self.trouble: Cause | None = None
+        self.problem: Cause | None = None
         """Why findings cannot be read by id."""
         self._bodies = _BodyQueue()
         self._work_added = asyncio.Event()
@@ -98,7 +98,7 @@ class Lookups:
             lookups_first = not lookups_first  # in turns: a flood of one must not delay the other
             work = first() or second()
             if work is None:
-                self.trouble = None
+                self.problem = None
                 self._work_added.clear()
                 await self._work_added.wait()
                 continue
@@ -107,12 +107,12 @@ class Lookups:
             except HubError as error:
                 failures += 1
                 if isinstance(error, AccessLost):
-                    self.trouble = error.cause
+                    self.problem = error.cause
                 log.info("lookup_failed", hub=self._hub_name, code=error.code, attempt=failures)
                 await asyncio.sleep(self._rng.uniform(0.1, min(BACKOFF_CAP_SECONDS, 2.0 ** min(failures, 6))))
             else:
                 failures = 0
-                self.trouble = None
+                self.problem = None
 
     def _next_lookup(self) -> Coroutine[Any, Any, None] | None:
         for queue in (*self._queues[self._next_queue :], *self._queues[: self._next_queue]):

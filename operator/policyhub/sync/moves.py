@@ -55,12 +55,12 @@ class Moves:
         self,
         *,
         statements: Mapping[SourceKey, Statement],
-        about: Mapping[Subject, Collection[SourceKey]],
+        keys_of: Mapping[Subject, Collection[SourceKey]],
         resolve: Callable[[Subject], Subject | Unresolved],
         apply: Apply,
         budget: WorkBudget,
     ) -> None:
-        """`about`: object → the source objects that report on it. `apply` takes a source object, its claims now, its
+        """`keys_of`: object → the source objects that report on it. `apply` takes a source object, its claims now, its
         claims that ended and whether all of it was requested at once; it returns the number of findings of the source
         object.
         """
@@ -68,7 +68,7 @@ class Moves:
         self._all: dict[SourceKey, None] = {}
         """Source objects to check as a whole."""
         self._statements = statements
-        self._about = about
+        self._keys_of = keys_of
         self._resolve = resolve
         self._apply = apply
         self._budget = budget
@@ -85,36 +85,36 @@ class Moves:
     def add_all(self) -> None:
         """The target of any object may have changed."""
         self._all = dict.fromkeys(self._statements)
-        self._work_off_all(MAX_AT_ONCE)
+        self._check_all(MAX_AT_ONCE)
 
     def add(self, objects: Iterable[Subject], *, now: SteadyMs) -> None:
         """The targets of these objects may have changed."""
         namespaces: dict[str, None] = {}
         for subject in objects:
-            if subject in self._about:
+            if subject in self._keys_of:
                 self._progress.pop(subject, None)
                 self.waiting.add(subject.namespace, subject)
                 namespaces[subject.namespace] = None
-        left = MAX_AT_ONCE
+        remaining = MAX_AT_ONCE
         for namespace in namespaces:
-            if left > 0 and self._budget.has(namespace, now=now):
-                left -= self._work_off(namespace, left, now=now)
+            if remaining > 0 and self._budget.has(namespace, now=now):
+                remaining -= self._move_namespace(namespace, remaining, now=now)
 
     def advance(self, *, now: SteadyMs) -> int:
         """Do one slice. Returns its units, 0 if no namespace has budget left."""
         if self._all:
-            self._work_off_all(MAX_AT_ONCE)
+            self._check_all(MAX_AT_ONCE)
             return 1  # no namespace has caused it
         namespace = self.waiting.next_namespace(self._budget, now=now)
-        return 0 if namespace is None else self._work_off(namespace, SLICE, now=now)
+        return 0 if namespace is None else self._move_namespace(namespace, SLICE, now=now)
 
     def finish(self) -> None:
         """Do everything at once."""
         while self._all:
-            self._work_off_all(MAX_AT_ONCE)
+            self._check_all(MAX_AT_ONCE)
         for namespace in list(self.waiting.namespaces):
             while namespace in self.waiting:
-                self._work_off(namespace, MAX_AT_ONCE, now=None)
+                self._move_namespace(namespace, MAX_AT_ONCE, now=None)
 
     def recount(self, key: SourceKey, statement: Statement) -> int:
         """Check all results of one source object. Returns the units."""
@@ -122,11 +122,11 @@ class Moves:
         units = 1 + len(targets) // CHECKS_PER_UNIT
         if targets == statement.subjects:
             return units
-        calls, lost = statement.recount(targets)
-        self._apply(key, calls, lost, key in self._all)
+        claims, lost = statement.recount(targets)
+        self._apply(key, claims, lost, key in self._all)
         return units + len(targets)
 
-    def _work_off_all(self, units: int) -> None:
+    def _check_all(self, units: int) -> None:
         while units > 0 and self._all:
             key = next(iter(self._all))
             statement = self._statements.get(key)
@@ -134,12 +134,12 @@ class Moves:
                 units -= self.recount(key, statement)
             del self._all[key]
 
-    def _work_off(self, namespace: str, most: int, *, now: SteadyMs | None) -> int:
+    def _move_namespace(self, namespace: str, limit: int, *, now: SteadyMs | None) -> int:
         touched: dict[SourceKey, Statement] = {}
         units = 0
-        while units < most and (subject := self.waiting.first(namespace)) is not None:
-            progress = self._progress.setdefault(subject, _Progress(list(self._about.get(subject, ()))))
-            units += 1 + self._move_one(subject, progress, most - units, touched)
+        while units < limit and (subject := self.waiting.first(namespace)) is not None:
+            progress = self._progress.setdefault(subject, _Progress(list(self._keys_of.get(subject, ()))))
+            units += 1 + self._move_one(subject, progress, limit - units, touched)
             if not progress.keys:
                 del self._progress[subject]
                 self.waiting.discard(namespace, subject)
@@ -153,10 +153,10 @@ class Moves:
             self._budget.charge(namespace, units, now=now)
         return units
 
-    def _move_one(self, subject: Subject, progress: _Progress, most: int, touched: dict[SourceKey, Statement]) -> int:
+    def _move_one(self, subject: Subject, progress: _Progress, limit: int, touched: dict[SourceKey, Statement]) -> int:
         """Move the results on one object, as far as the units allow."""
         units, checked, target = 0, 0, self._resolve(subject)
-        while progress.keys and units + checked // CHECKS_PER_UNIT < most:
+        while progress.keys and units + checked // CHECKS_PER_UNIT < limit:
             key = progress.keys[-1]
             statement = self._statements.get(key)
             if statement is not None and len(statement.results) <= MAX_UNINDEXED:
@@ -166,7 +166,7 @@ class Moves:
                     checked += len(statement.results)
                 places = statement.indexed().at.get(subject, ())
                 touched[key] = statement
-                while progress.position < len(places) and units + checked // CHECKS_PER_UNIT < most:
+                while progress.position < len(places) and units + checked // CHECKS_PER_UNIT < limit:
                     units += statement.move(places[progress.position], target)
                     checked += 1
                     progress.position += 1

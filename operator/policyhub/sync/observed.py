@@ -1,6 +1,6 @@
 """What Security Hub holds of one monitored cluster, by the inventory and our own imports.
 
-* an id is *unread* until the inventory or a lookup by id has read it: nothing is sent for it before;
+* an id is *unread* until the inventory or a lookup by id has read it: nothing is sent for it before (`progress`);
 * GetFindings is eventually consistent: a recent acknowledgement takes precedence, and the finding is read again later;
 * an import without an answer may have been written: the finding is archived later if the violation has ended;
 * a finding that carries another cluster's uid is left alone.
@@ -21,6 +21,7 @@ from policyhub.sync.finding_counts import FindingCounts, severity
 from policyhub.sync.lookup_queue import REREAD_MS, LookupQueue
 from policyhub.sync.outcomes import Outcomes
 from policyhub.sync.quarantine import Quarantine
+from policyhub.sync.read_progress import ReadProgress
 
 ACK_OVERRULES_MS = RECENT_MS
 """GetFindings is eventually consistent: an acknowledgement younger than this takes precedence."""
@@ -51,33 +52,25 @@ class Observed:
         each that Security Hub holds and nobody reports, `on_lookup` when something has to be read by id. `acknowledged`
         is shared with other ledgers of the account and Region.
         """
-        self.recheck_backlog = False
-        """Whether another process sent findings recently: backlog that the inventory lacks is read a second time."""
         self._acknowledged = acknowledged
         self.cluster_uid = cluster_uid
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (it was rebuilt) that the admin has adopted."""
-        self.unread: set[str] = set()
-        """Desired ids that have not been read yet: they are not sent before."""
         self.lookups = LookupQueue(namespace=namespace, on_new=on_lookup)
         """Ids to be read by id: new violations that the inventory has not read yet, and contradictions."""
-        self.parts: set[str] = set()
-        """Id prefixes (hex digits) that the inventory has read to the end."""
-        self.complete = False
-        """Whether an inventory has been read to the end."""
         self.hub_was_disabled = False
         """Whether Security Hub was disabled since the last inventory: it may have lost its findings."""
-        self.unavailable = False
-        """Whether the inventory is skipped for now: desired findings are sent unread."""
         self.quarantine = Quarantine()
         """Findings under this cluster's prefix that carry another cluster's uid."""
-        self._read_by_id: set[str] = set()
-        """Ids that were read by id before the inventory read them."""
         self._recheck_scheduled: set[str] = set()
         """Quarantined ids with a scheduled read by id: their owner may have archived or deleted them."""
         self.outcomes = Outcomes()
         self.archive = Archive()
         self._prefix = prefix(cluster_id)
+        self.progress = ReadProgress(
+            entries=entries, archive=self.archive, quarantine=self.quarantine, lookups=self.lookups, enqueue=enqueue
+        )
+        """What has been read, and what has to be read before it is sent."""
         self._entries = entries
         self._finding_counts = finding_counts
         self._on_active = on_active
@@ -89,29 +82,6 @@ class Observed:
         """The cluster uids whose findings are ours."""
         return self.adopted | {self.cluster_uid}
 
-    def is_read(self, id_: str) -> bool:
-        if self.unavailable or id_ in self._read_by_id or id_ in self.quarantine.ids:
-            return True
-        if id_ in self.archive:
-            return False
-        digits = id_.rpartition("/")[2]
-        return any(digits[:n] in self.parts for n in range(5))  # parts of the inventory have up to four digits
-
-    def must_be_read(self, entry: Entry) -> bool:
-        """Whether the finding has to be read before it is sent."""
-        return entry.observed is None and (not self.is_read(entry.id) or (self.recheck_backlog and entry.backlog))
-
-    def end_backlog_recheck(self) -> None:
-        """The second read is complete: what it lacks does not exist."""
-        self.recheck_backlog = False
-        self._enqueue_read()
-
-    def _enqueue_read(self) -> None:
-        """Enqueue the unread findings that no longer have to be read."""
-        for id_ in [id_ for id_ in self.unread if not self.must_be_read(self._entries[id_])]:
-            self.unread.discard(id_)
-            self._enqueue(self._entries[id_])
-
     def take_acknowledged(self, entry: Entry, *, now: SteadyMs) -> bool:
         """Take a recent acknowledgement that another ledger got for the finding; returns whether there was one."""
         if not self._acknowledged:
@@ -121,9 +91,8 @@ class Observed:
         if observed is None:
             return False
         entry.acknowledged_at = self._acknowledged.acknowledged_at(key)
-        self._read_by_id.add(entry.id)
-        self.unread.discard(entry.id)
-        self.lookups.discard(entry.id)
+        self.progress.mark_read(entry.id)
+        self.progress.discard(entry.id)
         self.set_observed(entry, observed)
         return True
 
@@ -141,30 +110,8 @@ class Observed:
         elif self.take_acknowledged(entry, now=now):
             self._mark_known(entry)
 
-    def await_read(self, entry: Entry) -> None:
-        """The finding is not sent before it has been read; if the inventory may be too late, it is read by id."""
-        self.unread.add(entry.id)
-        if not entry.backlog or entry.id in self.archive:
-            self.lookups.add(entry.id)
-
-    def count_returning(self) -> int:
-        """How many archived findings are reported again and have to be read before they are sent."""
-        return sum(id_ in self.archive for id_ in self.unread)
-
-    def send_unread(self, *, now: SteadyMs) -> None:
-        """Send reactivated findings that could not be read for long, with a new `CreatedAt`."""
-        if not self.complete or not self.archive:
-            return
-        late = {i for i in self.unread if i in self.archive and now - self._entries[i].first_claimed > ACK_OVERRULES_MS}
-        for id_ in late:
-            self.lookups.discard(id_)
-        if late:
-            self._read_by_id |= late
-            self._enqueue_read()
-
     def forget(self, id_: str) -> None:
-        self.unread.discard(id_)
-        self.lookups.discard(id_)
+        self.progress.discard(id_)
         self.outcomes.forget(id_)
 
     # -- the inventory --------------------------------------------------------------------------------------------
@@ -194,14 +141,7 @@ class Observed:
                 self.archive.drop(observation.id, now=now)
             else:
                 self._take_observation(observation, now=now, as_of=as_of)
-        self.parts.add(digits)
-        reached = [i for i in self.unread if i.startswith(id_prefix) and not self.must_be_read(self._entries[i])]
-        self.unread.difference_update(reached)
-        if not self.unread:
-            self.unread = set()  # a set never shrinks
-        for id_ in reached:
-            self.lookups.discard(id_)
-            self._enqueue(self._entries[id_])
+        self.progress.take_part(digits, id_prefix)
 
     def take_read(self, findings: Iterable[Observation], *, now: SteadyMs) -> None:
         """Take findings that were read outside an inventory: findings that are missing here may still exist."""
@@ -211,22 +151,13 @@ class Observed:
 
     def finish_inventory(self) -> None:
         """Every part was read. Foreign findings that it lacks are released, or read by id first."""
-        self.unavailable = False
-        self.complete, self.hub_was_disabled = True, False
-        self._read_by_id.clear()
+        self.hub_was_disabled = False
+        self.progress.finish_inventory()
         before = set(self.quarantine.ids)
         for id_ in self.quarantine.finish():
             self.lookups.add(id_)
         for id_ in before - self.quarantine.ids.keys():
             self._unquarantine(id_)
-
-    def skip_inventory(self, *, recheck_backlog: bool = False) -> None:
-        """The inventory cannot be read: desired findings are sent unread, other stored findings stay unknown.
-        `recheck_backlog`: the backlog still waits, because Security Hub may hold it with its first `CreatedAt`.
-        """
-        self.unavailable, self.recheck_backlog = True, recheck_backlog
-        self.lookups.clear()
-        self._enqueue_read()
 
     def mark_hub_disabled(self) -> None:
         """Security Hub was disabled and may have lost what it acknowledged before."""
@@ -265,8 +196,7 @@ class Observed:
         if id_ not in self._recheck_scheduled:
             self._recheck_scheduled.add(id_)
             self.lookups.add_at(id_, at=now + ACK_OVERRULES_MS + 1)
-        self.unread.discard(id_)
-        self.lookups.discard(id_)
+        self.progress.discard(id_)
         entry = self._entries.get(id_)
         if entry is not None and not entry.in_flight:
             self.set_observed(entry, None)
@@ -275,7 +205,7 @@ class Observed:
 
     def _unquarantine(self, id_: str) -> None:
         """The finding is no longer quarantined, and has been read."""
-        self._read_by_id.add(id_)
+        self.progress.mark_read(id_)
         entry = self._entries.get(id_)
         if entry is not None:
             self._enqueue(entry)
@@ -376,8 +306,8 @@ class Observed:
         """Take the answer for one id; None: Security Hub does not hold it."""
         self.lookups.mark_done(id_)
         if observation is not None:
-            self._read_by_id.add(id_)
-            self.unread.discard(id_)
+            self.progress.mark_read(id_)
+            self.progress.unread.discard(id_)
             self.take_read([observation], now=now)
             return
         if self.quarantine.release(id_):
@@ -386,9 +316,9 @@ class Observed:
         if entry is None or entry.in_flight:
             return
         if entry.observed is None:
-            if entry.id in self.unread:
-                self._read_by_id.add(id_)
-                self.unread.discard(id_)
+            if entry.id in self.progress.unread:
+                self.progress.mark_read(id_)
+                self.progress.unread.discard(id_)
                 self._enqueue(entry)
         elif now - entry.acknowledged_at > ACK_OVERRULES_MS:
             if entry.desired:

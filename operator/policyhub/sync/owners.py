@@ -86,7 +86,7 @@ MAX_EXPIRED_AT_ONCE: Final = 500
 class Unresolved(Enum):
     """Why an object has no rollup target."""
 
-    GONE = "gone"
+    DELETED = "gone"
     """It no longer exists."""
     IDLE = "idle"
     """A ReplicaSet or Job without Pods that is not the newest."""
@@ -162,7 +162,7 @@ class Owners:
             return Unresolved.UNKNOWN
         workload = self._links.workloads.get(subject)
         if workload is None:
-            return Unresolved.GONE if self.since else Unresolved.UNKNOWN
+            return Unresolved.DELETED if self.since else Unresolved.UNKNOWN
         if workload.target is not None:
             return workload.target
         return Unresolved.IDLE if workload.idle else Unresolved.UNKNOWN

@@ -1,7 +1,7 @@
 """When the next call to a hub may be sent, and why not now.
 
 After a failed call, or an answer in which nothing was accepted, there is a pause with full jitter. It grows with each
-consecutive failure. `trouble` is shown in status; throttling is not.
+consecutive failure. `problem` is shown in status; throttling is not.
 """
 
 import random
@@ -32,7 +32,7 @@ class Pause:
         self._clock = clock
         self._rng = rng
         self._acknowledged = acknowledged
-        self.trouble: Cause | None = None
+        self.problem: Cause | None = None
         """Why imports fail."""
         self._failures = 0
         self._resume_at = 0.0
@@ -50,18 +50,18 @@ class Pause:
             kind = access_kind(denied.code) or Reason.ACCESS_DENIED
             self.back_off(AccessLost(kind, denied.message, code=denied.code, advice=denied.advice))
             return
-        self.trouble = None
+        self.problem = None
         if not result.accepted and result.failures:
             self._pause(cap=ANSWERED_CAP_SECONDS)
 
     def back_off(self, error: HubError) -> None:
         """A call failed as a whole."""
-        trouble = error.cause
-        if trouble != self.trouble:
-            log.warning("hub_error", hub=self._hub_name, reason=trouble.reason.value, message=error.message)
+        problem = error.cause
+        if problem != self.problem:
+            log.warning("hub_error", hub=self._hub_name, reason=problem.reason.value, message=error.message)
         if not isinstance(error, Throttled):
-            self.trouble = trouble
-        if trouble.reason is Reason.NOT_ENABLED:
+            self.problem = problem
+        if problem.reason is Reason.NOT_ENABLED:
             self._acknowledged.clear()  # the hub has lost its findings
         self._pause()
 

@@ -37,7 +37,7 @@ class NamespaceRefusals(msgspec.Struct, frozen=True):
     objects: int
     """A lower bound."""
     reasons: Mapping[str, int]
-    origin: str
+    source_api: str
     """An example: `policyreports.wgpolicyk8s.io`."""
     name: str
     refusal: Refusal
@@ -61,23 +61,23 @@ class Refusals:
     def __bool__(self) -> bool:
         return bool(self._by_namespace)
 
-    def put(self, origin: str, namespace: str, name: str, refusals: tuple[Refusal, ...]) -> bool:
+    def put(self, source_api: str, namespace: str, name: str, refusals: tuple[Refusal, ...]) -> bool:
         """Set what is wrong with an object; empty for nearly all objects, which are accepted. Returns whether it is new
         and kept.
         """
-        if origin in self._stale:
-            self._stale[origin].discard((namespace, name))
+        if source_api in self._stale:
+            self._stale[source_api].discard((namespace, name))
         if not refusals:
             if self._by_namespace:
-                self.drop(origin, namespace, name)
+                self.drop(source_api, namespace, name)
             return False
-        before = self._by_namespace.get(namespace, {}).get(origin, {}).get(name)
+        before = self._by_namespace.get(namespace, {}).get(source_api, {}).get(name)
         if before is None:
             if not self._has_room(namespace):
                 return False
             self._counts[namespace] += 1
             self._total += 1
-        self._by_namespace[namespace].setdefault(origin, {})[name] = refusals
+        self._by_namespace[namespace].setdefault(source_api, {})[name] = refusals
         return before != refusals
 
     def _has_room(self, namespace: str) -> bool:
@@ -86,56 +86,56 @@ class Refusals:
             return self._counts[namespace] < MAX_PER_NAMESPACE
         return not self._counts[namespace] and len(self._counts) < MAX_NAMESPACES
 
-    def drop(self, origin: str, namespace: str, name: str) -> None:
+    def drop(self, source_api: str, namespace: str, name: str) -> None:
         """The object was deleted or corrected."""
-        origins = self._by_namespace.get(namespace)
-        if origins is None or name not in origins.get(origin, ()):
+        by_api = self._by_namespace.get(namespace)
+        if by_api is None or name not in by_api.get(source_api, ()):
             return
-        del origins[origin][name]
+        del by_api[source_api][name]
         self._counts[namespace] -= 1
         self._total -= 1
-        if not origins[origin]:
-            del origins[origin]
-        if not origins:
+        if not by_api[source_api]:
+            del by_api[source_api]
+        if not by_api:
             del self._by_namespace[namespace], self._counts[namespace]
 
-    def begin(self, origin: str) -> None:
+    def begin(self, source_api: str) -> None:
         """A listing of this API begins: `finish` drops the objects that it did not return."""
-        self._stale[origin] = {
-            (namespace, name) for namespace, origins in self._by_namespace.items() for name in origins.get(origin, ())
+        self._stale[source_api] = {
+            (namespace, name) for namespace, by_api in self._by_namespace.items() for name in by_api.get(source_api, ())
         }
 
-    def finish(self, origin: str) -> None:
-        for namespace, name in self._stale.pop(origin, ()):
-            self.drop(origin, namespace, name)
+    def finish(self, source_api: str) -> None:
+        for namespace, name in self._stale.pop(source_api, ()):
+            self.drop(source_api, namespace, name)
 
-    def abort(self, origin: str) -> None:
-        self._stale.pop(origin, None)
+    def abort(self, source_api: str) -> None:
+        self._stale.pop(source_api, None)
 
     def left_out(self) -> Counter[str]:
         """Results that were left out, by limit; for other reasons, objects."""
         number: Counter[str] = Counter()
-        for origins in self._by_namespace.values():
-            for names in origins.values():
+        for by_api in self._by_namespace.values():
+            for names in by_api.values():
                 for refusal in (refusal for refusals in names.values() for refusal in refusals):
                     number[refusal.reason] += 1 if refusal.taken is None else refusal.number - refusal.taken
         return number
 
     def summary(self) -> Iterator[NamespaceRefusals]:
         """By namespace."""
-        for namespace, origins in sorted(self._by_namespace.items()):
+        for namespace, by_api in sorted(self._by_namespace.items()):
             reasons: Counter[str] = Counter()
-            for names in origins.values():
+            for names in by_api.values():
                 for refusals in names.values():
                     for refusal in refusals:
                         reasons[refusal.reason] += refusal.number
-            origin, names = min(origins.items())
+            source_api, names = min(by_api.items())
             name, refusals = min(names.items())
             yield NamespaceRefusals(
                 namespace=namespace,
                 objects=self._counts[namespace],
                 reasons=reasons,
-                origin=origin,
+                source_api=source_api,
                 name=name,
                 refusal=refusals[0],
             )

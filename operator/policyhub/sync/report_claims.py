@@ -30,7 +30,7 @@ class ReportClaims:
         group: str,
         resource: str,
         ledger: Ledger,
-        wanted: Filter,
+        filter_: Filter,
         now: Callable[[], SteadyMs],
         rollup: Rollup | None,
         policies: PolicyMetadata | None,
@@ -38,47 +38,47 @@ class ReportClaims:
         self._group = group
         self._resource = resource
         self._ledger = ledger
-        self._wanted = wanted
+        self._filter = filter_
         self._now = now
         self._rollup = rollup
         self._policies = policies
 
-    def take(self, reading: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal], *, backlog: bool) -> bool:
+    def take(self, parsed: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal], *, backlog: bool) -> bool:
         """Returns whether anything relevant changed. Adds what exceeds a limit to `refusals`. `backlog`: the claims may
         be old.
         """
         # Results beyond the limit may fail objects that pass in the results that were read.
-        passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
-        admitted = admit(reading, wanted=self._wanted, policies=self._policies, rollup=self._rollup, passed=passed)
+        passed = frozenset if parsed.over else lambda: reader.passed(self._group, self._resource, raw)
+        admitted = admit(parsed, filter_=self._filter, policies=self._policies, rollup=self._rollup, passed=passed)
         claims = admitted.claims
-        unevaluated = [v for v in admitted.left_out if v.result == "error" and self._wanted.admits(v, result=False)]
+        unevaluated = [v for v in admitted.filtered_out if v.result == "error" and self._filter.admits(v, result=False)]
 
-        def left_out(excess: Counter[Excess]) -> None:
+        def add_refusals(excess: Counter[Excess]) -> None:
             taken = len(claims) - excess.total()
             refusals.extend(Refusal(limit, number=taken + number, taken=taken) for limit, number in excess.items())
 
         return self._ledger.read(
-            reading.key,
+            parsed.key,
             claims,
             ended=admitted.ended,
-            complete=reading.complete,
-            passed=frozenset if reading.over else lambda: self.passed(raw),
+            complete=parsed.complete,
+            passed=frozenset if parsed.over else lambda: self.passed(raw),
             now=self._now(),
-            audited=reading.audited,
-            boundary=reading.boundary,
+            audited=parsed.audited,
+            boundary=parsed.boundary,
             backlog=backlog,
             unevaluated=self._identities(unevaluated),  # their findings may still be true
-            newest=reading.newest_by,
-            about=reading.about,
-            ended_notice=lambda: self._over(reading, raw, told=admitted.tells),
-            on_excess=left_out,
+            newest=parsed.newest_by,
+            scanned=parsed.scanned,
+            ended_notice=lambda: self._ended_notice(parsed, raw, admitted=admitted.notice_admitted),
+            on_excess=add_refusals,
         )
 
-    def _over(self, reading: ParsedReport, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
+    def _ended_notice(self, parsed: ParsedReport, raw: bytes | msgspec.Raw, *, admitted: bool) -> Identity | None:
         """The notice of the object that ends: its list is complete, or the notice is filtered out."""
-        if reading.notice is not None:
-            return None if told else reading.notice.identity
-        return reader.whole(self._group, self._resource, raw)
+        if parsed.notice is not None:
+            return None if admitted else parsed.notice.identity
+        return reader.completed_notice(self._group, self._resource, raw)
 
     def _identities(self, violations: Iterable[Violation]) -> list[Identity]:
         """The identities of their findings, after roll-up."""

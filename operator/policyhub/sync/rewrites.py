@@ -9,9 +9,9 @@ versions of the policies' texts (`PolicyMetadata`) and of what the namespace has
 | could not be read completely: problems, limits, a truncated list | not remembered                                    |
 | contains a log of events, or results that could not be evaluated | not remembered                                    |
 | has more policies than are counted                               | not remembered                                    |
-| has become incomplete since, or may end a notice                 | read again (`Sources.stands`)                     |
+| has become incomplete since, or may end a notice                 | read again (`Sources.needs_no_reread`)            |
 | is in a namespace where a lost finding waits for a report        | read again                                        |
-| has results that roll up to other objects now                    | read again (`Rollup.stands`)                      |
+| has results that roll up to other objects now                    | read again (`Rollup.needs_no_reread`)             |
 
 Pure: no I/O, no clock.
 """
@@ -21,15 +21,15 @@ from typing import Final
 
 from policyhub.model.violation import ParsedReport, SourceKey
 from policyhub.sources.coverage import POLICIES
-from policyhub.sources.event_logs import logs_in
+from policyhub.sources.event_logs import event_log_sources
 from policyhub.sources.fingerprint import BITS, Decoded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.rollup import Rollup
 
-MOST: Final = 200_000
+MAX_REMEMBERED: Final = 200_000
 """Reports that are remembered at most, at some 90 bytes each; all others are read each time."""
-MOST_PASSING: Final = 20_000
+MAX_PASSING: Final = 20_000
 """A report without claims is remembered only below this number of reports: it takes 250 bytes, since nothing else is
 kept of it, and it is read in half the time."""
 
@@ -54,21 +54,27 @@ class Rewrites:
         if (
             fingerprint is not None
             and known == self._with_known(fingerprint, key)
-            and self._ledger.sources.stands(key)
-            and (self._rollup is None or self._rollup.stands(key))
+            and self._ledger.sources.needs_no_reread(key)
+            and (self._rollup is None or self._rollup.needs_no_reread(key))
         ):
             return decoded.newest_by(latest=latest)
         del self._read[key]
         return None
 
-    def remember(self, reading: ParsedReport, fingerprint: int | None) -> None:
+    def remember(self, parsed: ParsedReport, fingerprint: int | None) -> None:
         """The report was read into the ledger."""
-        key = reading.key
-        whole = reading.complete and not (reading.problems or reading.over or reading.notice)
-        if fingerprint is None or not whole or logs_in(reading) or _has_errors(reading) or _has_many_policies(reading):
+        key = parsed.key
+        complete = parsed.complete and not (parsed.problems or parsed.over or parsed.notice)
+        if (
+            fingerprint is None
+            or not complete
+            or event_log_sources(parsed)
+            or _has_errors(parsed)
+            or _has_many_policies(parsed)
+        ):
             return
-        room = MOST if key in self._ledger.desired.objects else MOST_PASSING
-        if len(self._read) < room or key in self._read:
+        limit = MAX_REMEMBERED if key in self._ledger.desired.objects else MAX_PASSING
+        if len(self._read) < limit or key in self._read:
             self._read[key] = self._with_known(fingerprint, key)
 
     def keys(self) -> KeysView[SourceKey]:
@@ -85,12 +91,12 @@ class Rewrites:
         return (fingerprint ^ hash((policies, taught))) & BITS
 
 
-def _has_errors(reading: ParsedReport) -> bool:
+def _has_errors(parsed: ParsedReport) -> bool:
     """What could not be evaluated is noted for the rollup target of its object, which may become known later."""
-    return any(violation.result == "error" for violation, _ in reading.violations)
+    return any(violation.result == "error" for violation, _ in parsed.violations)
 
 
-def _has_many_policies(reading: ParsedReport) -> bool:
+def _has_many_policies(parsed: ParsedReport) -> bool:
     """Only the first `POLICIES` of a report are counted, and their order may change."""
-    sets = (*reading.covered, *reading.passing)
+    sets = (*parsed.covered, *parsed.passing)
     return sum([len(policies) for _, policies in sets]) >= POLICIES

@@ -30,7 +30,7 @@ from policyhub.sync.owners import Owners, Unresolved, object_ref
 from policyhub.sync.reported import NO_POLICIES, PolicySet
 from policyhub.sync.statement import Claim, Covered, Statement, claims_of
 
-MOST_KEPT = 10_000
+MAX_CLAIMS_KEPT = 10_000
 """Claims of one source object, with those that stay although it no longer lists them: twice the limit of one report."""
 OWNERS = "owners"
 """The key in `Sources.set_waiting` of namespaces whose results have yet to move; other keys are source APIs."""
@@ -43,51 +43,51 @@ class Rollup:
         self.owners = owners
         self._ledger = ledger
         self._statements: dict[SourceKey, Statement] = {}
-        self._about: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
+        self._keys_of: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
         """Pod, ReplicaSet or Job → the source objects that report on it; a dict if there are many."""
         self._listed: dict[SourceKey, set[str]] = {}
         """Constraint → the kinds of objects that it has listed."""
-        self._news: set[str] | None = set()
+        self._changed_namespaces: set[str] | None = set()
         """Namespaces with new evidence; None: all."""
         owners.on_stream_started(ledger.sources.stream_started_at.__setitem__)
         self._moves = Moves(
             statements=self._statements,
-            about=self._about,
+            keys_of=self._keys_of,
             resolve=owners.resolve,
             apply=self._apply,
             budget=owners.budget,
         )
 
     @property
-    def news(self) -> bool:
-        """Whether new evidence may decide held findings. To act on it, call `take_news`."""
-        return self._news is None or bool(self._news)
+    def has_changes(self) -> bool:
+        """Whether new evidence may decide held findings. To act on it, call `take_changes`."""
+        return self._changed_namespaces is None or bool(self._changed_namespaces)
 
-    def take_news(self) -> tuple[Collection[str], Collection[str]] | None:
+    def take_changes(self) -> tuple[Collection[str], Collection[str]] | None:
         """The namespaces with new evidence since the last call, and the sources with new evidence in all namespaces
         (always none); None: everything.
         """
-        news, self._news = self._news, set()
-        return None if news is None else (news, ())
+        changed, self._changed_namespaces = self._changed_namespaces, set()
+        return None if changed is None else (changed, ())
 
     # -- from the sinks to the ledger -----------------------------------------------------------------------------
 
     def take(
-        self, reading: ParsedReport, results: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
+        self, parsed: ParsedReport, results: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
     ) -> tuple[list[Claim], frozenset[str]]:
         """The claims of a source object after roll-up, and the ids of its claims that have ended although it is
         incomplete. `passed` returns its pass and skip results.
         """
-        key = reading.key
+        key = parsed.key
         before = self._statements.get(key)
         ended: list[int] = []
-        covered = self._learn(reading)
+        covered = self._learn(parsed)
         if key.group == CONSTRAINTS:
             self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in results)
         if before is not None and self._moves:  # ends claims as SILENT
             self._moves.recount(key, before)
-        if before is not None and not reading.complete:
-            results, ended = self._kept(before, results, reading.boundary, passed())
+        if before is not None and not parsed.complete:
+            results, ended = self._kept(before, results, parsed.boundary, passed())
         if before is None and not covered and not any(is_rolled_up(v.subject) for v, _ in results):
             return merged_by_identity((rolled_up(v, v.subject), at) for v, at in results), frozenset()
         subjects = [self.owners.resolve(v.subject) for v, _ in results]
@@ -97,17 +97,17 @@ class Rollup:
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
             lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in claims}
-        self._keep(key, before, Statement(tuple(results), subjects, claims, covered))
+        self._store(key, before, Statement(tuple(results), subjects, claims, covered))
         return claims, lost
 
-    def _learn(self, reading: ParsedReport) -> Covered:
+    def _learn(self, parsed: ParsedReport) -> Covered:
         reported = self.owners.members.reported
-        for namespace, by in reading.passing:
-            if reported.learn_passing(namespace, by) and self._news is not None:
-                self._news.add(namespace)
-        return tuple((of, reported.policy_set(of.namespace, by)) for of, by in reading.covered)
+        for namespace, by in parsed.passing:
+            if reported.learn_passing(namespace, by) and self._changed_namespaces is not None:
+                self._changed_namespaces.add(namespace)
+        return tuple((of, reported.policy_set(of.namespace, by)) for of, by in parsed.covered)
 
-    def stands(self, key: SourceKey) -> bool:
+    def needs_no_reread(self, key: SourceKey) -> bool:
         """Whether the last results of a report, reported again, would give the same claims."""
         before = self._statements.get(key)
         return before is None or (
@@ -146,10 +146,10 @@ class Rollup:
         """
         if objects is None:
             self._moves.add_all()
-            self._news = None
+            self._changed_namespaces = None
         else:
-            if self._news is not None:
-                self._news.update(of.namespace for of in objects)
+            if self._changed_namespaces is not None:
+                self._changed_namespaces.update(of.namespace for of in objects)
             self._moves.add(objects, now=now)
         self._publish(())
 
@@ -163,12 +163,12 @@ class Rollup:
             waiting = set(self._moves.waiting.namespaces)
             is_full_pass = self._moves.is_full_pass
             moved = self._moves.advance(now=now)
-            worked_out = self.owners.advance()
-            units += moved + worked_out
-            done = moved + worked_out > 0
+            resolved = self.owners.advance()
+            units += moved + resolved
+            done = moved + resolved > 0
             self._publish(waiting)
             if is_full_pass and not self._moves.is_full_pass:
-                self._news = None
+                self._changed_namespaces = None
             if done:
                 yield
 
@@ -180,8 +180,8 @@ class Rollup:
     def _publish(self, before: Collection[str]) -> None:
         """Publish the namespaces whose results have yet to move; `before`: these namespaces before the last slice."""
         waiting = self._moves.waiting.namespaces
-        if self._news is not None:
-            self._news.update(namespace for namespace in before if namespace not in waiting)
+        if self._changed_namespaces is not None:
+            self._changed_namespaces.update(namespace for namespace in before if namespace not in waiting)
         self._ledger.sources.set_waiting(OWNERS, frozenset(waiting))
 
     def _apply(self, key: SourceKey, claims: list[Claim], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
@@ -200,10 +200,11 @@ class Rollup:
             violation = claim[0]
             if violation.identity in there or not is_rolled_up(violation.subject):
                 continue
-            gone = self.owners.resolve(violation.subject) is Unresolved.GONE
-            if gone or violation.identity in passed or (boundary is not None and below(violation.object_ref, boundary)):
+            deleted = self.owners.resolve(violation.subject) is Unresolved.DELETED
+            would_be_listed = boundary is not None and below(violation.object_ref, boundary)
+            if deleted or would_be_listed or violation.identity in passed:
                 ended.append(index)
-            elif len(kept) < MOST_KEPT:  # for more, the ledger keeps the claims
+            elif len(kept) < MAX_CLAIMS_KEPT:  # for more, the ledger keeps the claims
                 kept.append(claim)
         return kept, ended
 
@@ -216,7 +217,7 @@ class Rollup:
                 ids.add(finding_id(self._ledger.cluster_id, violation.identity))
         return frozenset(ids)
 
-    def _keep(self, key: SourceKey, before: Statement | None, statement: Statement) -> None:
+    def _store(self, key: SourceKey, before: Statement | None, statement: Statement) -> None:
         if statement.covered or any(is_rolled_up(v.subject) for v, _ in statement.results):
             self._statements[key] = statement
             self._index(key, before, statement)
@@ -227,29 +228,29 @@ class Rollup:
         old = set() if before is None else before.objects
         new = set() if statement is None else statement.objects
         for of in old - new:
-            self._about_less(of, key)
+            self._remove_key(of, key)
         for of in new - old:
-            about = self._about.get(of, ())
-            if isinstance(about, dict):
-                about[key] = None
-            elif len(about) < MAX_UNINDEXED:
-                self._about[of] = (*about, key)
+            keys = self._keys_of.get(of, ())
+            if isinstance(keys, dict):
+                keys[key] = None
+            elif len(keys) < MAX_UNINDEXED:
+                self._keys_of[of] = (*keys, key)
             else:
-                self._about[of] = dict.fromkeys((*about, key))
+                self._keys_of[of] = dict.fromkeys((*keys, key))
         covered = () if statement is None else statement.covered
         if before is None or covered != before.covered:
             self._record_reports(set() if before is None else set(before.covered), set(covered))
-        if self._news is not None:
-            self._news.update(of.namespace for of in old | new)
+        if self._changed_namespaces is not None:
+            self._changed_namespaces.update(of.namespace for of in old | new)
 
-    def _about_less(self, of: Subject, key: SourceKey) -> None:
-        about = self._about[of]
-        if isinstance(about, dict):
-            del about[key]
+    def _remove_key(self, of: Subject, key: SourceKey) -> None:
+        keys = self._keys_of[of]
+        if isinstance(keys, dict):
+            del keys[key]
         else:
-            about = self._about[of] = tuple(k for k in about if k != key)
-        if not about:
-            del self._about[of]
+            keys = self._keys_of[of] = tuple(k for k in keys if k != key)
+        if not keys:
+            del self._keys_of[of]
 
     def _record_reports(self, before: set[tuple[Subject, PolicySet]], covered: set[tuple[Subject, PolicySet]]) -> None:
         members = self.owners.members
@@ -331,4 +332,4 @@ class Rollup:
         """The objects that roll up to `of`, without itself: the first of each kind in Gatekeeper's order. Only kinds
         that the constraint lists; all kinds if it has listed nothing yet.
         """
-        return [object_ref(thing) for thing in self.owners.members.first(of, self._listed.get(constraint))]
+        return [object_ref(subject) for subject in self.owners.members.first(of, self._listed.get(constraint))]

@@ -43,16 +43,17 @@ class Selection:
         queues: list[ClusterQueue],
         *,
         now: Callable[[], SteadyMs],
-        wall: Callable[[], WallMs],
+        wall_clock: Callable[[], WallMs],
         read_first: Callable[[ClusterQueue, Entry], None],
         reject: Callable[[Shipment, Failure], None],
     ) -> None:
-        """`queues` are shared with the engine: each call begins with another one. `now` and `wall` are its clocks.
-        `read_first` gets findings to be read before they are archived, `reject` findings too large for any call.
+        """`queues` are shared with the engine: each call begins with another one. `now` and `wall_clock` are its
+        clocks. `read_first` gets findings to be read before they are archived, `reject` findings too large for any
+        call.
         """
         self._queues = queues
         self._now = now
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._read_first = read_first
         self._reject = reject
 
@@ -62,7 +63,7 @@ class Selection:
         if not self._queues:
             return batch
         call = Batch()
-        now, wall = self._now(), self._wall()  # once for each call: its findings share one object
+        now, wall_clock = self._now(), self._wall_clock()  # once for each call: its findings share one object
         self._queues.append(self._queues.pop(0))
         budget = DECISIONS_PER_ROUND
         for reserves in (True, False):
@@ -72,7 +73,7 @@ class Selection:
                     if len(batch) >= room:
                         break
                     budget -= 1
-                    offered = self._offer(call, queue, entry, now=now, wall=wall)
+                    offered = self._offer(call, queue, entry, now=now, wall_clock=wall_clock)
                     if offered is _FULL:
                         return batch
                     if isinstance(offered, Shipment):
@@ -80,10 +81,10 @@ class Selection:
         return batch
 
     def _offer(
-        self, call: Batch, queue: ClusterQueue, entry: Entry, *, now: SteadyMs, wall: WallMs
+        self, call: Batch, queue: ClusterQueue, entry: Entry, *, now: SteadyMs, wall_clock: WallMs
     ) -> Shipment | _Full | None:
         """Decide about one finding and put it into the call, if it is to be sent and fits."""
-        decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall=wall)
+        decision, evidence = queue.ledger.decide(entry, rules=queue.rules, now=now, wall_clock=wall_clock)
         if not isinstance(decision, Change):
             queue.ledger.mark_decided(entry, decision, lost=evidence.lost)
             return None
@@ -92,7 +93,7 @@ class Selection:
             self._read_first(queue, entry)
             return None
         try:
-            shipment = ship(queue, entry, decision, now=wall)
+            shipment = ship(queue, entry, decision, now=wall_clock)
             shipment.size = measure(shipment.body)
             failure = oversize(shipment.size)
         except Exception:  # a finding that cannot be rendered is a bug of ours; it must not block others

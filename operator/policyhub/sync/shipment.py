@@ -35,9 +35,9 @@ def ship(queue: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> S
     created = observed.created_at if observed is not None else min(entry.observed_at or now, now)
     updated = next_update(observed.updated_at if observed is not None else None, now=now)
     digest = entry.digest if entry.representative is not None else (observed.digest if observed is not None else "")
-    again = entry.unanswered
-    if again is not None and again.digest == digest and again.archived == archived:
-        updated = again.updated_at  # the same body: Security Hub ignores it if the unanswered call was written
+    unanswered = entry.unanswered
+    if unanswered is not None and unanswered.digest == digest and unanswered.archived == archived:
+        updated = unanswered.updated_at  # the same body: Security Hub ignores it if the unanswered call was written
     relapse = _relapse(observed, change, updated=updated)
     body: dict[str, Any]
     if entry.representative is not None:
@@ -46,7 +46,7 @@ def ship(queue: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> S
             cluster=queue.cluster,
             finding_id=entry.id,
             digest=digest,
-            origin=entry.source_api,
+            source_api=entry.source_api,
             created_at=created,
             observed_at=updated,
             updated_at=updated,

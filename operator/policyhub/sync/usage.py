@@ -106,13 +106,13 @@ class Usage:
 
     # -- memory ---------------------------------------------------------------------------------------------------
 
-    def charge(self, reading: ParsedReport) -> Excess | None:
+    def charge(self, parsed: ParsedReport) -> Excess | None:
         """Charge the text of a source object to its namespace, or return the limit that it exceeds: then its former
         content stays in effect.
         """
-        key = reading.key
+        key = parsed.key
         before = self._held.get(key, 0)
-        size = _size(violation for violation, _ in reading.violations) + _COVERED_BYTES * len(reading.covered)
+        size = _size(violation for violation, _ in parsed.violations) + _COVERED_BYTES * len(parsed.covered)
         if size > before and (excess := self._texts.exceeds(key.namespace, size - before)) is not None:
             return excess
         if size != before:

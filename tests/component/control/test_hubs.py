@@ -42,7 +42,7 @@ class Stand:
             now=lambda: NEVER,
             wall=lambda: UNDATED,
             rng=random.Random(1),  # noqa: S311  (jitter)
-            permit=lambda _: True,
+            may_send=lambda _: True,
             clock=lambda: self.time,
         )
 

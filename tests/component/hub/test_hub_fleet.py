@@ -66,7 +66,7 @@ class Fleet:
             hub_name=name,
             metrics=Metrics(CollectorRegistry()),
             now=lambda: SteadyMs(unix_ms()),
-            wall=lambda: WallMs(unix_ms()),
+            wall_clock=lambda: WallMs(unix_ms()),
             clock=time.monotonic,
             rng=random.Random(name),  # noqa: S311  (jitter)
         )

@@ -385,7 +385,7 @@ async def test_by_ids(connect: Connect, seen: list[tuple[str, str]]) -> None:
 
 
 async def inventory(hub: HubClient) -> list[Part]:
-    return [part async for part in Inventory(hub, cluster="prod", whole_below=1, split_above=200).parts()]
+    return [part async for part in Inventory(hub, cluster="prod", unsplit_below=1, split_above=200).parts()]
 
 
 @pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 2 + 16)])
@@ -418,7 +418,9 @@ async def test_inventory_survives_failures(connect: Connect, hub_server: HubProc
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    parts = [part async for part in Inventory(hub, cluster="prod", sleep=sleep, whole_below=1, split_above=200).parts()]
+    parts = [
+        part async for part in Inventory(hub, cluster="prod", sleep=sleep, unsplit_below=1, split_above=200).parts()
+    ]
     assert waits
     assert sorted(part.prefix for part in parts) == [PREFIX + digit for digit in "0123456789abcdef"]
     assert {f.id for part in parts for f in part.findings} == {f["Id"] for f in sent}
@@ -489,11 +491,13 @@ async def test_a_withheld_call_never_leaves(
     """Where it is not permitted, nothing is sent at all, to sign in neither; once it is, the same call gets through."""
     allowed: list[float] = []
 
-    def permit(seconds: float) -> bool:
+    def may_send(seconds: float) -> bool:
         return seconds in allowed
 
     options = {"role_arn": role, "external_id": "tell-nobody"} if role else {}
-    hub = connect(account=OTHER if role else ACCOUNT, permit=permit, connect_timeout=1.0, read_timeout=2.0, **options)
+    hub = connect(
+        account=OTHER if role else ACCOUNT, may_send=may_send, connect_timeout=1.0, read_timeout=2.0, **options
+    )
     mine = finding(1, account=hub.account)
     for call in (hub.import_findings([mine]), hub.by_ids(["x"]), hub.verify_account()):
         with pytest.raises(NotLeader):
@@ -507,7 +511,7 @@ async def test_a_withheld_call_never_leaves(
 async def test_the_question_comes_after_the_sign_in(connect: Connect, hub_server: HubProcess) -> None:
     """A sign-in that takes too long does not have its call leave late: each request asks for itself."""
     answers = iter([True, False])
-    hub = connect(account=OTHER, permit=lambda _: next(answers), role_arn=ROLE, external_id="tell-nobody")
+    hub = connect(account=OTHER, may_send=lambda _: next(answers), role_arn=ROLE, external_id="tell-nobody")
     with pytest.raises(NotLeader):
         await hub.import_findings([finding(1, account=OTHER)])
     assert [call["operation"] for call in hub_server.calls()] == ["AssumeRole"]

@@ -32,7 +32,7 @@ from tests.unit.sync.test_acknowledged import Sender
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
-ORIGIN = "policyreports.wgpolicyk8s.io"
+SOURCE_API = "policyreports.wgpolicyk8s.io"
 KEY = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
 CLUSTER = Cluster(
     id="alpha",
@@ -98,14 +98,14 @@ class World:
 
     def __init__(self, *, read: bool = True) -> None:
         self.hub = MemoryHub()
-        self.now = self.wall = NOW
+        self.now = self.wall_clock = NOW
         self.metrics = Metrics(CollectorRegistry())
         self.engine = Engine(
             hub=self.hub,
             hub_name="hub",
             metrics=self.metrics,
             now=lambda: self.now,
-            wall=lambda: WallMs(int(self.wall)),
+            wall_clock=lambda: WallMs(int(self.wall_clock)),
             clock=asyncio.get_running_loop().time,
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
@@ -120,8 +120,8 @@ class World:
             self.ledger.observed.take_part("", [], now=SteadyMs(0))
             self.ledger.finish_inventory()
         self.ledger.sources.set_reports_listed(listed=True)
-        self.ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
-        self.ledger.sources.confirmed[ORIGIN] = NOW + 10**12
+        self.ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+        self.ledger.sources.confirmed[SOURCE_API] = NOW + 10**12
 
     def say(
         self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = (), *, backlog: bool = False
@@ -301,10 +301,10 @@ async def test_findings_of_a_failed_call_are_sent_again(error: HubError) -> None
         world.hub.answers = [error]
         world.say([1, 2])
         await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.in_flight)
-        assert (world.engine.trouble is not None) == isinstance(error, AccessLost)
+        assert (world.engine.problem is not None) == isinstance(error, AccessLost)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [2, 2]
-        assert world.engine.trouble is None
+        assert world.engine.problem is None
 
 
 async def test_a_call_without_an_answer_is_repeated_unchanged() -> None:
@@ -340,7 +340,7 @@ async def test_access_lost_for_many_is_one_failure() -> None:
         world.say(range(100))
         await until(lambda: len(world.hub.calls) == 2 and not world.pending())
     assert len(world.hub.calls[1]) == 100
-    assert world.engine.trouble is None
+    assert world.engine.problem is None
 
 
 async def test_findings_that_fail_together_are_retried_together() -> None:
@@ -466,7 +466,7 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
     id_ = id_of(number)
     world.hub.held[id_] = stored(number, uid=uid, state=state)
     known = ObservedFinding("d", WallMs(1_767_225_600_000), WallMs(1_767_225_600_000), archived=False)
-    world.ledger.observed.take_part("", [Observation(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+    world.ledger.observed.take_part("", [Observation(id_, known, "uid-1", SOURCE_API, "r")], now=world.now)
     world.ledger.finish_inventory()
 
 
@@ -661,7 +661,7 @@ async def test_a_new_violation_is_looked_up_during_the_inventory() -> None:
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert sorted(id_ for asked in world.hub.looked_up for id_ in asked) == sorted([id_of(2), id_of(3)])
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
-        assert world.ledger.observed.unread == {id_of(1)}
+        assert world.ledger.observed.progress.unread == {id_of(1)}
         world.ledger.observed.take_part("", [], now=world.now)
         world.ledger.finish_inventory()
         await until(lambda: not world.pending())
@@ -673,9 +673,9 @@ async def test_a_failed_lookup_is_repeated() -> None:
     async with working(read=False) as world:
         world.hub.lookup_errors = [AccessLost(Reason.ACCESS_DENIED, "no GetFindings", code="AccessDenied")]
         world.say([1])
-        await until(lambda: world.engine.read_trouble is not None)
+        await until(lambda: world.engine.read_problem is not None)
         await until(lambda: bool(world.hub.sent))
-        assert world.engine.read_trouble is None
+        assert world.engine.read_problem is None
 
 
 async def test_without_an_inventory_findings_are_finally_sent() -> None:
@@ -684,7 +684,7 @@ async def test_without_an_inventory_findings_are_finally_sent() -> None:
         world.say([1, 2], backlog=True)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not world.hub.calls
-        world.ledger.observed.skip_inventory()
+        world.ledger.observed.progress.skip_inventory()
         await until(lambda: not world.pending())
         assert {f["Id"] for f in world.hub.sent} == {id_of(1), id_of(2)}
 
@@ -694,7 +694,7 @@ async def test_times_are_written_by_the_wall_clock() -> None:
     async with working() as world:
         world.say([1])
         await until(lambda: not world.pending())
-        world.wall -= 3_600_000
+        world.wall_clock -= 3_600_000
         world.say([1], message="worse")
         world.say([1, 2], message="worse")
         await until(lambda: not world.pending())
@@ -733,6 +733,6 @@ async def test_a_call_that_ends_after_its_ledger(*, answered: bool) -> None:
         world.engine.detach(world.queue)
         told = Sender(world.ledger.cluster_uid)
         world.engine.acknowledged.follow(told)
-        await until(lambda: bool(told.told))
-        assert told.told == [(id_of(1), answered)]
+        await until(lambda: bool(told.notified))
+        assert told.notified == [(id_of(1), answered)]
         world.engine.attach(world.queue)

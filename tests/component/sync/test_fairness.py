@@ -20,7 +20,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
 from policyhub.sync.usage import Limits
-from tests.component.sync.test_engine import NOW, ORIGIN, WALL, MemoryHub, until
+from tests.component.sync.test_engine import NOW, SOURCE_API, WALL, MemoryHub, until
 
 FLOOD = 5_000
 
@@ -48,7 +48,7 @@ class World:
             hub_name="hub",
             metrics=Metrics(CollectorRegistry()),
             now=lambda: NOW,
-            wall=lambda: WALL,
+            wall_clock=lambda: WALL,
             clock=asyncio.get_running_loop().time,
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
@@ -69,8 +69,8 @@ class World:
             ledger.observed.take_part("", [], now=SteadyMs(0))
             ledger.finish_inventory()
         ledger.sources.set_reports_listed(listed=True)
-        ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
-        ledger.sources.confirmed[ORIGIN] = NOW + 10**12
+        ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.confirmed[SOURCE_API] = NOW + 10**12
         return ledger
 
     def calls_until(self, id_: str) -> int | None:
@@ -183,7 +183,7 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
             id=id_of("alpha", namespace, number),
             observed=ObservedFinding(digest="d", created_at=WALL - 1, updated_at=WALL - 1, archived=False),
             cluster_uid="uid-1",
-            source_api=ORIGIN,
+            source_api=SOURCE_API,
             rule="r",
             source=f"kyverno-{namespace}",
             object_ref=ObjectRef("apps", "v1", "Deployment", namespace, "web"),

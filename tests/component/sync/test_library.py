@@ -24,7 +24,7 @@ from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 START = SteadyMs(1_790_000_000_000)
 GROUP = "/apis/kyverno.io"
-ORIGIN = "clusterpolicies.kyverno.io"
+SOURCE_API = "clusterpolicies.kyverno.io"
 KINDS = {"name": "clusterpolicies", "kind": "ClusterPolicy", "namespaced": False, "verbs": ["create", "list", "watch"]}
 
 
@@ -96,13 +96,13 @@ async def test_a_refusal_that_stands_is_an_answer(api: ApiServer) -> None:
     async with stand.at_work(api) as library:
         await library.wait_until_ready(seconds=0.5)
         assert [library.is_ready] == [False]
-        assert library.reflectors[ORIGIN].state.reason == "ListingForbidden"
-        assert policy_faults(library)[ORIGIN].reason == "Listing"
+        assert library.reflectors[SOURCE_API].state.reason == "ListingForbidden"
+        assert policy_faults(library)[SOURCE_API].reason == "Listing"
         stand.clock.now += REFUSAL_GRACE_MS
         while not library.is_ready:
             await library.wait_until_ready(seconds=0.1)
         assert library.is_ready
-        assert policy_faults(library)[ORIGIN].reason == "Forbidden"
+        assert policy_faults(library)[SOURCE_API].reason == "Forbidden"
 
 
 async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
@@ -117,7 +117,7 @@ async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
         while not library.is_ready:
             await library.wait_until_ready(seconds=0.1)
         assert library.is_ready
-        assert library.reflectors[ORIGIN].state.reason != "ListingForbidden"
+        assert library.reflectors[SOURCE_API].state.reason != "ListingForbidden"
         assert stand.policies._texts
 
 

@@ -28,10 +28,10 @@ class Producer:
         self.scans += 1
         world = self.world
         world.now = SteadyMs(int(world.now) + hours * HOUR)
-        world.wall = world.now
+        world.wall_clock = world.now
         call = says or violation(1, f"seen at pass {self.scans}")
         world.ledger.read(KEY, [(call, None)], complete=True, passed=frozenset, now=world.now, backlog=False)
-        world.ledger.refresh(wall=WallMs(int(world.wall)), now=world.now)
+        world.ledger.refresh(wall_clock=WallMs(int(world.wall_clock)), now=world.now)
         world.ledger.wake(world.now)
         world.engine.wake()
         await until(lambda: not world.pending())
@@ -75,7 +75,7 @@ async def test_other_changes_are_sent_at_once(change: str) -> None:
             await producer.scan(msgspec.structs.replace(violation(1, "latest words"), **worse))
         else:
             world.now = SteadyMs(int(world.now) + HOUR)
-            world.wall = world.now
+            world.wall_clock = world.now
             world.say([], passed=[1])
             await until(lambda: producer.sent[-1]["RecordState"] == "ARCHIVED" and not world.pending())
             if change == "passes":

@@ -41,7 +41,7 @@ def test_times_and_durations() -> None:
 
 @pytest.mark.parametrize("ago", [0, 5_000, -5_000], ids=["now", "ago", "ahead"])
 def test_by_the_wall_clock_it_is_as_long_ago(ago: int) -> None:
-    assert to_wall_clock(NOW - ago, now=NOW, wall=WALL) == WALL - ago
+    assert to_wall_clock(NOW - ago, now=NOW, wall_clock=WALL) == WALL - ago
 
 
 def test_documents_tell_seconds() -> None:

@@ -23,7 +23,7 @@ from policyhub.settings import Settings
 from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.ledger import Ledger
 from tests.simulation.loop import Loop, run
-from tests.unit.sync.test_ledger import id_of, say
+from tests.unit.sync.test_ledger import id_of, report
 
 HOUR = 3_600.0
 ID = id_of(1)
@@ -69,7 +69,7 @@ class Scene:
         self.hub = Hub()
         self.state = State()
         self.engine = SimpleNamespace(
-            trouble=None, read_trouble=None, queues=[None], wake=lambda: None, acknowledged=None
+            problem=None, read_problem=None, queues=[None], wake=lambda: None, acknowledged=None
         )
         self.loop = loop
         site = Site(
@@ -98,7 +98,7 @@ class Scene:
 
     def store(self) -> None:
         """One finding that the cluster reports, two hours old."""
-        say(self.ledger, "a", [1])
+        report(self.ledger, "a", [1])
         self.hub.findings[ID] = {
             "Id": ID,
             "UpdatedAt": "2025-12-31T22:00:00Z",
@@ -172,10 +172,10 @@ def test_enabled_again_it_is_read_again() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
-        scene.engine.trouble = Cause(Reason.NOT_ENABLED, "enable it")
+        scene.engine.problem = Cause(Reason.NOT_ENABLED, "enable it")
         await scene.after(120)
         assert scene.hub.inventories == 1
-        scene.engine.trouble = None
+        scene.engine.problem = None
         await scene.after(5)
         assert scene.hub.inventories == 2
         await scene.after(HOUR)
@@ -189,9 +189,9 @@ def test_enabled_again_while_it_is_looked_at_again() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(120)
-        scene.engine.read_trouble = Cause(Reason.NOT_ENABLED, "enable it")
+        scene.engine.read_problem = Cause(Reason.NOT_ENABLED, "enable it")
         await scene.after(10)
-        scene.engine.read_trouble = None
+        scene.engine.read_problem = None
         await scene.after(5)
         assert scene.hub.inventories == 2
 
@@ -203,9 +203,9 @@ def test_other_trouble_begins_no_inventory() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
-        scene.engine.trouble = Cause(Reason.ACCESS_DENIED, "grant it")
+        scene.engine.problem = Cause(Reason.ACCESS_DENIED, "grant it")
         await scene.after(60)
-        scene.engine.trouble = None
+        scene.engine.problem = None
         await scene.after(HOUR)
         assert scene.hub.inventories == 1
 
@@ -311,7 +311,7 @@ def test_refused_for_15_minutes() -> None:
         await scene.after(600)
         assert scene.state.inventory == INCOMPLETE
         await scene.after(600)
-        assert scene.ledger.observed.unavailable
+        assert scene.ledger.observed.progress.unavailable
         assert reason(scene.state.inventory) == "InventoryUnavailable"
         scene.hub.error = None
         await scene.after(120)

@@ -56,7 +56,7 @@ class Scene:
             hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
             engine=cast(
                 Any,
-                SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None, wake=lambda: None, acknowledged=None),
+                SimpleNamespace(hub_name="hub", problem=None, read_problem=None, wake=lambda: None, acknowledged=None),
             ),
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),

@@ -167,9 +167,9 @@ def objections() -> Objections:
 
     def check(finding: dict[str, Any]) -> list[str]:
         report = validator.validate({"Findings": [finding]}, shape)
-        said = [*objections_to(finding), *(local(finding) or ())]
+        problems = [*objections_to(finding), *(local(finding) or ())]
         if len(json.dumps(finding, ensure_ascii=False).encode()) > FINDING_BYTES:
-            said.append("more bytes than one finding may have")
-        return [*said, *([report.generate_report()] if report.has_errors() else [])]
+            problems.append("more bytes than one finding may have")
+        return [*problems, *([report.generate_report()] if report.has_errors() else [])]
 
     return check

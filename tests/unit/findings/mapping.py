@@ -18,10 +18,10 @@ from policyhub.findings import asff, compliance
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.model import severity
+from policyhub.model import engines, severity
 from policyhub.model.source_apis import SOURCE_APIS, SOURCE_GROUPS, plural_of
 from policyhub.model.violation import ParsedReport, Result, Severity
-from policyhub.sources import policy, problems, producers, reader, results, wire
+from policyhub.sources import policy, problems, reader, results, wire
 from policyhub.sources.risk import VERSION, rated
 
 ROOT = Path(__file__).parents[3]
@@ -72,17 +72,17 @@ def read(document: dict[str, Any]) -> ParsedReport:
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW + 300)
 
 
-def findings(reading: ParsedReport) -> Iterator[dict[str, Any]]:
-    notice = () if reading.notice is None else ((reading.notice, reading.newest),)
-    for said, observed in (*reading.violations, *notice):
-        violation = rated(said)
-        first = (observed or reading.created or NOW) * 1000
+def findings(parsed: ParsedReport) -> Iterator[dict[str, Any]]:
+    notice = () if parsed.notice is None else ((parsed.notice, parsed.newest),)
+    for unrated, observed in (*parsed.violations, *notice):
+        violation = rated(unrated)
+        first = (observed or parsed.created or NOW) * 1000
         yield render(
             violation,
             cluster=CLUSTER,
             finding_id=finding_id(ARN, violation.identity),
             digest=digest(violation),
-            origin=reading.key.source_api,
+            source_api=parsed.key.source_api,
             created_at=WallMs(first),
             observed_at=WallMs(NOW * 1000),
             updated_at=WallMs(NOW * 1000),
@@ -92,18 +92,18 @@ def findings(reading: ParsedReport) -> Iterator[dict[str, Any]]:
 
 def golden(name: str) -> str:
     """What a sample becomes, object by object, as the file beside it holds it."""
-    readings = [read(document) for document in documents(name)]
-    said = [
+    parsed_reports = [read(document) for document in documents(name)]
+    objects = [
         {
-            "object": reading.key.name,
-            "complete": reading.complete,
-            "unlisted": reading.unlisted,
-            "problems": list(reading.problems),
-            "findings": list(findings(reading)),
+            "object": parsed.key.name,
+            "complete": parsed.complete,
+            "unlisted": parsed.unlisted,
+            "problems": list(parsed.problems),
+            "findings": list(findings(parsed)),
         }
-        for reading in readings
+        for parsed in parsed_reports
     ]
-    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(objects, indent=1, ensure_ascii=False) + "\n"
 
 
 # -- docs/findings.md -------------------------------------------------------------------------------------------------
@@ -160,26 +160,26 @@ _WORDINGS = {
 
 
 def _producers() -> Iterator[tuple[str, str]]:
-    for source, producer in producers.PRODUCERS.items():
-        told = [f"`{key}` sorted" for key in sorted(producer.sets)]
-        told += [f"`N{producer.numbered}` sorted"] if producer.numbered else []
+    for source, producer in engines.PRODUCERS.items():
+        parts = [f"`{key}` sorted" for key in sorted(producer.sets)]
+        parts += [f"`N{producer.numbered}` sorted"] if producer.numbered else []
         for key, document in producer.documents.items():
-            without = ", ".join(f"`{member}`" for member in sorted(document.left_out))
-            told.append(f"`{key}` as JSON{f' without {without}' if without else ''}")
-        told += [f"without `{key}`" for key in sorted(producer.left_out)]
-        told += [f"`{key}` of {value} is none" for key, value in producer.unset.items()]
+            without = ", ".join(f"`{member}`" for member in sorted(document.ignored))
+            parts.append(f"`{key}` as JSON{f' without {without}' if without else ''}")
+        parts += [f"without `{key}`" for key in sorted(producer.ignored)]
+        parts += [f"`{key}` of {value} is none" for key, value in producer.unset.items()]
         if producer.wording:
             texts = ", ".join(["message", *(f"`{key}`" for key in sorted(producer.worded))])
-            told.append(f"{texts}: {', '.join(_WORDINGS[wording] for wording in producer.wording)}")
-        if told:
-            yield f"`{source}`", "; ".join(told)
+            parts.append(f"{texts}: {', '.join(_WORDINGS[wording] for wording in producer.wording)}")
+        if parts:
+            yield f"`{source}`", "; ".join(parts)
 
 
 def _severities() -> list[tuple[str, str]]:
-    words: dict[Severity, list[str]] = {label: [] for label in get_args(Severity)}
-    for word, label in severity._WORDS.items():
-        words[label].append(f"`{word}`")
-    return [(label, ", ".join(said)) for label, said in words.items()]
+    spellings: dict[Severity, list[str]] = {label: [] for label in get_args(Severity)}
+    for word, label in severity._SEVERITIES.items():
+        spellings[label].append(f"`{word}`")
+    return [(label, ", ".join(texts)) for label, texts in spellings.items()]
 
 
 def _risks() -> str:
@@ -211,9 +211,9 @@ def _example(sample: str, control: str) -> str:
         for finding in findings(read(document)):
             if finding["Compliance"].get("SecurityControlId") == control:
                 source = {**document, "results": [_result(document, finding)]} if "results" in document else document
-                said = yaml.safe_dump(_plain(source), sort_keys=False, width=110, allow_unicode=True)
+                source_text = yaml.safe_dump(_plain(source), sort_keys=False, width=110, allow_unicode=True)
                 sent = json.dumps(finding, indent=2, ensure_ascii=False)
-                return f"```yaml\n{said}```\n\nbecomes\n\n```json\n{sent}\n```"
+                return f"```yaml\n{source_text}```\n\nbecomes\n\n```json\n{sent}\n```"
     raise LookupError(f"no finding of {control} in {sample}")
 
 
@@ -289,9 +289,9 @@ def resaid(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**document, "apiVersion": f"{api.group}/{api.versions[0]}", "kind": kind}
 
 
-def essence(reading: ParsedReport) -> list[tuple[str, str]]:
+def essence(parsed: ParsedReport) -> list[tuple[str, str]]:
     """Ids and digests: what decides whether there is anything to send."""
-    return [(finding_id(ARN, violation.identity), digest(rated(violation))) for violation in reading.plain_violations]
+    return [(finding_id(ARN, violation.identity), digest(rated(violation))) for violation in parsed.plain_violations]
 
 
 if __name__ == "__main__":

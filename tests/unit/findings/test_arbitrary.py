@@ -39,7 +39,7 @@ ODD = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow
 JSON = st.recursive(
     ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY, inner, max_size=3), max_leaves=5
 )
-TELLING = st.sampled_from(
+DESCRIPTIVE = st.sampled_from(
     [
         "controls",
         "x/standards",
@@ -81,7 +81,7 @@ REFERENCE = st.fixed_dictionaries(
     {},
     optional={"apiVersion": TEXT | JSON, "kind": TEXT | JSON, "namespace": st.just("shop") | TEXT, "name": TEXT | JSON},
 )
-PROPERTIES = st.dictionaries(ANY | TELLING, TEXT | JSON, max_size=60)
+PROPERTIES = st.dictionaries(ANY | DESCRIPTIVE, TEXT | JSON, max_size=60)
 RESULT = st.fixed_dictionaries(
     {},
     optional={
@@ -106,7 +106,7 @@ GOOD = st.fixed_dictionaries(
         "severity": st.sampled_from(["critical", "Medium", "low", ""]),
         "message": TEXT,
         "resources": st.lists(st.fixed_dictionaries({"name": TEXT}, optional={"kind": TEXT, "apiVersion": TEXT})),
-        "properties": st.dictionaries(ANY | TELLING, TEXT, max_size=60),
+        "properties": st.dictionaries(ANY | DESCRIPTIVE, TEXT, max_size=60),
     },
 )
 """Odd in what it says alone, so that much of it becomes findings."""
@@ -152,7 +152,7 @@ CONSTRAINT = st.fixed_dictionaries(
         "metadata": st.fixed_dictionaries(
             {"name": TEXT},
             optional={
-                "annotations": st.dictionaries(ANY | TELLING, TEXT) | JSON,
+                "annotations": st.dictionaries(ANY | DESCRIPTIVE, TEXT) | JSON,
                 "labels": JSON,
                 "creationTimestamp": JSON,
             },
@@ -182,32 +182,32 @@ def read(group: str, resource: str, document: object) -> ParsedReport | None:
     """None where the object as a whole cannot be read, for one of the few reasons that are counted."""
     raw = json.dumps(document, ensure_ascii=False).encode()
     try:
-        reading = reader.read(group, resource, raw, latest=mapping.NOW)
+        parsed = reader.read(group, resource, raw, latest=mapping.NOW)
     except Malformed as error:
         if error.reason in MALFORMED:
             return None
         raise
-    assert set(reading.problems) <= REASONS
+    assert set(parsed.problems) <= REASONS
     reader.passed(group, resource, raw)
-    assert reading.notice is None or reader.whole(group, resource, raw) is None
-    return reading
+    assert parsed.notice is None or reader.completed_notice(group, resource, raw) is None
+    return parsed
 
 
-def taken(reading: ParsedReport, objections: Objections) -> None:
-    for finding in mapping.findings(reading):
+def taken(parsed: ParsedReport, objections: Objections) -> None:
+    for finding in mapping.findings(parsed):
         assert objections(finding) == []
-    ids = {finding["Id"] for finding in mapping.findings(reading)}
-    assert len(ids) == len(reading.plain_violations) + (reading.notice is not None)
+    ids = {finding["Id"] for finding in mapping.findings(parsed)}
+    assert len(ids) == len(parsed.plain_violations) + (parsed.notice is not None)
 
 
 @THOROUGH
 @given(document=REPORT)
 def test_any_report(objections: Objections, document: dict[str, Any]) -> None:
     """Each finding is taken; each result is a violation, a pass, or counted among what could not be used."""
-    reading = read(document["apiVersion"].partition("/")[0], "reports", document)
-    if reading is None:
+    parsed = read(document["apiVersion"].partition("/")[0], "reports", document)
+    if parsed is None:
         return
-    taken(reading, objections)
+    taken(parsed, objections)
     listed = document.get("results")
     if isinstance(listed, list):
         alone = [read("openreports.io", "reports", {**document, "results": [result]}) for result in listed]
@@ -220,10 +220,10 @@ def test_any_report(objections: Objections, document: dict[str, Any]) -> None:
 @given(document=CONSTRAINT)
 def test_any_constraint(objections: Objections, document: dict[str, Any]) -> None:
     """Each finding is taken; each entry is a violation or counted."""
-    reading = read(CONSTRAINTS, "any", document)
-    if reading is None:
+    parsed = read(CONSTRAINTS, "any", document)
+    if parsed is None:
         return
-    taken(reading, objections)
+    taken(parsed, objections)
     status = document.get("status")
     listed = status.get("violations") if isinstance(status, dict) else None
     for entry in listed if isinstance(listed, list) else ():
@@ -232,18 +232,18 @@ def test_any_constraint(objections: Objections, document: dict[str, Any]) -> Non
 
 
 @THOROUGH
-@given(document=REPORT, annotations=st.none() | st.dictionaries(ANY | TELLING, TEXT, max_size=20))
+@given(document=REPORT, annotations=st.none() | st.dictionaries(ANY | DESCRIPTIVE, TEXT, max_size=20))
 def test_any_policy(objections: Objections, document: dict[str, Any], annotations: dict[str, str] | None) -> None:
     """Whatever a policy says of itself, its findings are the same ones, and are taken."""
-    reading = read(document["apiVersion"].partition("/")[0], "reports", document)
-    if reading is None:
+    parsed = read(document["apiVersion"].partition("/")[0], "reports", document)
+    if parsed is None:
         return
     policy = policy_of(annotations)
-    said = tuple((enriched(violation, policy), observed) for violation, observed in reading.violations)
-    assert [violation.identity for violation, _ in said] == [
-        violation.identity for violation in reading.plain_violations
+    rated_violations = tuple((enriched(violation, policy), observed) for violation, observed in parsed.violations)
+    assert [violation.identity for violation, _ in rated_violations] == [
+        violation.identity for violation in parsed.plain_violations
     ]
-    taken(msgspec.structs.replace(reading, violations=said), objections)
+    taken(msgspec.structs.replace(parsed, violations=rated_violations), objections)
 
 
 @example(b"0\0")

@@ -49,7 +49,7 @@ def rendered(violation: Violation = VIOLATION, *, cluster: Cluster = EKS, **argu
     given_arguments: dict[str, Any] = {
         "finding_id": finding_id(cluster.id, violation.identity),
         "digest": digest(violation),
-        "origin": "policyreports.wgpolicyk8s.io",
+        "source_api": "policyreports.wgpolicyk8s.io",
         "created_at": 1_795_570_260_000,
         "observed_at": 1_795_570_300_000,
         "updated_at": 1_795_570_300_007,

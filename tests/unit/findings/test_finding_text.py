@@ -153,9 +153,9 @@ def test_there_is_one_shape_however_long_the_names_are(change: dict[str, Any], c
     """
     subject = Subject("apps", "Deployment", "kube-monitoring", "kube-monitoring-prometheus-node-exporter")
     violation = msgspec.structs.replace(VIOLATION, subject=subject, **change)
-    said = title(violation, cluster=cluster)
-    assert said == titled
-    assert len(said) <= 80 or len(cluster) == 100
+    expected = title(violation, cluster=cluster)
+    assert expected == titled
+    assert len(expected) <= 80 or len(cluster) == 100
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_several_messages_are_numbered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("enforcement", "said"),
+    ("enforcement", "expected"),
     [
         ("", ""),
         ("deny", ""),
@@ -205,11 +205,11 @@ def test_several_messages_are_numbered() -> None:
         ("dryrun, warn", " Audit only, not enforced: admission warns and lets such objects in (dryrun, warn)."),
     ],
 )
-def test_what_is_only_audited_says_so(enforcement: str, said: str) -> None:
+def test_what_is_only_audited_says_so(enforcement: str, expected: str) -> None:
     """In words, since it is no severity."""
     violation = msgspec.structs.replace(VIOLATION, enforcement=enforcement)
     lead = "Deployment shop/cart in prod fails require-probes (kyverno, rule probes)."
-    assert description(violation, cluster="prod") == f"{lead}{said} Probes are required."
+    assert description(violation, cluster="prod") == f"{lead}{expected} Probes are required."
 
 
 def test_what_is_said_a_hundred_times_is_told_once() -> None:
@@ -225,9 +225,9 @@ def test_a_manual_check_says_that_nothing_was_found() -> None:
     violation = msgspec.structs.replace(
         VIOLATION, source="Kube Bench", result="warn", discriminator="1.2.3", message="Look (Manual)", subject=NODE
     )
-    said = description(violation, cluster="prod")
-    assert said.startswith("Cluster prod has to be looked at by hand for check 1.2.3 (Kube Bench, ")
-    assert " This check is made by hand: the scan has found nothing. " in said
+    expected = description(violation, cluster="prod")
+    assert expected.startswith("Cluster prod has to be looked at by hand for check 1.2.3 (Kube Bench, ")
+    assert " This check is made by hand: the scan has found nothing. " in expected
 
 
 TITLED = (("policy-description", "Probes tell whether it lives."), ("policy-title", "Require Probes"))
@@ -270,10 +270,10 @@ def test_what_the_policy_says_of_itself(change: dict[str, Any], titled: str, des
 def test_the_message_is_never_cut_for_the_policys_description() -> None:
     """What was found in this object comes first."""
     long = msgspec.structs.replace(VIOLATION, message="m" * 900, properties=(("policy-description", "d" * 900),))
-    said = description(long, cluster="prod")
-    assert "m" * 900 in said
-    assert len(said) <= 1024
-    assert said.endswith("d…")
+    expected = description(long, cluster="prod")
+    assert "m" * 900 in expected
+    assert len(expected) <= 1024
+    assert expected.endswith("d…")
 
 
 def test_texts_are_cut_between_words() -> None:
@@ -295,7 +295,7 @@ def test_texts_are_cut_between_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "expected"),
     [
         ("validation error: Root is bad. rule autogen-x failed at path /spec/a/0/", "Root is bad. (at /spec/a/0/)"),
         ("validation failure: Drop `ALL`.", "Drop `ALL`."),
@@ -311,6 +311,6 @@ def test_texts_are_cut_between_words() -> None:
         ("{not labels", "{not labels"),
     ],
 )
-def test_messages_are_told_without_their_engines_marks(message: str, said: str) -> None:
+def test_messages_are_told_without_their_engines_marks(message: str, expected: str) -> None:
     """Gatekeeper cuts within characters, and some libraries write labels before the text."""
-    assert clean_message(message) == said
+    assert clean_message(message) == expected

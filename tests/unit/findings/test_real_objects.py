@@ -99,7 +99,7 @@ def test_each_violation_of_each_object_is_a_finding_that_is_taken(
                     cluster=CLUSTER,
                     finding_id=finding_id(ARN, violation.identity),
                     digest=digest(violation),
-                    origin=one.read().key.source_api,
+                    source_api=one.read().key.source_api,
                     created_at=WallMs((observed or LATEST) * 1000),
                     observed_at=WallMs(LATEST * 1000),
                     updated_at=WallMs(LATEST * 1000),
@@ -122,33 +122,35 @@ def test_violations_are_as_many_as_results_and_their_ids_as_distinct(recorded: l
     and once for its pattern: one constraint, one object, one thing to fix, so 20 entries are 12 findings. And the
     openreports of a switched Kyverno say again what its old reports say about the same objects: the same findings.
     """
-    said: dict[str, list[str]] = {}
+    ids_by_file: dict[str, list[str]] = {}
     results: Counter[str] = Counter()
     for one in recorded:
         results[one.file] += calling(one.document)
         ids = [finding_id(ARN, violation.identity) for violation in one.read().plain_violations]
-        said.setdefault(one.file, []).extend(ids)
-    merged = {file: results[file] - len(set(ids)) for file, ids in said.items() if results[file] != len(set(ids))}
+        ids_by_file.setdefault(one.file, []).extend(ids)
+    merged = {
+        file: results[file] - len(set(ids)) for file, ids in ids_by_file.items() if results[file] != len(set(ids))
+    }
     assert merged == {"live/gatekeeper-3.23.1-constraints.json": 8}
-    assert all(len(ids) == len(set(ids)) for ids in said.values())
+    assert all(len(ids) == len(set(ids)) for ids in ids_by_file.values())
     assert results["live/kyverno-1.19.1-policyreports.json"] == 586
     assert results["samples/kube-bench-adapter-polr-v1alpha1.yaml"] == 85
-    old = set(said["live/kyverno-1.19.1-policyreports.json"])
+    old = set(ids_by_file["live/kyverno-1.19.1-policyreports.json"])
     assert len(old) == 586
-    again = set(said["live/kyverno-1.19.1-openreports-reports.json"])
+    again = set(ids_by_file["live/kyverno-1.19.1-openreports-reports.json"])
     assert len(again) == 213
     assert len(again & old) == 213
-    everything = [id_ for ids in said.values() for id_ in ids]
+    everything = [id_ for ids in ids_by_file.values() for id_ in ids]
     assert len(everything) - len(set(everything)) == 213, "no other two files share a finding"
 
 
 def test_truncated_and_whole_constraints(recorded: list[Recorded]) -> None:
     """Three of the seven list 20 of more violations; only the whole ones tell that what they lack is gone."""
-    readings = [one.read() for one in recorded if one.file == "live/gatekeeper-3.23.1-constraints.json"]
-    told = {
-        reading.key.name: (reading.complete, reading.unlisted, len(reading.plain_violations)) for reading in readings
+    parsed_reports = [one.read() for one in recorded if one.file == "live/gatekeeper-3.23.1-constraints.json"]
+    counted = {
+        parsed.key.name: (parsed.complete, parsed.unlisted, len(parsed.plain_violations)) for parsed in parsed_reports
     }
-    assert told == {
+    assert counted == {
         "repo-is-openpolicyagent": (True, 0, 0),
         "container-must-have-limits": (False, 7, 20),
         "ingress-https-only-tls-optional": (True, 0, 1),

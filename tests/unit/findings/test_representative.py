@@ -31,7 +31,7 @@ def key(name: str) -> SourceKey:
 def test_the_worst_speaks_whoever_it_is() -> None:
     """Neither the order nor the names of the callers matter."""
     for order in permutations([LOW, HIGH, SMALLER, UNCERTAIN]):
-        assert representative_claim({key(str(place)): said for place, said in enumerate(order)}) == SMALLER
+        assert representative_claim({key(str(place)): claim for place, claim in enumerate(order)}) == SMALLER
 
 
 def test_a_single_caller_speaks() -> None:

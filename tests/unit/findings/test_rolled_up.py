@@ -14,7 +14,7 @@ WEB = Subject("apps", "Deployment", "shop", "web")
 LONG = "a-rule-whose-name-is-longer-than-what-kyverno-can-put-behind-a"
 
 
-def said(subject: Subject = POD, *, rule: str = "limits", source: str = "kyverno", message: str = "m") -> Violation:
+def reported(subject: Subject = POD, *, rule: str = "limits", source: str = "kyverno", message: str = "m") -> Violation:
     return Violation(
         source=source,
         policy="p",
@@ -54,7 +54,9 @@ def test_the_rule_is_the_one_that_its_author_wrote(subject: Subject, rule: str, 
 def test_a_pods_name_is_no_part_of_what_is_said() -> None:
     """The next rollout gives the Pod another name, and the finding reads as before."""
     texts = [f"container app of {name} has no limits" for name in ("web-7d4b9-x2x1z", "web-55f7c-kk8pq")]
-    first, second = (rolled_up(said(Subject("", "Pod", "shop", text.split()[3]), message=text), WEB) for text in texts)
+    first, second = (
+        rolled_up(reported(Subject("", "Pod", "shop", text.split()[3]), message=text), WEB) for text in texts
+    )
     assert first == second
     assert first.message == "container app of <pod> has no limits"
     assert digest(first) == digest(second)
@@ -66,27 +68,28 @@ def test_a_name_within_a_longer_one_stays() -> None:
     pod = Subject("", "Pod", "shop", "web")
     text = "web: webhook, my-web, web-1, a.web and (web) of web."
     assert (
-        rolled_up(said(pod, message=text), WEB).message == "<pod>: webhook, my-web, web-1, a.web and (<pod>) of <pod>."
+        rolled_up(reported(pod, message=text), WEB).message
+        == "<pod>: webhook, my-web, web-1, a.web and (<pod>) of <pod>."
     )
 
 
 def test_properties_lose_the_name_too() -> None:
     """They are part of what is shown."""
-    violation = msgspec.structs.replace(said(), properties=(("target", f"pods/{POD.name}"),))
+    violation = msgspec.structs.replace(reported(), properties=(("target", f"pods/{POD.name}"),))
     assert rolled_up(violation, WEB).properties == (("target", "pods/<pod>"),)
 
 
 def test_what_counts_for_itself_is_left_as_it_is() -> None:
     """No copy is made where nothing changes."""
-    violation = said()
+    violation = reported()
     assert rolled_up(violation, POD) is violation
-    assert rolled_up(said(WEB, rule="autogen-limits"), WEB) == said(WEB)
+    assert rolled_up(reported(WEB, rule="autogen-limits"), WEB) == reported(WEB)
 
 
 def test_the_objects_own_result_speaks() -> None:
     """Where the Deployment says something itself, its Pods only keep the finding open."""
-    own = said(WEB, message="z")
-    pods = rolled_up(msgspec.structs.replace(said(message="a"), severity="CRITICAL"), WEB)
+    own = reported(WEB, message="z")
+    pods = rolled_up(msgspec.structs.replace(reported(message="a"), severity="CRITICAL"), WEB)
     callers = {SourceKey("g", "r", "shop", str(n)): v for n, v in enumerate((pods, own))}
     assert representative_claim(callers) == own
     assert merged_by_identity([(pods, WallMs(1)), (own, WallMs(2))]) == [(own, WallMs(1))]
@@ -94,5 +97,5 @@ def test_the_objects_own_result_speaks() -> None:
 
 def test_an_identity_is_as_its_violation() -> None:
     """Passing results end the calls that the same result made when it failed."""
-    violation = said(WEB, rule="autogen-limits")
+    violation = reported(WEB, rule="autogen-limits")
     assert normalized_identity(violation.identity) == rolled_up(violation, WEB).identity

@@ -40,13 +40,13 @@ CLUSTER = Cluster(
 )
 
 
-def sent(told: Violation, *, archived: bool = False) -> dict[str, Any]:
+def sent(notice: Violation, *, archived: bool = False) -> dict[str, Any]:
     return render(
-        told,
+        notice,
         cluster=CLUSTER,
-        finding_id=finding_id(CLUSTER.id, told.identity),
-        digest=digest(told),
-        origin="k8slimits.constraints.gatekeeper.sh",
+        finding_id=finding_id(CLUSTER.id, notice.identity),
+        digest=digest(notice),
+        source_api="k8slimits.constraints.gatekeeper.sh",
         created_at=WallMs(1_790_000_000_000),
         observed_at=WallMs(1_790_000_000_000),
         updated_at=WallMs(1_790_000_000_000),
@@ -85,8 +85,8 @@ def test_more_than_gatekeeper_recommends_is_not_advised() -> None:
 def test_no_command_is_made_of_what_is_no_name(name: str) -> None:
     """As for the policy of a violation: what an API server says is copied into nobody's shell."""
     of = Subject("constraints.gatekeeper.sh", "K8sLimits", "", name)
-    told = Truncation(of, source="gatekeeper", policy="K8sLimits", rule=name).notice(listed=1, total=3)
-    assert "kubectl" not in sent(told)["Remediation"]["Recommendation"]["Text"]
+    notice = Truncation(of, source="gatekeeper", policy="K8sLimits", rule=name).notice(listed=1, total=3)
+    assert "kubectl" not in sent(notice)["Remediation"]["Recommendation"]["Text"]
     shown = sent(LIMITS.notice(listed=20, total=57))["Remediation"]["Recommendation"]["Text"]
     assert "kubectl get k8slimits.constraints.gatekeeper.sh must-have-limits -o yaml." in shown
 
@@ -109,12 +109,12 @@ def test_a_report_of_the_cluster_is_named_itself() -> None:
     assert [resource["Details"]["Other"]["Name"] for resource in resources] == ["cpolr-nodes", "prod-eu"]
 
 
-@pytest.mark.parametrize("told", [LIMITS, POLR, HOSTILE], ids=["constraint", "report", "names as long as can be"])
+@pytest.mark.parametrize("cut_list", [LIMITS, POLR, HOSTILE], ids=["constraint", "report", "names as long as can be"])
 @pytest.mark.parametrize("total", [1, 501, 2**53])
-def test_security_hub_takes_it(told: Truncation, total: int, objections: Objections) -> None:
+def test_security_hub_takes_it(cut_list: Truncation, total: int, objections: Objections) -> None:
     """Active and archived, whatever the names and numbers; the cluster is in each title."""
     for archived in (False, True):
-        finding = sent(told.notice(listed=0, total=total), archived=archived)
+        finding = sent(cut_list.notice(listed=0, total=total), archived=archived)
         assert objections(finding) == []
         assert finding["Title"].endswith("(prod-eu)")
 
@@ -148,9 +148,9 @@ def test_numbers_are_news_when_they_double_or_halve(
 
 def test_many_small_steps_are_news_at_last() -> None:
     """What counts is what was told, not what was seen last."""
-    told = digest(LIMITS.notice(listed=20, total=100))
-    news = [n for n in range(100, 300) if not same_content(told, digest(LIMITS.notice(listed=20, total=n)))]
-    assert news[0] == 200
+    sent_digest = digest(LIMITS.notice(listed=20, total=100))
+    updates = [n for n in range(100, 300) if not same_content(sent_digest, digest(LIMITS.notice(listed=20, total=n)))]
+    assert updates[0] == 200
 
 
 def test_another_constraint_is_another_thing() -> None:

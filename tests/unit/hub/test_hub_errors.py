@@ -10,7 +10,7 @@ from botocore.parsers import ResponseParserError
 
 from policyhub.api.reason import Reason
 from policyhub.securityhub.errors import (
-    FAULTS,
+    CALL_ERRORS,
     AccessLost,
     HubError,
     Refused,
@@ -119,7 +119,7 @@ def test_bad_role_is_configuration() -> None:
 )
 def test_transport_is_translated(fault: Exception, expected: type[HubError]) -> None:
     """Whatever breaks on the way has an unknown outcome."""
-    assert isinstance(fault, FAULTS)
+    assert isinstance(fault, CALL_ERRORS)
     assert type(told(fault)) is expected
 
 
@@ -141,7 +141,7 @@ def test_transport_is_translated(fault: Exception, expected: type[HubError]) -> 
 )
 def test_local_configuration_is_access_lost(fault: Exception, kind: str) -> None:
     """Missing credentials and endpoints that cannot be built are configuration."""
-    assert isinstance(fault, FAULTS)
+    assert isinstance(fault, CALL_ERRORS)
     error = told(fault)
     assert isinstance(error, AccessLost)
     assert error.kind == kind

@@ -64,7 +64,7 @@ class Sleeper:
 
 def reading(store: Store, sleep: Sleeper | None = None, *, split_above: int = 1_000) -> Inventory:
     return Inventory(
-        store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0, whole_below=1, split_above=split_above
+        store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0, unsplit_below=1, split_above=split_above
     )
 
 
@@ -169,12 +169,12 @@ async def test_failed_part_is_read_again(error: HubError) -> None:
 
 
 async def test_back_off_grows_and_ends_at_a_minute() -> None:
-    """Failures in a row wait longer and longer, a success starts anew; meanwhile `trouble` says why."""
+    """Failures in a row wait longer and longer, a success starts anew; meanwhile `problem` says why."""
     store, sleep = Store(), Sleeper()
     store.faults = {n: Unavailable("down", code="500") for n in range(1, 8)}
     reader = reading(store, sleep)
     async for _ in reader.parts():
-        assert reader.trouble is None
+        assert reader.problem is None
     assert sleep.waits == [2, 4, 8, 16, 32, 60, 60]
 
 
@@ -187,7 +187,7 @@ async def test_lost_access_is_raised_and_resumed() -> None:
     parts: list[Part] = []
     with pytest.raises(AccessLost):
         parts.extend([part async for part in reader.parts()])
-    assert isinstance(reader.trouble, AccessLost)
+    assert isinstance(reader.problem, AccessLost)
     assert not reader.complete
     parts = await everything(reader)
     assert [part.prefix for part in parts] == [ROOT + digit for digit in "23456789abcdef"]
@@ -207,7 +207,7 @@ async def test_findings_are_told_as_they_come() -> None:
     store, told = Store(), list[str]()
     store.ids = ids(2_000)
     reader = Inventory(
-        store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1, split_above=1_000
+        store, cluster="prod", seen=lambda finding: told.append(finding.id), unsplit_below=1, split_above=1_000
     )
     async for part in reader.parts():
         assert {finding.id for finding in part.findings} <= set(told)
@@ -338,7 +338,7 @@ def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dic
         cluster=monitored,
         finding_id="x",
         digest="d",
-        origin="o",
+        source_api="o",
         created_at=WallMs(0),
         observed_at=WallMs(0),
         updated_at=WallMs(0),

@@ -12,7 +12,7 @@ from policyhub.securityhub import retirement
 from policyhub.securityhub.client import Filters, ImportResult, Page
 from policyhub.securityhub.errors import Failure, Unavailable
 from policyhub.securityhub.inventory import milliseconds
-from policyhub.securityhub.retirement import Retirement, census
+from policyhub.securityhub.retirement import Retirement, count_findings
 
 WRITTEN = WallMs(1_790_000_000_000)
 UID = "8e5c"
@@ -172,7 +172,7 @@ async def test_a_reading_that_lags_ends() -> None:
     assert Counter(one["Id"] for one in hub.sent).most_common(1)[0][1] == 1
     assert hub.active() == set()
     assert not done.changed
-    assert len(done.shown) == 60
+    assert len(done.updated_at) == 60
 
 
 async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> None:
@@ -183,7 +183,7 @@ async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> 
     for _ in range(3):
         await done.run()
     assert (done.archived, len(hub.sent)) == (60, 60)
-    assert len(done.shown) == 60
+    assert len(done.updated_at) == 60
     hub.shown = None
     again = {**finding(7), "UpdatedAt": timestamp(WRITTEN + 5_000)}  # opened again, and shown so
     hub.stored[again["Id"]] = again
@@ -236,7 +236,7 @@ async def test_census() -> None:
     suppressed = {"Workflow": {"Status": "SUPPRESSED"}}
     hub = Hub(finding(1), finding(2) | suppressed, finding(3, uid="other"), finding(4, Severity=None), finding(5))
     hub.stored["again"] = finding(1)
-    assert await census(hub, "prod") == {
+    assert await count_findings(hub, "prod") == {
         (UID, "HIGH", "NEW"): 2,
         (UID, "HIGH", "SUPPRESSED"): 1,
         ("other", "HIGH", "NEW"): 1,

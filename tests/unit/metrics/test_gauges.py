@@ -70,7 +70,7 @@ class Scene:
 
     def show(self, *, in_sync: bool = False, sends: bool = True, inventory: WallMs = WALL) -> None:
         statistics = AgeStatistics(
-            sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown
+            sla_days=SLA, now=NOW, wall_clock=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown
         )
         for entry in self.ledger.entries.values():
             statistics.count(entry)
@@ -452,7 +452,7 @@ def test_a_violation_without_a_time_is_as_old_as_it_is_known(ahead: int) -> None
     scene = Scene()
     key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
     scene.ledger.read(key, [(violation(0, "CRITICAL"), None)], complete=True, passed=frozenset, now=NOW - 5000)
-    statistics = AgeStatistics(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
+    statistics = AgeStatistics(sla_days=SLA, now=NOW, wall_clock=WALL + ahead, namespaces=False)
     for entry in scene.ledger.entries.values():
         statistics.count(entry)
     assert statistics.ages["CRITICAL"].seconds == 5

@@ -7,7 +7,7 @@ from dev.metrics import CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, SourceGauges
 from policyhub.metrics.definitions import Metrics
-from policyhub.model.engines import ENGINES
+from policyhub.model.engines import MAX_ENGINES
 from policyhub.model.violation import SEVERITIES, SourceKey, Subject, Violation
 from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.holds import Hold
@@ -47,7 +47,7 @@ def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines
         mine = [one for one in violations(policies, spaces=spaces) if one.subject.namespace == f"n{space}"]
         key = SourceKey("wgpolicyk8s.io", "policyreports", f"n{space}", "report")
         ledger.read(key, [(one, None) for one in mine], complete=True, passed=frozenset, now=NOW)
-    census = AgeStatistics(sla_days=SLA, now=NOW, wall=WallMs(int(NOW)), namespaces=False, shown=gauges.shown)
+    census = AgeStatistics(sla_days=SLA, now=NOW, wall_clock=WallMs(int(NOW)), namespaces=False, shown=gauges.shown)
     for entry in ledger.entries.values():
         census.count(entry)
     gauges.count(census)
@@ -87,7 +87,7 @@ def count(clusters: int, **size: int) -> int:
 
 def test_what_tenants_name_makes_no_more_series_than_are_stated() -> None:
     """Many more policies than are shown, and as many engines as are admitted, in each of ten sources."""
-    most = count(1, policies=SERIES + 1_500, sources=10, engines=ENGINES)
+    most = count(1, policies=SERIES + 1_500, sources=10, engines=MAX_ENGINES)
     stated = CLUSTER_SERIES + 10 * SOURCE_SERIES
     assert 0.9 * stated <= most <= stated
 

@@ -170,7 +170,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         hub_name="hub",
         metrics=metrics,
         now=lambda: NOW,
-        wall=lambda: WALL,
+        wall_clock=lambda: WALL,
         clock=asyncio.get_running_loop().time,
         rng=random.Random(1),  # noqa: S311  (jitter)
     )
@@ -191,8 +191,8 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
             continue
         plural = kind.lower() + ("" if group == CONSTRAINTS else "s")
         ReportSink(
-            cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.filter, metrics=metrics,
-            now=lambda: NOW, wall=lambda: WALL, rollup=rollup,
+            cluster="c", group=group, resource=plural, ledger=ledger, filter_=wanted.filter, metrics=metrics,
+            now=lambda: NOW, wall_clock=lambda: WALL, rollup=rollup,
         ).upsert(raw)  # fmt: skip
     for sink in owners.sinks.values():
         sink.begin()
@@ -271,7 +271,7 @@ def test_violations_that_count_for_nothing_are_counted() -> None:
     on_orphan = report("x", result("p"), result("q"), scope={"apiVersion": "v1", "kind": "Pod", "name": "orphan"})
     intake, _ = given(ON_POD, idle, newer, on_idle, on_orphan, pod("orphan", "not-read"))
     assert findings(intake) == {}
-    assert intake.without_owner() == {Unresolved.GONE: 1, Unresolved.IDLE: 1, Unresolved.UNKNOWN: 2}
+    assert intake.without_owner() == {Unresolved.DELETED: 1, Unresolved.IDLE: 1, Unresolved.UNKNOWN: 2}
     alone, _ = given(ON_POD, on_orphan)
     assert len(findings(alone)) == 3
     assert alone.without_owner() == {}

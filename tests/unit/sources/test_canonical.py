@@ -1,4 +1,4 @@
-"""An equal violation reads equal at each scan, as its producer writes it; see the table in sources/producers.py."""
+"""An equal violation reads equal at each scan, as its producer writes it; see the table in model/engines.py."""
 
 import json
 from typing import Any
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
+from policyhub.model.engines import PRODUCERS
+from policyhub.model.producers import Producer
 from policyhub.model.violation import Violation
 from policyhub.sources import canonical, reports
-from policyhub.sources.producers import PRODUCERS, Producer
 
 
 def read(source: str, **members: Any) -> Violation:
@@ -287,10 +288,10 @@ def test_what_differs_is_told(source: str, one: dict[str, Any], other: dict[str,
 def test_two_properties_that_mean_the_same_are_both_kept() -> None:
     """One of them under the name that others use, whichever is written first."""
     written = {"resolution": "R", "recommendation": "C", "primaryURL": "https://a", "PrimaryURL": "https://b"}
-    said = properties("somebody", **written)
-    assert sorted(said.values()) == ["C", "R", "https://a", "https://b"]
-    assert {"remediation", "primaryLink"} <= said.keys()
-    assert properties("somebody", **dict(reversed(written.items()))) == said
+    normalized = properties("somebody", **written)
+    assert sorted(normalized.values()) == ["C", "R", "https://a", "https://b"]
+    assert {"remediation", "primaryLink"} <= normalized.keys()
+    assert properties("somebody", **dict(reversed(written.items()))) == normalized
 
 
 @pytest.mark.parametrize("text", ["the limit is: 10,000 of 2,000", "see: https://example.com/?rules=b,a"])
@@ -302,8 +303,10 @@ def test_a_number_or_a_link_is_no_set(text: str) -> None:
 def test_arguments_of_processes_are_not_sent() -> None:
     """`ps` shows what nobody needs and some keep secret; what else a check has found stays."""
     line = PS.format(pid=1, parent=2, busy=6, since="Mar16", spent="05:54")
-    said = properties("Kube Bench", index="1", actual_value=f"{line}\npermissions=600", audit="/bin/ps -fC kubelet")
-    assert said == {"index": "1", "actual_value": "permissions=600", "audit": "/bin/ps -fC kubelet"}
+    normalized = properties(
+        "Kube Bench", index="1", actual_value=f"{line}\npermissions=600", audit="/bin/ps -fC kubelet"
+    )
+    assert normalized == {"index": "1", "actual_value": "permissions=600", "audit": "/bin/ps -fC kubelet"}
 
 
 def test_the_canonical_form_comes_before_a_text_is_cut() -> None:

@@ -8,7 +8,7 @@ from policyhub.sources.check import number, title
 TITLE = "The audit log has a path"
 
 
-def said(source: str, policy: str, rule: str) -> Violation:
+def violation_of(source: str, policy: str, rule: str) -> Violation:
     return Violation(
         source=f"Trivy {source}",
         policy=policy,
@@ -25,14 +25,14 @@ def said(source: str, policy: str, rule: str) -> Violation:
 @pytest.mark.parametrize(
     ("violation", "expected"),
     [
-        (said("ConfigAudit", TITLE, "KSV012"), ("KSV012", TITLE)),
-        (said("RbacAssessment", TITLE, "AVD-KSV-0046"), ("AVD-KSV-0046", TITLE)),
-        (said("InfraAssessment", "KCV0019", TITLE), ("KCV0019", TITLE)),
-        (said("InfraAssessment", "AVD-KCV-0019", TITLE), ("AVD-KCV-0019", TITLE)),
-        (said("InfraAssessment", TITLE, "KCV0019"), ("KCV0019", TITLE)),
-        (said("ExposedSecrets", "AWS Access Key", "aws-access-key"), ("aws-access-key", "AWS Access Key")),
-        (said("ConfigAudit", "KSV012", ""), ("KSV012", "KSV012")),
-        (said("Compliance", "5.2.2 Few", "Privileged"), ("Privileged", "5.2.2 Few")),
+        (violation_of("ConfigAudit", TITLE, "KSV012"), ("KSV012", TITLE)),
+        (violation_of("RbacAssessment", TITLE, "AVD-KSV-0046"), ("AVD-KSV-0046", TITLE)),
+        (violation_of("InfraAssessment", "KCV0019", TITLE), ("KCV0019", TITLE)),
+        (violation_of("InfraAssessment", "AVD-KCV-0019", TITLE), ("AVD-KCV-0019", TITLE)),
+        (violation_of("InfraAssessment", TITLE, "KCV0019"), ("KCV0019", TITLE)),
+        (violation_of("ExposedSecrets", "AWS Access Key", "aws-access-key"), ("aws-access-key", "AWS Access Key")),
+        (violation_of("ConfigAudit", "KSV012", ""), ("KSV012", "KSV012")),
+        (violation_of("Compliance", "5.2.2 Few", "Privileged"), ("Privileged", "5.2.2 Few")),
     ],
 )
 def test_a_check(violation: Violation, expected: tuple[str, str]) -> None:
@@ -52,12 +52,12 @@ def test_a_check(violation: Violation, expected: tuple[str, str]) -> None:
 )
 def test_a_vulnerability(identifier: str) -> None:
     """devopstales/trivy-operator at cf8f3c137728, trivy-operator.py: the policy is `Image Vulnerability`."""
-    assert number(said("Vulnerability", "Image Vulnerability", identifier)) == identifier
-    assert number(said("Vulnerability", identifier, "")) == identifier
-    assert number(said("Vulnerability", identifier, "some rule")) == identifier
+    assert number(violation_of("Vulnerability", "Image Vulnerability", identifier)) == identifier
+    assert number(violation_of("Vulnerability", identifier, "")) == identifier
+    assert number(violation_of("Vulnerability", identifier, "some rule")) == identifier
 
 
 def test_what_looks_like_none_is_taken_as_it_always_was() -> None:
     """The policy first."""
-    assert number(said("Vulnerability", "house advisory", "rule")) == "house advisory"
-    assert number(said("Vulnerability", "", "rule")) == "rule"
+    assert number(violation_of("Vulnerability", "house advisory", "rule")) == "house advisory"
+    assert number(violation_of("Vulnerability", "", "rule")) == "rule"

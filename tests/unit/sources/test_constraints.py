@@ -44,8 +44,8 @@ def read(made: dict[str, Any], *, latest: int = LATEST) -> ParsedReport:
     return constraints.read("k8slimits", json.dumps(made).encode(), latest=latest)
 
 
-def only(reading: ParsedReport) -> Violation:
-    (violation,) = reading.plain_violations
+def only(parsed: ParsedReport) -> Violation:
+    (violation,) = parsed.plain_violations
     return violation
 
 
@@ -157,10 +157,10 @@ def test_the_object(listed: dict[str, Any], subject: Subject, api_version: str) 
 def test_several_violations_of_one_object_are_one() -> None:
     """One for each container: the finding lists their messages, in whatever order the audit wrote them."""
     one, two = entry(message="container b"), entry(message="container a")
-    reading = read(document(one, two, one, entry(name="other")))
-    assert [v.message for v in reading.plain_violations] == ["container a • container b", "m"]
-    assert reading.plain_violations == read(document(entry(name="other"), two, one, one)).plain_violations
-    assert (reading.complete, reading.unlisted) == (True, 0)
+    parsed = read(document(one, two, one, entry(name="other")))
+    assert [v.message for v in parsed.plain_violations] == ["container a • container b", "m"]
+    assert parsed.plain_violations == read(document(entry(name="other"), two, one, one)).plain_violations
+    assert (parsed.complete, parsed.unlisted) == (True, 0)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_a_constraint_may_name_its_severity(
 )
 def test_when_absence_says_something(*, status: Any, complete: bool, unlisted: int, violations: int) -> None:
     """Only a whole list of an audit that has run tells that what it lacks is gone."""
-    reading = read(document(status=status))
-    assert (reading.complete, reading.unlisted, len(reading.plain_violations)) == (complete, unlisted, violations)
+    parsed = read(document(status=status))
+    assert (parsed.complete, parsed.unlisted, len(parsed.plain_violations)) == (complete, unlisted, violations)
 
 
 def test_a_constraint_without_a_status_is_unknown() -> None:
@@ -266,28 +266,28 @@ def test_an_odd_constraint_without_a_status_is_unknown_too() -> None:
     """What cannot be read elsewhere makes no audit of what has not been audited."""
     made = document(spec="deny")
     del made["status"]
-    reading = read(made)
-    assert (reading.complete, reading.problems) == (False, (MALFORMED_MEMBER,))
+    parsed = read(made)
+    assert (parsed.complete, parsed.problems) == (False, (MALFORMED_MEMBER,))
 
 
 def test_an_implausible_audit_time_is_no_time_but_an_audit() -> None:
     """A clock that runs ahead gives no time to show; the list is an audit's all the same."""
-    reading = read(document(entry()), latest=AUDITED - 1)
-    assert (reading.violations[0][1], reading.newest, reading.newest_by) == (None, None, ())
-    assert (reading.complete, reading.audited) == (True, AUDITED)
+    parsed = read(document(entry()), latest=AUDITED - 1)
+    assert (parsed.violations[0][1], parsed.newest, parsed.newest_by) == (None, None, ())
+    assert (parsed.complete, parsed.audited) == (True, AUDITED)
 
 
 @pytest.mark.parametrize("member", [{"labels": {"a": 1}}, {"annotations": []}, {"creationTimestamp": "once"}])
 def test_odd_metadata_loses_nothing_else(member: dict[str, Any]) -> None:
     """Labels, annotations and times only describe."""
-    reading = read(document(entry(), **member))
-    assert (len(reading.plain_violations), reading.problems, reading.complete) == (1, (MALFORMED_MEMBER,), True)
+    parsed = read(document(entry(), **member))
+    assert (len(parsed.plain_violations), parsed.problems, parsed.complete) == (1, (MALFORMED_MEMBER,), True)
 
 
 def test_an_odd_spec_loses_nothing_else() -> None:
     """The default action stands in for one that cannot be read."""
-    reading = read(document(entry(), spec=[7]))
-    assert (only(reading).severity, reading.problems) == (None, (MALFORMED_MEMBER,))
+    parsed = read(document(entry(), spec=[7]))
+    assert (only(parsed).severity, parsed.problems) == (None, (MALFORMED_MEMBER,))
 
 
 @pytest.mark.parametrize(
@@ -325,9 +325,9 @@ def test_an_odd_entry_is_read_as_far_as_it_names_its_object(
     members: dict[str, Any], problems: tuple[str, ...], violations: int, *, complete: bool
 ) -> None:
     """What only describes may be lost; which object is meant is never guessed."""
-    reading = read(document(entry(**members)))
-    assert (reading.problems, len(reading.plain_violations), reading.complete) == (problems, violations, complete)
-    assert all(violation.severity is None for violation in reading.plain_violations)
+    parsed = read(document(entry(**members)))
+    assert (parsed.problems, len(parsed.plain_violations), parsed.complete) == (problems, violations, complete)
+    assert all(violation.severity is None for violation in parsed.plain_violations)
 
 
 def test_a_message_that_gatekeeper_cut_is_harmless() -> None:
@@ -390,13 +390,13 @@ NODE = entry(kind="Node", namespace=None)
 )
 def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]], boundary: ObjectRef) -> None:
     """The smallest are listed, the greatest first: what is below that and not listed is no violation."""
-    reading = cut(*listed)
-    assert (reading.boundary, reading.complete) == (boundary, False)
-    assert max(violation.object_ref for violation in reading.plain_violations) == boundary
+    parsed = cut(*listed)
+    assert (parsed.boundary, parsed.complete) == (boundary, False)
+    assert max(violation.object_ref for violation in parsed.plain_violations) == boundary
 
 
 @pytest.mark.parametrize(
-    "reading",
+    "parsed",
     [
         pytest.param(cut(API, CART, WEB), id="ascending, as before 3.16"),
         pytest.param(cut(WEB, API, CART), id="no order"),
@@ -414,9 +414,9 @@ def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]]
         pytest.param(cut(entry(kind="Namespace", namespace="x"), NODE), id="a Namespace in a namespace"),
     ],
 )
-def test_any_other_list_has_none(reading: ParsedReport) -> None:
+def test_any_other_list_has_none(parsed: ParsedReport) -> None:
     """Where the list need not be the smallest ones in order, absence says nothing anywhere."""
-    assert reading.boundary is None
+    assert parsed.boundary is None
 
 
 def test_a_constraint_that_is_not_audited_has_no_boundary() -> None:
@@ -452,12 +452,12 @@ def test_nothing_below_the_boundary_is_left_out(violations: list[dict[str, Any]]
         return tuple(violation.get(member, "").encode() for member in members)
 
     ordered = sorted(violations, key=order)
-    reading = cut(*reversed(ordered[:limit]), total=len(ordered))
+    parsed = cut(*reversed(ordered[:limit]), total=len(ordered))
     objects = {order(violation)[:5] for violation in ordered[:limit]}
-    assert (reading.boundary is not None) == (len(ordered) > limit and len(objects) > 1)
-    if reading.boundary is not None:
+    assert (parsed.boundary is not None) == (len(ordered) > limit and len(objects) > 1)
+    if parsed.boundary is not None:
         left = read(document(*ordered[limit:])).plain_violations
-        assert not [violation for violation in left if below(violation.object_ref, reading.boundary)]
+        assert not [violation for violation in left if below(violation.object_ref, parsed.boundary)]
 
 
 @pytest.mark.parametrize(
@@ -486,13 +486,13 @@ def test_what_gatekeeper_wrote() -> None:
     """Each truncated constraint of the recording is in order, and each of its objects is at its place."""
     found: dict[str, ObjectRef | None] = {}
     for made in json.loads(LIVE.read_text("utf-8"))["items"]:
-        reading = read(made, latest=1_800_000_000)
-        assert reading.audited == reading.newest is not None
-        if reading.unlisted:
-            found[made["metadata"]["name"]] = reading.boundary
-            assert max(violation.object_ref for violation in reading.plain_violations) == reading.boundary
+        parsed = read(made, latest=1_800_000_000)
+        assert parsed.audited == parsed.newest is not None
+        if parsed.unlisted:
+            found[made["metadata"]["name"]] = parsed.boundary
+            assert max(violation.object_ref for violation in parsed.plain_violations) == parsed.boundary
         else:
-            assert reading.boundary is None
+            assert parsed.boundary is None
     assert found == {
         "container-must-have-limits": ObjectRef("", "v1", "Pod", "sandbox", "try-2-5bbf6cf98b-b9d4x"),
         "replica-limits": ObjectRef("apps", "v1", "Deployment", "shop", "cart"),
@@ -533,8 +533,8 @@ MEMBERS = ("group", "version", "kind", "namespace", "name", "message", "enforcem
 def test_whatever_a_constraint_holds_its_good_entries_are_read(listed: list[Any], spec: Any, total: Any) -> None:
     """No content of a constraint with a name and a kind raises, and none hides an entry that can be read."""
     status = {"auditTimestamp": STAMP, "totalViolations": total, "violations": [*listed, entry(name="good")]}
-    reading = read(document(spec=spec, status=status))
-    assert [v.subject for v in reading.plain_violations if v.subject.name == "good"] == [
+    parsed = read(document(spec=spec, status=status))
+    assert [v.subject for v in parsed.plain_violations if v.subject.name == "good"] == [
         Subject("", "Pod", "shop", "good")
     ]
-    assert reading.complete or reading.unlisted or MALFORMED_RESULT in reading.problems
+    assert parsed.complete or parsed.unlisted or MALFORMED_RESULT in parsed.problems

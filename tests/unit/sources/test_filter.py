@@ -25,7 +25,7 @@ FAILING = Violation(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen", "violation"),
+    ("admitted", "chosen", "violation"),
     [
         pytest.param(True, Filter(), FAILING, id="everything by default"),
         pytest.param(False, Filter(exclude_sources=(" trivy VULNERABILITY",)), FAILING, id="source in another case"),
@@ -47,13 +47,13 @@ FAILING = Violation(
         ),
     ],
 )
-def test_what_is_wanted(*, wanted: bool, chosen: Filter, violation: Violation) -> None:
+def test_what_is_wanted(*, admitted: bool, chosen: Filter, violation: Violation) -> None:
     """Each part of the filter alone."""
-    assert chosen.admits(violation) is wanted
+    assert chosen.admits(violation) is admitted
 
 
 @pytest.mark.parametrize(
-    ("include", "exclude", "subject", "wanted"),
+    ("include", "exclude", "subject", "admitted"),
     [
         (("*",), (), POD, True),
         (("team-*",), (), POD, True),
@@ -68,7 +68,7 @@ def test_what_is_wanted(*, wanted: bool, chosen: Filter, violation: Violation) -
         (("prod",), ("*",), CUSTOM_NAMESPACE, True),
     ],
 )
-def test_namespaces(include: tuple[str, ...], exclude: tuple[str, ...], subject: Subject, *, wanted: bool) -> None:
+def test_namespaces(include: tuple[str, ...], exclude: tuple[str, ...], subject: Subject, *, admitted: bool) -> None:
     """Globs choose namespaced objects and Namespaces by name; other cluster-scoped objects are in none."""
     chosen = Filter(include_namespaces=include, exclude_namespaces=exclude)
-    assert chosen.admits(msgspec.structs.replace(FAILING, subject=subject)) is wanted
+    assert chosen.admits(msgspec.structs.replace(FAILING, subject=subject)) is admitted

@@ -30,18 +30,18 @@ def read(*results: dict[str, Any], namespace: str | None = "team-a", **members: 
     return reports.read("wgpolicyk8s.io", "policyreports", json.dumps({**body, **members}).encode(), latest=LATEST)
 
 
-def only(reading: ParsedReport) -> Violation:
-    (said,) = reading.plain_violations
-    return said
+def only(parsed: ParsedReport) -> Violation:
+    (violation,) = parsed.plain_violations
+    return violation
 
 
 @pytest.mark.parametrize("member", ["source", "policy", "rule"])
 def test_long_parts_of_an_identity_are_cut_and_stay_apart(member: str) -> None:
     """Two texts that differ at their end only are two findings, each of bounded size; nothing counts as incomplete."""
-    reading = read(result(**{member: "x" * 50_000 + "1"}), result(**{member: "x" * 50_000 + "2"}))
-    assert {len(getattr(violation, member)) for violation in reading.plain_violations} == {LIMIT}
-    assert len({violation.identity for violation in reading.plain_violations}) == 2
-    assert (reading.problems, reading.complete) == ((TEXT_TOO_LONG,) * 2, True)
+    parsed = read(result(**{member: "x" * 50_000 + "1"}), result(**{member: "x" * 50_000 + "2"}))
+    assert {len(getattr(violation, member)) for violation in parsed.plain_violations} == {LIMIT}
+    assert len({violation.identity for violation in parsed.plain_violations}) == 2
+    assert (parsed.problems, parsed.complete) == ((TEXT_TOO_LONG,) * 2, True)
 
 
 @pytest.mark.parametrize("part", ["name", "namespace"])
@@ -53,45 +53,45 @@ def test_names_that_no_api_server_takes_are_cut_and_stay_apart(part: str) -> Non
     keys, kept = set(), {"name": "report", "namespace": "team-a"}
     for text in ("x" * 100_000 + "1", "x" * 100_000 + "2"):
         raw = json.dumps({"metadata": {**kept, part: text}, "results": [result(policy="p" if text[-1] == "1" else 7)]})
-        reading = reports.read(*api, raw.encode(), latest=LATEST)
-        assert TEXT_TOO_LONG in reading.problems
-        assert reading.key == SourceKey.named(*api, **{**kept, part: text})
-        assert len(getattr(reading.key, part)) == NAME
-        keys.add(reading.key)
+        parsed = reports.read(*api, raw.encode(), latest=LATEST)
+        assert TEXT_TOO_LONG in parsed.problems
+        assert parsed.key == SourceKey.named(*api, **{**kept, part: text})
+        assert len(getattr(parsed.key, part)) == NAME
+        keys.add(parsed.key)
     assert len(keys) == 2
     longest = json.dumps({"metadata": {**kept, part: "x" * NAME}}).encode()
-    reading = reports.read(*api, longest, latest=LATEST)
-    assert (getattr(reading.key, part), reading.problems) == ("x" * NAME, ())
+    parsed = reports.read(*api, longest, latest=LATEST)
+    assert (getattr(parsed.key, part), parsed.problems) == ("x" * NAME, ())
 
 
 def test_a_constraint_s_name_is_cut_too() -> None:
     raw = json.dumps({"kind": "K8sRequiredLabels", "metadata": {"name": "x" * 100_000}}).encode()
-    reading = constraints.read("k8srequiredlabels", raw, latest=LATEST)
-    assert len(reading.key.name) == NAME
-    assert TEXT_TOO_LONG in reading.problems
+    parsed = constraints.read("k8srequiredlabels", raw, latest=LATEST)
+    assert len(parsed.key.name) == NAME
+    assert TEXT_TOO_LONG in parsed.problems
 
 
 @pytest.mark.parametrize("member", ["source", "policy", "rule"])
 @pytest.mark.parametrize("extra", ["\u200b", "\x1b", "\u202e", "\U000e0041", "\x00"])
 def test_parts_that_cannot_be_told_apart_stay_apart(member: str, extra: str) -> None:
     """`kyv<zero-width space>erno` is not kyverno, and does not read like it."""
-    reading = read(result(**{member: "kyverno"}), result(**{member: f"kyv{extra}erno"}))
-    plain, other = sorted(getattr(violation, member) for violation in reading.plain_violations)
+    parsed = read(result(**{member: "kyverno"}), result(**{member: f"kyv{extra}erno"}))
+    plain, other = sorted(getattr(violation, member) for violation in parsed.plain_violations)
     assert plain == "kyverno"
     assert other.startswith("kyverno~")
-    assert (reading.problems, reading.complete) == ((UNPRINTABLE_TEXT,), True)
+    assert (parsed.problems, parsed.complete) == ((UNPRINTABLE_TEXT,), True)
 
 
 def test_what_only_describes_is_cut() -> None:
     """Category, keys, values, message: of one violation no more than 40 kB are kept, whatever is written."""
     properties = {f"{number}{'k' * 5_000}": "v" * 5_000 for number in range(200)}
-    reading = read(result(category="c" * 300_000, message="m" * 300_000, properties=properties))
-    said = only(reading)
-    assert len(said.category) == LIMIT
-    assert sum(len(key) + len(value) for key, value in said.properties) <= 16_384
-    assert sum(map(len, said.identity.parts)) + len(said.message) <= 4 * LIMIT + 2_048
-    assert reading.complete
-    assert set(reading.problems) == {TEXT_TOO_LONG}
+    parsed = read(result(category="c" * 300_000, message="m" * 300_000, properties=properties))
+    violation = only(parsed)
+    assert len(violation.category) == LIMIT
+    assert sum(len(key) + len(value) for key, value in violation.properties) <= 16_384
+    assert sum(map(len, violation.identity.parts)) + len(violation.message) <= 4 * LIMIT + 2_048
+    assert parsed.complete
+    assert set(parsed.problems) == {TEXT_TOO_LONG}
 
 
 def test_line_breaks_of_a_message_stay() -> None:
@@ -119,17 +119,17 @@ def test_line_breaks_of_a_message_stay() -> None:
 def test_what_is_no_object_is_none(reference: dict[str, str], where: str) -> None:
     """The violation counts for the report, so none is lost and nothing pretends; absence stays evidence."""
     bare = result(resources=[])
-    reading = read(result(resources=[reference])) if where == "resources" else read(bare, scope=reference)
-    assert only(reading).subject == Subject("wgpolicyk8s.io", "PolicyReport", "team-a", "report")
-    assert (reading.problems, reading.complete) == ((INVALID_OBJECT,), True)
+    parsed = read(result(resources=[reference])) if where == "resources" else read(bare, scope=reference)
+    assert only(parsed).subject == Subject("wgpolicyk8s.io", "PolicyReport", "team-a", "report")
+    assert (parsed.problems, parsed.complete) == ((INVALID_OBJECT,), True)
 
 
 def test_the_objects_beside_it_stand() -> None:
     """And the report counts once, however many are none."""
     bad = [{"kind": "Pod", "name": f"a b{number}"} for number in range(1_000)]
-    reading = read(result(resources=[CONFIG, *bad]))
-    assert {violation.subject.kind for violation in reading.plain_violations} == {"ConfigMap", "PolicyReport"}
-    assert reading.problems == (INVALID_OBJECT,) * 1_000
+    parsed = read(result(resources=[CONFIG, *bad]))
+    assert {violation.subject.kind for violation in parsed.plain_violations} == {"ConfigMap", "PolicyReport"}
+    assert parsed.problems == (INVALID_OBJECT,) * 1_000
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_the_objects_beside_it_stand() -> None:
 )
 def test_who_speaks_for_the_cluster(namespace: str | None, members: dict[str, Any], expected: str) -> None:
     """No report that lies in a namespace."""
-    said = only(read(result(**members), namespace=namespace))
-    assert unnamed_subject(said) == expected
-    assert ("cluster prod" in title(said, cluster="prod")) == (expected == "cluster")
+    violation = only(read(result(**members), namespace=namespace))
+    assert unnamed_subject(violation) == expected
+    assert ("cluster prod" in title(violation, cluster="prod")) == (expected == "cluster")
 
 
 def test_one_result_of_hostile_texts_is_rendered_at_once() -> None:
@@ -159,14 +159,16 @@ def test_one_result_of_hostile_texts_is_rendered_at_once() -> None:
     blanks = "a" + " " * 300_000 + "b"
     began = time.thread_time()
     for source in ("kyverno", "Kube Bench", "Trivy Compliance", "gatekeeper"):
-        told = {"index": blanks, "controls": blanks, "benchmark": blanks, "standard": blanks, "id": blanks}
-        said = only(read(result(source=source, category=blanks, message="\ufffd" * 300_000 + "x", properties=told)))
+        filled = {"index": blanks, "controls": blanks, "benchmark": blanks, "standard": blanks, "id": blanks}
+        violation = only(
+            read(result(source=source, category=blanks, message="\ufffd" * 300_000 + "x", properties=filled))
+        )
         asff.render(
-            said,
+            violation,
             cluster=CLUSTER,
             finding_id="policyhub/prod/0",
-            digest=digest(said),
-            origin="o",
+            digest=digest(violation),
+            source_api="o",
             created_at=WallMs(1),
             observed_at=WallMs(1),
             updated_at=WallMs(1),
@@ -196,10 +198,10 @@ def test_a_number_is_that_results_or_that_objects(member: str, number: str) -> N
         f"{', ' + text if of_result else ''}}}]}}"
     ).encode()
     try:
-        reading = reports.read("wgpolicyk8s.io", "policyreports", raw, latest=LATEST)
+        parsed = reports.read("wgpolicyk8s.io", "policyreports", raw, latest=LATEST)
     except Malformed:
         return
-    assert len(reading.plain_violations) == 1
+    assert len(parsed.plain_violations) == 1
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -210,10 +212,10 @@ def test_a_constraints_total_is_a_number_that_can_be_shown(number: str) -> None:
         f' "totalViolations": {number}, "violations": [{{"kind": "Pod", "name": "x"}}]}}}}'
     ).encode()
     try:
-        reading = constraints.read("k", raw, latest=LATEST)
+        parsed = constraints.read("k", raw, latest=LATEST)
     except Malformed:
         return
-    assert 0 <= float(reading.unlisted) <= 2**53
+    assert 0 <= float(parsed.unlisted) <= 2**53
 
 
 @pytest.mark.parametrize(
@@ -228,8 +230,8 @@ def test_a_constraints_total_is_a_number_that_can_be_shown(number: str) -> None:
 )
 def test_times_at_the_ends_of_time(moment: str) -> None:
     """Of the object, of a result, of an audit."""
-    reading = read(result(timestamp=moment), metadata={"name": "n", "creationTimestamp": moment})
-    assert len(reading.plain_violations) == 1
+    parsed = read(result(timestamp=moment), metadata={"name": "n", "creationTimestamp": moment})
+    assert len(parsed.plain_violations) == 1
     status = {"auditTimestamp": moment, "violations": [{"kind": "Pod", "name": "x"}]}
     raw = json.dumps({"kind": "K", "metadata": {"name": "n", "creationTimestamp": moment}, "status": status}).encode()
     assert len(constraints.read("k", raw, latest=LATEST).plain_violations) == 1
@@ -240,9 +242,9 @@ def test_an_entry_that_is_no_object_counts_for_its_constraint() -> None:
     entries = [{"kind": "Pod web", "name": "x", "version": "v1"}, {"kind": "Pod", "name": "a b", "version": "v1"}]
     status = {"auditTimestamp": "2026-01-01T00:00:00Z", "totalViolations": 9, "violations": entries}
     raw = json.dumps({"kind": "K8sLimits", "metadata": {"name": "limits"}, "status": status}).encode()
-    reading = constraints.read("k8slimits", raw, latest=LATEST)
-    assert only(reading).subject == Subject("constraints.gatekeeper.sh", "K8sLimits", "", "limits")
-    assert (reading.boundary, reading.problems) == (None, (INVALID_OBJECT,) * 2)
+    parsed = constraints.read("k8slimits", raw, latest=LATEST)
+    assert only(parsed).subject == Subject("constraints.gatekeeper.sh", "K8sLimits", "", "limits")
+    assert (parsed.boundary, parsed.problems) == (None, (INVALID_OBJECT,) * 2)
 
 
 def test_a_constraint_of_long_names_is_bounded() -> None:
@@ -255,8 +257,8 @@ def test_a_constraint_of_long_names_is_bounded() -> None:
     }
     status = {"auditTimestamp": "2026-01-01T00:00:00Z", "violations": [entry]}
     raw = json.dumps({"kind": "K" * 99_999, "metadata": {"name": "n" * 99_999}, "status": status}).encode()
-    said = only(constraints.read("k", raw, latest=LATEST))
-    assert sum(map(len, said.identity.parts)) + len(said.message) + len(str(said.properties)) < 16_384
+    violation = only(constraints.read("k", raw, latest=LATEST))
+    assert sum(map(len, violation.identity.parts)) + len(violation.message) + len(str(violation.properties)) < 16_384
 
 
 @pytest.mark.parametrize(

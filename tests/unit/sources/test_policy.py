@@ -113,5 +113,5 @@ def test_the_identity_is_untouched() -> None:
 
 def test_violations_of_one_policy_share_its_words() -> None:
     """A hundred thousand violations hold one text."""
-    words = (("policy-title", "T"),)
-    assert merged((), words) is merged((), tuple(words))
+    properties = (("policy-title", "T"),)
+    assert merged((), properties) is merged((), tuple(properties))

@@ -1,4 +1,4 @@
-"""What producers call by names of their own is read by them; see the table in sources/producers.py."""
+"""What producers call by names of their own is read by them; see the table in model/engines.py."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ import yaml
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.text import title
+from policyhub.model.engines import has_fixed_times
 from policyhub.model.violation import ParsedReport, Violation
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.producers import times_stand_still
 from policyhub.sources.reports import passed
 
 RECORDED = Path(__file__).parents[4] / "shared/data/reports"
@@ -27,7 +27,7 @@ def read(document: dict[str, Any]) -> ParsedReport:
     return reader.read(group, resource, json.dumps(document).encode(), latest=1_800_000_000)
 
 
-def said(*results: dict[str, Any]) -> tuple[Violation, ...]:
+def violations_of(*results: dict[str, Any]) -> tuple[Violation, ...]:
     made = [{"policy": "p", "result": "fail", "message": "m", **result} for result in results]
     return read({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).plain_violations
 
@@ -52,7 +52,7 @@ def said(*results: dict[str, Any]) -> tuple[Violation, ...]:
 )
 def test_the_severity(source: str, severity: str | None, properties: dict[str, str], expected: str | None) -> None:
     """The result's own first; then by the producer's property; of unknown producers by one that is called so."""
-    (violation,) = said({"source": source, "severity": severity, "properties": properties})
+    (violation,) = violations_of({"source": source, "severity": severity, "properties": properties})
     assert violation.severity == expected
 
 
@@ -61,7 +61,7 @@ def test_each_package_with_a_vulnerability_is_one_of_its_own() -> None:
     which the vulnerability's id alone does not tell apart.
     """
     of = {"source": "image-scanner", "policy": "CVE-2099-0001"}
-    found = said(*({**of, "properties": {"pkgName": name}} for name in ("libssl3", "Openssl")))
+    found = violations_of(*({**of, "properties": {"pkgName": name}} for name in ("libssl3", "Openssl")))
     assert [violation.discriminator for violation in found] == ["Openssl", "libssl3"]
     titles = [title(violation, cluster="prod") for violation in found]
     assert titles == [f"CVE-2099-0001, {name}: report shop/r (prod)" for name in ("Openssl", "libssl3")]
@@ -85,15 +85,15 @@ def test_each_package_with_a_vulnerability_is_one_of_its_own() -> None:
 )
 def test_the_names_of_properties(source: str, written: dict[str, str], read_as: dict[str, str]) -> None:
     """What to do and where to read on have one name; a score that the scanner lacks is none."""
-    (violation,) = said({"source": source, "properties": written})
+    (violation,) = violations_of({"source": source, "properties": written})
     assert dict(violation.properties) == read_as
 
 
 @pytest.mark.parametrize("key", ["category", "categories", "policy.open-cluster-management.io/categories"])
 def test_the_category(key: str) -> None:
     """Of a result that has none: policy-report/samples at 25056e1f3eb5 have it as a property."""
-    assert said({"source": "rhacm", "properties": {key: "CM-2 Baseline"}})[0].category == "CM-2 Baseline"
-    assert said({"source": "rhacm", "category": "c", "properties": {key: "CM-2 Baseline"}})[0].category == "c"
+    assert violations_of({"source": "rhacm", "properties": {key: "CM-2 Baseline"}})[0].category == "CM-2 Baseline"
+    assert violations_of({"source": "rhacm", "category": "c", "properties": {key: "CM-2 Baseline"}})[0].category == "c"
 
 
 @pytest.mark.parametrize("source", ["Kube Bench", "CIS Vulnerability"])
@@ -101,7 +101,7 @@ def test_the_checks_of_a_group_are_told_apart(source: str) -> None:
     """devopstales/trivy-operator at cf8f3c137728, kube-bench-scnner.py: policy and rule are those of a whole group."""
     result = {"source": source, "policy": "Worker Node Security Configuration", "rule": "Kubelet"}
     checks = [{**result, "properties": {"index": index}} for index in ("4.2.1", "4.2.2")]
-    assert len({violation.identity for violation in said(*checks)}) == 2
+    assert len({violation.identity for violation in violations_of(*checks)}) == 2
     document = {
         "metadata": {"name": "r"},
         "results": [{**checks[0], "result": "pass"}, {**checks[1], "result": "fail"}],
@@ -119,20 +119,20 @@ def test_a_check_of_trivys_kube_bench() -> None:
         "rule": "4.1.1 Ensure it (Automated)",
         "message": "Do.",
     }
-    (violation,) = said(result)
+    (violation,) = violations_of(result)
     assert violation.message == "Ensure it (Automated)"
     assert dict(violation.properties) == {"index": "4.1.1", "remediation": "Do."}
     assert violation.identity.parts[:3] == ("CIS Kube Bench", "4.1 Files", "4.1.1 Ensure it (Automated)")
-    (other,) = said({**result, "rule": "Ensure it"})
+    (other,) = violations_of({**result, "rule": "Ensure it"})
     assert (other.message, other.properties) == ("Do.", ())
 
 
 def test_whose_times_stand_still() -> None:
     """Trivy's adapter gives all results the creationTimestamp of Trivy's report (mapper.go of each of its adapters)."""
-    assert times_stand_still("Trivy Compliance")
-    assert times_stand_still("CIS Kube Bench")
-    assert not times_stand_still("kyverno")
-    assert not times_stand_still("house rules")
+    assert has_fixed_times("Trivy Compliance")
+    assert has_fixed_times("CIS Kube Bench")
+    assert not has_fixed_times("kyverno")
+    assert not has_fixed_times("house rules")
 
 
 # -- what was recorded ------------------------------------------------------------------------------------------------

@@ -49,14 +49,14 @@ def test_recordings_are_small() -> None:
 @pytest.mark.parametrize("one", everything(), ids=lambda one: f"{one.moment}-{one.document['metadata']['name']}")
 def test_each_object_is_read_whole(one: Recorded) -> None:
     """No problem, each bad result is a violation with the severity that its policy states, about the object itself."""
-    reading = one.read()
-    assert reading.problems == ()
+    parsed = one.read()
+    assert parsed.problems == ()
     if "results" in one.document:
         bad = [result for result in one.document["results"] if result["result"] in BAD]
         scope = one.document["scope"]
-        assert len(reading.plain_violations) == len(bad)
-        assert reading.complete
-        for violation in reading.plain_violations:
+        assert len(parsed.plain_violations) == len(bad)
+        assert parsed.complete
+        for violation in parsed.plain_violations:
             rule = violation.rule.removeprefix("autogen-cronjob-").removeprefix("autogen-")
             assert violation.severity == SEVERITIES[violation.source, violation.policy, rule]
             about = violation.subject
@@ -67,8 +67,8 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
             )
     else:
         listed = one.document["status"].get("violations") or ()
-        assert {v.subject.name for v in reading.plain_violations} == {entry["name"] for entry in listed}
-        assert {(v.policy, v.rule) for v in reading.plain_violations} <= {
+        assert {v.subject.name for v in parsed.plain_violations} == {entry["name"] for entry in listed}
+        assert {(v.policy, v.rule) for v in parsed.plain_violations} <= {
             (one.document["kind"], one.document["metadata"]["name"])
         }
 
@@ -83,10 +83,10 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
 )
 def test_severity_and_action_of_a_constraint(kind: str, severity: str | None, action: str) -> None:
     """What the annotation states, else nothing; a scoped constraint lists what it does at the audit."""
-    said = constraint("company", kind).read().plain_violations
-    assert said
-    assert {v.severity for v in said} == {severity}
-    assert {dict(v.properties)["enforcementAction"] for v in said} == {action}
+    violations = constraint("company", kind).read().plain_violations
+    assert violations
+    assert {v.severity for v in violations} == {severity}
+    assert {dict(v.properties)["enforcementAction"] for v in violations} == {action}
 
 
 def test_a_list_that_gatekeeper_cut() -> None:
@@ -94,11 +94,11 @@ def test_a_list_that_gatekeeper_cut() -> None:
     cut = [one for one in at("limit", "constraints") if one.read().unlisted]
     assert cut
     for one in cut:
-        status, reading = one.document["status"], one.read()
-        assert reading.unlisted == status["totalViolations"] - len(status["violations"]) > 0
-        assert not reading.complete
+        status, parsed = one.document["status"], one.read()
+        assert parsed.unlisted == status["totalViolations"] - len(status["violations"]) > 0
+        assert not parsed.complete
         first = status["violations"][0]
-        assert reading.boundary == ObjectRef(
+        assert parsed.boundary == ObjectRef(
             first["group"], first["version"], first["kind"], first["namespace"], first["name"]
         )
 
@@ -106,11 +106,11 @@ def test_a_list_that_gatekeeper_cut() -> None:
 def test_both_report_apis_say_the_same() -> None:
     """After the switch to openreports the same objects have the same violations with the same digests."""
 
-    def told(*names: str) -> dict[Identity, str]:
-        said = [violation for one in at("openreports", *names) for violation in one.read().plain_violations]
-        return {violation.identity: digest(violation) for violation in said}
+    def digests(*names: str) -> dict[Identity, str]:
+        violations = [violation for one in at("openreports", *names) for violation in one.read().plain_violations]
+        return {violation.identity: digest(violation) for violation in violations}
 
-    old, new = told("policyreports", "clusterpolicyreports"), told("reports", "clusterreports")
+    old, new = digests("policyreports", "clusterpolicyreports"), digests("reports", "clusterreports")
     assert len(new) > 20
     assert old == new
 

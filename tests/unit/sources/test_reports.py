@@ -47,14 +47,14 @@ def passed(made: dict[str, Any]) -> list[Identity]:
     return sorted(reports.passed("wgpolicyk8s.io", "policyreports", json.dumps(made).encode()))
 
 
-def only(reading: ParsedReport) -> Violation:
-    (violation,) = reading.plain_violations
+def only(parsed: ParsedReport) -> Violation:
+    (violation,) = parsed.plain_violations
     return violation
 
 
 def test_a_failing_result_becomes_a_violation() -> None:
     """Every part that a finding is made of comes from where the report has it."""
-    reading = read(
+    parsed = read(
         document(
             result(
                 severity="high",
@@ -65,7 +65,7 @@ def test_a_failing_result_becomes_a_violation() -> None:
             )
         )
     )
-    assert reading == ParsedReport(
+    assert parsed == ParsedReport(
         key=SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r"),
         violations=(
             (
@@ -89,9 +89,9 @@ def test_a_failing_result_becomes_a_violation() -> None:
         complete=True,
         newest=NOW,
         newest_by=(("kyverno", NOW),),
-        about=((Subject("apps", "Deployment", "shop", "cart"), "kyverno"),),
+        scanned=((Subject("apps", "Deployment", "shop", "cart"), "kyverno"),),
     )
-    assert reading.key.source_api == "policyreports.wgpolicyk8s.io"
+    assert parsed.key.source_api == "policyreports.wgpolicyk8s.io"
 
 
 def test_a_raw_slice_of_a_listing_reads_like_bytes() -> None:
@@ -125,9 +125,9 @@ def test_nothing_has_passed_beside_what_cannot_be_read(unreadable: dict[str, Any
 @pytest.mark.parametrize("word", ["info", "FAIL", "", None])
 def test_an_unknown_result_is_counted_and_proves_nothing(word: object) -> None:
     """A word outside the API's enum makes no violation, and its absence from the violations is no evidence."""
-    reading = read(document(result(result=word), result(rule="other")))
-    assert [v.rule for v in reading.plain_violations] == ["other"]
-    assert (reading.problems, reading.complete) == ((UNKNOWN_RESULT,), False)
+    parsed = read(document(result(result=word), result(rule="other")))
+    assert [v.rule for v in parsed.plain_violations] == ["other"]
+    assert (parsed.problems, parsed.complete) == ((UNKNOWN_RESULT,), False)
 
 
 @pytest.mark.parametrize(
@@ -240,10 +240,10 @@ def test_a_namespaced_report_says_nothing_about_another_namespace(place: str) ->
     foreign = {"apiVersion": "v1", "kind": "Pod", "namespace": "bank", "name": "vault"}
     members = {"resources": [foreign]} if place == "resources" else {}
     made = document(result(**members), result(rule="q", result="pass", **members), scope=foreign)
-    reading = read(made)
-    assert reading.plain_violations == ()
-    assert reading.problems == (FOREIGN_NAMESPACE,)
-    assert reading.complete, "what this report may not say is no gap in what it says"
+    parsed = read(made)
+    assert parsed.plain_violations == ()
+    assert parsed.problems == (FOREIGN_NAMESPACE,)
+    assert parsed.complete, "what this report may not say is no gap in what it says"
     assert passed(made) == []
 
 
@@ -342,15 +342,15 @@ def test_only_plausible_times_are_believed(stamp: object, second: int | None) ->
     """Seconds of the minute, zero, the far future and words are no times, RFC 3339 (Kubescape) is one; the violation
     stands without one.
     """
-    reading = read(document(result(timestamp=stamp)))
-    assert [observed for _, observed in reading.violations] == [second]
-    assert reading.newest == second
+    parsed = read(document(result(timestamp=stamp)))
+    assert [observed for _, observed in parsed.violations] == [second]
+    assert parsed.newest == second
 
 
 def test_the_newest_time_counts_passes_too() -> None:
     """It tells how fresh the engine's view is, whatever the engine saw."""
-    reading = read(document(result(result="pass", timestamp={"seconds": NOW}), result(timestamp={"seconds": NOW - 9})))
-    assert reading.newest == NOW
+    parsed = read(document(result(result="pass", timestamp={"seconds": NOW}), result(timestamp={"seconds": NOW - 9})))
+    assert parsed.newest == NOW
 
 
 KUBE_BENCH = {"index": "1", "audit": "a", "test_info": "t"}
@@ -372,7 +372,7 @@ KUBE_BENCH = {"index": "1", "audit": "a", "test_info": "t"}
 )
 def test_the_newest_time_by_source(results: list[tuple[str, str, int | None]], newest_by: dict[str, int]) -> None:
     """Each source that gave any result with a plausible time; the newest of all is the object's."""
-    reading = read(
+    parsed = read(
         document(
             *(
                 result(source=source, rule=str(number), result=word, timestamp={"seconds": second, "nanos": 0})
@@ -380,9 +380,9 @@ def test_the_newest_time_by_source(results: list[tuple[str, str, int | None]], n
             )
         )
     )
-    assert reading.newest_by == tuple(sorted(newest_by.items()))
-    assert reading.newest == max(newest_by.values(), default=None)
-    assert (reading.audited, reading.boundary) == (None, None)
+    assert parsed.newest_by == tuple(sorted(newest_by.items()))
+    assert parsed.newest == max(newest_by.values(), default=None)
+    assert (parsed.audited, parsed.boundary) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -402,9 +402,9 @@ def test_a_source_is_named_as_its_violations_name_it(
         result(source=own, timestamp={"seconds": NOW - 1}), result(rule="other", timestamp={"seconds": NOW}), **members
     )
     made["metadata"]["labels"] = labels
-    reading = read(made)
-    assert reading.newest_by == tuple(sorted(named))
-    assert {violation.source for violation in reading.plain_violations} == {source for source, _ in named}
+    parsed = read(made)
+    assert parsed.newest_by == tuple(sorted(named))
+    assert {violation.source for violation in parsed.plain_violations} == {source for source, _ in named}
 
 
 def test_marks_of_one_result_name_no_other() -> None:
@@ -428,10 +428,10 @@ MERGED = [
 def test_results_of_one_identity_are_one_violation(seed: int) -> None:
     """The worst result speaks, then the worst severity; the messages of all are listed, in whatever order they came."""
     shuffled = random.Random(seed).sample(MERGED, len(MERGED))  # noqa: S311 - an order, no secret
-    reading = read(document(*shuffled))
-    violation = only(reading)
+    parsed = read(document(*shuffled))
+    violation = only(parsed)
     assert (violation.result, violation.severity, violation.message) == ("fail", "HIGH", "a • b • c • d")
-    assert reading.violations[0][1] == NOW - 5
+    assert parsed.violations[0][1] == NOW - 5
 
 
 def test_the_list_of_messages_is_bounded() -> None:
@@ -476,11 +476,11 @@ def test_a_rewrite_without_news_reads_the_same() -> None:
 )
 def test_one_bad_member_does_not_lose_the_others(broken: dict[str, Any], problem: str) -> None:
     """What describes is left out, what identifies is never guessed, and the other results stand either way."""
-    reading = read(document(result(rule="before"), result(**broken), result(rule="after")))
-    rules = [v.rule for v in reading.plain_violations]
+    parsed = read(document(result(rule="before"), result(**broken), result(rule="after")))
+    rules = [v.rule for v in parsed.plain_violations]
     assert rules == (["after", "before", "r"] if problem == MALFORMED_MEMBER else ["after", "before"])
-    assert reading.problems == (problem,)
-    assert reading.complete == (problem == MALFORMED_MEMBER)
+    assert parsed.problems == (problem,)
+    assert parsed.complete == (problem == MALFORMED_MEMBER)
 
 
 def test_property_values_that_are_no_text_are_written_as_json() -> None:
@@ -507,16 +507,16 @@ def test_odd_reports_are_read_as_far_as_they_go(
     members: dict[str, Any], results: int, problems: tuple[str, ...]
 ) -> None:
     """No member but the name is required, and a scope that cannot be read is not replaced by another object."""
-    reading = read(document(**{"results": [result()], **members}))
-    assert (len(reading.plain_violations), reading.problems) == (results, problems)
+    parsed = read(document(**{"results": [result()], **members}))
+    assert (len(parsed.plain_violations), parsed.problems) == (results, problems)
 
 
 def test_metadata_is_read_as_far_as_it_goes() -> None:
     """An odd label or time loses neither the key nor the results; odd owners blame nobody."""
     made = document(result())
     made["metadata"] |= {"labels": {"a": 1}, "creationTimestamp": "yesterday", "ownerReferences": "x"}
-    reading = read(made)
-    assert (reading.key.name, reading.created, len(reading.plain_violations)) == ("r", None, 1)
+    parsed = read(made)
+    assert (parsed.key.name, parsed.created, len(parsed.plain_violations)) == ("r", None, 1)
     del made["scope"]
     assert read(made).plain_violations == ()
 
@@ -575,8 +575,8 @@ def test_the_oldest_version_names_two_members_otherwise() -> None:
 
 def test_an_object_without_a_name_among_others_is_counted() -> None:
     """Nothing can be said about it, and the others are told all the same."""
-    reading = read(document(result(resources=[SCOPE, {"kind": "Secrets"}])))
-    assert (only(reading).subject, reading.problems, reading.complete) == (CART, (UNNAMED_OBJECT,), True)
+    parsed = read(document(result(resources=[SCOPE, {"kind": "Secrets"}])))
+    assert (only(parsed).subject, parsed.problems, parsed.complete) == (CART, (UNNAMED_OBJECT,), True)
     alone = read(document(result(resources=[{"kind": "Secrets"}])))
     assert (only(alone).subject, alone.problems) == (CART, ())
 
@@ -596,8 +596,8 @@ def test_policies_that_could_not_be_evaluated_prove_nothing(
 ) -> None:
     """Kubewarden counts them and lists no result of them: what is missing may be theirs, what is there stands."""
     listed = [result(rule=word, result=word) for word in results]
-    reading = read(document(*listed, summary={"fail": results.count("fail"), "error": errors}))
-    assert (reading.complete, len(reading.plain_violations)) == (complete, len(results))
+    parsed = read(document(*listed, summary={"fail": results.count("fail"), "error": errors}))
+    assert (parsed.complete, len(parsed.plain_violations)) == (complete, len(results))
 
 
 @pytest.mark.parametrize(("words", "complete"), [(["pass"], False), (["fail"], True), ([], True), (None, True)])
@@ -621,8 +621,8 @@ def test_whatever_a_report_holds_its_good_results_are_read(results: list[Any], s
     good = result(policy="good", resources=[SCOPE])
     made = document(*results, good, scope=scope)
     made["metadata"]["ownerReferences"] = owners
-    reading = read(made)
-    assert [v.subject for v in reading.plain_violations if v.policy == "good"] == [CART]
-    assert all(v.source and v.subject.name for v in reading.plain_violations)
-    assert len({v.identity for v in reading.plain_violations}) == len(reading.plain_violations)
+    parsed = read(made)
+    assert [v.subject for v in parsed.plain_violations if v.policy == "good"] == [CART]
+    assert all(v.source and v.subject.name for v in parsed.plain_violations)
+    assert len({v.identity for v in parsed.plain_violations}) == len(parsed.plain_violations)
     passed(made)

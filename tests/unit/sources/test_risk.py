@@ -10,8 +10,8 @@ import pytest
 from policyhub.api.monitoredcluster import Spec
 from policyhub.model.violation import Severity
 from policyhub.sources.filter import Filter, filter_of
+from policyhub.sources.merge import worst
 from policyhub.sources.risk import CONTROLS, RANKS, rated
-from policyhub.sources.verdict import worst
 from tests.unit.violation import VIOLATION
 
 

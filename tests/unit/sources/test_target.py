@@ -6,27 +6,27 @@ from hypothesis import strategies as st
 
 from policyhub.model.violation import Subject, Violation
 from policyhub.sources.filter import Filter, namespace_of
-from policyhub.sources.target import meant, written
+from policyhub.sources.target import notations, target_of
 
 
-def word(name: str, namespace: str = "") -> Subject:
+def notation(name: str, namespace: str = "") -> Subject:
     return Subject("", "", namespace, name)
 
 
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
-        (word("kube-system/daemonset-node-proxy"), Subject("apps", "DaemonSet", "kube-system", "node-proxy")),
-        (word("shop/replicaset-web-5c7"), Subject("apps", "ReplicaSet", "shop", "web-5c7")),
-        (word("kube-system/pod-etcd-one"), Subject("", "Pod", "kube-system", "etcd-one")),
-        (word("/node-worker-1"), Subject("", "Node", "", "worker-1")),
-        (word("/clusterrole-admin"), Subject("rbac.authorization.k8s.io", "ClusterRole", "", "admin")),
-        (word("shop/5f6c7d8e9"), Subject("", "", "shop", "5f6c7d8e9")),
-        (word("shop/gadget-one"), Subject("", "", "shop", "gadget-one")),
-        (word("shop/pod-"), Subject("", "", "shop", "pod-")),
-        (word("kube-system/pod-x", "shop"), word("kube-system/pod-x", "shop")),
-        (word("web"), word("web")),
-        (word("shop/"), word("shop/")),
+        (notation("kube-system/daemonset-node-proxy"), Subject("apps", "DaemonSet", "kube-system", "node-proxy")),
+        (notation("shop/replicaset-web-5c7"), Subject("apps", "ReplicaSet", "shop", "web-5c7")),
+        (notation("kube-system/pod-etcd-one"), Subject("", "Pod", "kube-system", "etcd-one")),
+        (notation("/node-worker-1"), Subject("", "Node", "", "worker-1")),
+        (notation("/clusterrole-admin"), Subject("rbac.authorization.k8s.io", "ClusterRole", "", "admin")),
+        (notation("shop/5f6c7d8e9"), Subject("", "", "shop", "5f6c7d8e9")),
+        (notation("shop/gadget-one"), Subject("", "", "shop", "gadget-one")),
+        (notation("shop/pod-"), Subject("", "", "shop", "pod-")),
+        (notation("kube-system/pod-x", "shop"), notation("kube-system/pod-x", "shop")),
+        (notation("web"), notation("web")),
+        (notation("shop/"), notation("shop/")),
         (Subject("", "Pod", "shop", "web"), Subject("", "Pod", "shop", "web")),
         (Subject("aquasecurity.github.io", "CISKubeBenchReport", "", "worker-1"), Subject("", "Node", "", "worker-1")),
     ],
@@ -36,7 +36,7 @@ def test_the_object_that_is_meant(subject: Subject, expected: Subject) -> None:
     """aquasecurity/trivy-operator at 1006872c1463, pkg/compliance/io.go (reportsToResults): `<namespace>/<name>` of
     Trivy's report, whose name is `<kind>-<name>` or a hash of it.
     """
-    assert meant(subject) == expected
+    assert target_of(subject) == expected
 
 
 @given(
@@ -46,9 +46,9 @@ def test_the_object_that_is_meant(subject: Subject, expected: Subject) -> None:
 )
 def test_the_word_is_found_again(kind: str, namespace: str, name: str) -> None:
     """So the inventory reads the subject back that the id was made of."""
-    for subject in written(kind, namespace, name):
-        found = meant(subject)
-        assert subject in written(found.kind, found.namespace, found.name)
+    for subject in notations(kind, namespace, name):
+        found = target_of(subject)
+        assert subject in notations(found.kind, found.namespace, found.name)
 
 
 def test_its_namespace_counts() -> None:
@@ -57,7 +57,7 @@ def test_its_namespace_counts() -> None:
         source="Trivy Compliance",
         policy="5.2.2 Few containers are privileged",
         rule="Privileged",
-        subject=word("kube-system/daemonset-node-proxy"),
+        subject=notation("kube-system/daemonset-node-proxy"),
         discriminator="",
         result="fail",
         severity="HIGH",

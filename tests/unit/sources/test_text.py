@@ -42,7 +42,7 @@ def test_what_is_too_long_is_cut_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a\n\n  b\tc", "a b c"),
         ("x" * 300, "x" * 255 + "…"),
@@ -51,6 +51,6 @@ def test_what_is_too_long_is_cut_and_says_so() -> None:
         ("", ""),
     ],
 )
-def test_a_line_is_one_line(text: str, said: str) -> None:
+def test_a_line_is_one_line(text: str, expected: str) -> None:
     """What a condition, an event or a log says of foreign text, however much of it there is."""
-    assert line(text) == said
+    assert line(text) == expected

@@ -20,8 +20,8 @@ Document = dict[str, Any]
 
 def constraint(*names: str, total: int | None, audited: str | None = AUDIT, **status: Any) -> Document:
     listed = [{"group": "", "version": "v1", "kind": "Pod", "namespace": "shop", "name": name} for name in names]
-    said = {"auditTimestamp": audited, "totalViolations": total, "violations": listed, **status}
-    return {"kind": "K8sLimits", "metadata": {"name": "must-have-limits"}, "status": said}
+    full_status = {"auditTimestamp": audited, "totalViolations": total, "violations": listed, **status}
+    return {"kind": "K8sLimits", "metadata": {"name": "must-have-limits"}, "status": full_status}
 
 
 def report(*results: Document, namespace: str = "shop", **members: Any) -> Document:
@@ -34,8 +34,8 @@ def result(word: str = "fail", rule: str = "r", **members: Any) -> Document:
     return {"source": "kyverno", "policy": "p", "rule": rule, "result": word, **members}
 
 
-def read(document: Document, of: tuple[str, str] = REPORTS, *, most: int = 0) -> ParsedReport:
-    return reader.read(*of, json.dumps(document).encode(), latest=LATEST, most=most)
+def read(document: Document, of: tuple[str, str] = REPORTS, *, limit: int = 0) -> ParsedReport:
+    return reader.read(*of, json.dumps(document).encode(), latest=LATEST, limit=limit)
 
 
 def notice(document: Document, of: tuple[str, str] = REPORTS) -> Violation:
@@ -45,20 +45,20 @@ def notice(document: Document, of: tuple[str, str] = REPORTS) -> Violation:
 
 
 def is_over(document: Document, of: tuple[str, str] = REPORTS) -> bool:
-    return reader.whole(*of, json.dumps(document).encode()) is not None
+    return reader.completed_notice(*of, json.dumps(document).encode()) is not None
 
 
 def test_a_constraint_that_counts_more_than_it_lists_says_so() -> None:
     """About itself, as INFORMATIONAL, with both numbers; beside what it lists, of which it is none."""
-    told = notice(constraint("a", "b", total=57), GATEKEEPER)
-    assert (told.source, told.policy, told.rule, told.severity) == (
+    cut = notice(constraint("a", "b", total=57), GATEKEEPER)
+    assert (cut.source, cut.policy, cut.rule, cut.severity) == (
         "gatekeeper",
         "K8sLimits",
         "must-have-limits",
         "INFORMATIONAL",
     )
-    assert told.subject == Subject("constraints.gatekeeper.sh", "K8sLimits", "", "must-have-limits")
-    assert counts(told) == (2, 57)
+    assert cut.subject == Subject("constraints.gatekeeper.sh", "K8sLimits", "", "must-have-limits")
+    assert counts(cut) == (2, 57)
     assert len(read(constraint("a", "b", total=57), GATEKEEPER).violations) == 2
 
 
@@ -96,9 +96,9 @@ def test_a_constraint_that_does_not_say_so(document: Document) -> None:
 
 def test_what_we_leave_out_ourselves_is_no_cut_list() -> None:
     """Our own limit has its own condition, and the source has listed it."""
-    assert read(constraint("a", "b", "c", total=3), GATEKEEPER, most=1).notice is None
-    assert read(report(result(rule="a"), result(rule="b"), summary={"fail": 2}), most=1).notice is None
-    assert counts(read(constraint("a", "b", "c", total=9), GATEKEEPER, most=1).notice or pytest.fail("none")) == (3, 9)
+    assert read(constraint("a", "b", "c", total=3), GATEKEEPER, limit=1).notice is None
+    assert read(report(result(rule="a"), result(rule="b"), summary={"fail": 2}), limit=1).notice is None
+    assert counts(read(constraint("a", "b", "c", total=9), GATEKEEPER, limit=1).notice or pytest.fail("none")) == (3, 9)
 
 
 def test_a_report_that_lists_all_ends_it() -> None:
@@ -107,7 +107,7 @@ def test_a_report_that_lists_all_ends_it() -> None:
     assert is_over(report())
     assert not is_over(report(7, summary={"fail": 1}))  # type: ignore[arg-type]  # what cannot be read
     assert not is_over(report(result(), configuration={"limits": {"maxResults": 1}}))
-    whole = reader.whole(*REPORTS, json.dumps(report(result())).encode())
+    whole = reader.completed_notice(*REPORTS, json.dumps(report(result())).encode())
     assert whole == notice(report(result(), summary={"fail": 5})).identity
     assert not is_over(constraint("a", total=1), GATEKEEPER)
 
@@ -125,9 +125,9 @@ def test_a_report_that_lists_all_ends_it() -> None:
 )
 def test_a_report_whose_summary_counts_more_failures_says_so(document: Document, numbers: tuple[int, int]) -> None:
     """About itself, and what it lacks is no evidence."""
-    told = notice(document)
-    assert counts(told) == numbers
-    assert told.subject == Subject("wgpolicyk8s.io", "PolicyReport", "shop", "polr-web")
+    cut = notice(document)
+    assert counts(cut) == numbers
+    assert cut.subject == Subject("wgpolicyk8s.io", "PolicyReport", "shop", "polr-web")
     assert not read(document).complete
     assert not is_over(document)
 
@@ -183,11 +183,11 @@ def test_a_tenants_report_speaks_of_its_own_namespace_alone() -> None:
         summary={"fail": 9},
         scope={"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sLimits", "name": "must-have-limits"},
     )
-    told = notice(forged)
-    assert told.subject.namespace == "tenant"
+    cut = notice(forged)
+    assert cut.subject.namespace == "tenant"
     theirs = notice(constraint(total=9), GATEKEEPER).identity
-    reading = read(forged)
-    assert theirs not in {told.identity, *(violation.identity for violation in reading.plain_violations)}
+    parsed = read(forged)
+    assert theirs not in {cut.identity, *(violation.identity for violation in parsed.plain_violations)}
     passing = report(result("pass", source="gatekeeper"), namespace="", summary={"fail": 0})
     assert theirs not in reader.passed("wgpolicyk8s.io", "clusterpolicyreports", json.dumps(passing).encode())
 
@@ -200,16 +200,16 @@ def test_no_result_has_the_identity_of_a_notice(source: str, properties: dict[st
         result(source=source, policy=policy, rule=rule, properties=properties)
         for policy, rule in (("", ""), ("p", ""), ("", "r"))
     ]
-    told = notice({**report(*made, summary={"fail": 9}), "scope": None})
-    reading = read({**report(*made), "scope": None})
-    assert told.identity not in {violation.identity for violation in reading.plain_violations}
-    assert len(reading.plain_violations) == 2
+    cut = notice({**report(*made, summary={"fail": 9}), "scope": None})
+    parsed = read({**report(*made), "scope": None})
+    assert cut.identity not in {violation.identity for violation in parsed.plain_violations}
+    assert len(parsed.plain_violations) == 2
 
 
 def test_who_is_asked_for_decides_about_the_notice_too() -> None:
     """Of an engine that is left out nothing is said; the minimum severity and the results do not apply."""
-    told = notice(report(result(source="Falco"), summary={"fail": 5}))
-    assert not Filter(exclude_sources=("falco",)).admits(told)
-    assert not Filter(exclude_namespaces=("shop",)).admits(told)
-    assert not Filter(truncated_lists=False).admits(told)
-    assert Filter(minimum_severity="CRITICAL", results=frozenset({"error"})).admits(told)
+    cut = notice(report(result(source="Falco"), summary={"fail": 5}))
+    assert not Filter(exclude_sources=("falco",)).admits(cut)
+    assert not Filter(exclude_namespaces=("shop",)).admits(cut)
+    assert not Filter(truncated_lists=False).admits(cut)
+    assert Filter(minimum_severity="CRITICAL", results=frozenset({"error"})).admits(cut)

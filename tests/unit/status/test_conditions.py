@@ -69,10 +69,10 @@ def refused(
     reason: str, *, namespace: str = "shop", objects: int = 1, number: int = 7, taken: int | None = 5
 ) -> NamespaceRefusals:
     refusal = Refusal(reason, number=number, taken=taken)
-    origin = "policyreports.wgpolicyk8s.io"
+    source_api = "policyreports.wgpolicyk8s.io"
     reasons = Counter({reason: number})
     return NamespaceRefusals(
-        namespace=namespace, objects=objects, reasons=reasons, origin=origin, name="big", refusal=refusal
+        namespace=namespace, objects=objects, reasons=reasons, source_api=source_api, name="big", refusal=refusal
     )
 
 
@@ -787,7 +787,7 @@ def replace_reasons(one: NamespaceRefusals, reasons: dict[str, int]) -> Namespac
         namespace=one.namespace,
         objects=one.objects,
         reasons=Counter(reasons),
-        origin=one.origin,
+        source_api=one.source_api,
         name=one.name,
         refusal=one.refusal,
     )

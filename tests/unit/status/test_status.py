@@ -32,7 +32,7 @@ from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.guard import GuardHold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.quarantine import CONFLICT_ABOVE
-from tests.unit.sync.test_ledger import id_of, say
+from tests.unit.sync.test_ledger import id_of, report
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -56,7 +56,7 @@ def plane(**annotations: str) -> DataPlane:
         hub=cast("HubClient", SimpleNamespace(partition="aws", product_arn="p")),
         engine=cast(
             "Engine",
-            SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None, wake=lambda: None, acknowledged=None),
+            SimpleNamespace(hub_name="hub", problem=None, read_problem=None, wake=lambda: None, acknowledged=None),
         ),
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
@@ -87,8 +87,8 @@ def ledger(made: DataPlane) -> Ledger:
     return made.ledger
 
 
-def source(plural: str, *, trouble: Cause | None = None, newest: int = NOW // 1000) -> Source:
-    reflector: Any = SimpleNamespace(state=ReflectorState(cause=trouble), counters=SimpleNamespace(objects=1))
+def source(plural: str, *, problem: Cause | None = None, newest: int = NOW // 1000) -> Source:
+    reflector: Any = SimpleNamespace(state=ReflectorState(cause=problem), counters=SimpleNamespace(objects=1))
     view: Any = SimpleNamespace(
         last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={}, unaudited={}
     )
@@ -150,7 +150,7 @@ def _named(made: DataPlane) -> None:
 def _troubled(made: DataPlane) -> None:
     bad = Cause(Reason.LISTING_FAILED, LONG + ODD)
     for number in range(2_000):
-        work(made).sources.watched[f"{number}{LONG}"] = source(f"k{number}", trouble=bad)
+        work(made).sources.watched[f"{number}{LONG}"] = source(f"k{number}", problem=bad)
 
 
 def _times(made: DataPlane) -> None:
@@ -245,7 +245,7 @@ def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
 def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
     """It cannot be sent: Security Hub does not match the cluster, and Ready says why."""
     made = plane()
-    say(ledger(made), "a", [1])
+    report(ledger(made), "a", [1])
     ledger(made).agenda.dirty.clear()
     ledger(made).observed.take_foreign(id_of(1), "uid-2", archived=False, now=NOW)
     ledger(made).agenda.dirty.clear()
@@ -348,7 +348,7 @@ def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
 
 def test_no_alert_waits_for_what_tells_nothing() -> None:
     """PolicyhubEngineSilent goes by this gauge: not of excluded engines, nor of event logs unless asked for, nor of
-    those whose times stand still, as Trivy's adapter writes them (sources/producers.py).
+    those whose times stand still, as Trivy's adapter writes them (model/engines.py).
     """
     listed = source("policyreports")
     listed.view.newest_by.update({"kyverno": 1, "Falco": 1, "Tracee": 1, "Trivy Compliance": 1})
@@ -360,7 +360,7 @@ def test_open_counts_what_security_hub_has() -> None:
     """Not what is desired: a finding that is still to be sent is not open, and one that nobody reports any more is."""
     made = plane()
     work(made).inventory.began_at = WALL
-    say(ledger(made), "a", [1])
+    report(ledger(made), "a", [1])
     unsent = build(made).findings
     assert unsent is not None
     assert (unsent.active, unsent.pending, unsent.open) == (1, 1, 0)
@@ -369,7 +369,7 @@ def test_open_counts_what_security_hub_has() -> None:
     held = build(made).findings
     assert held is not None
     assert (held.active, held.open) == (1, 1)
-    say(ledger(made), "a", [])
+    report(ledger(made), "a", [])
     ledger(made).agenda.dirty.clear()
     left = build(made).findings
     assert left is not None

@@ -9,7 +9,7 @@ from policyhub.sync.entry import Entry, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookup_queue import REREAD_MS
 from policyhub.sync.plan import Change
-from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, say, violation
+from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, report, violation
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -20,11 +20,11 @@ class Sender:
 
     def __init__(self, cluster_uid: str = "uid") -> None:
         self.cluster_uid = cluster_uid
-        self.told: list[tuple[str, bool]] = []
+        self.notified: list[tuple[str, bool]] = []
         """Each id, and whether its import was acknowledged."""
 
     def note_other_import(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
-        self.told.append((id_, known is not None))
+        self.notified.append((id_, known is not None))
 
 
 SENDER = Sender()
@@ -63,8 +63,8 @@ def test_who_is_notified() -> None:
     noted.unfollow(ended)
     noted.note(SENDER, "a", known(1), NOW)
     noted.note_unanswered(SENDER, "b", NOW)
-    assert other.told == [("a", True), ("b", False)]
-    assert SENDER.told == ended.told == elsewhere.told == []
+    assert other.notified == [("a", True), ("b", False)]
+    assert SENDER.notified == ended.notified == elsewhere.notified == []
 
 
 # -- a ledger whose predecessor had an archive under way --------------------------------------------------------------
@@ -85,7 +85,7 @@ def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, ObservedFindi
     for ledger in (first, second):
         ledger.sources.set_reports_listed(listed=True)
         ledger.sources.set_coverage(REPORT.source_api, LIVE)
-        say(ledger, REPORT, violation())
+        report(ledger, REPORT, violation())
         entry = entry_of(ledger, violation())
         active = ObservedFinding(entry.digest, WallMs(1), WALL, archived=False)
         held = Observation(

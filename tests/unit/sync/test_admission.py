@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.sinks.reports import ReportSink
 from policyhub.metrics.definitions import Metrics
-from policyhub.model.engines import ENGINES, ENGINES_EACH
+from policyhub.model.engines import MAX_ENGINES, MAX_ENGINES_PER_NAMESPACE
 from policyhub.sources.filter import Filter
 from policyhub.sync.admission import Admission
 from policyhub.sync.ledger import Ledger
@@ -39,16 +39,16 @@ def test_the_total_is_limited() -> None:
     assert "known" in names
 
 
-def view() -> ReportSink:
+def sink() -> ReportSink:
     return ReportSink(
         cluster="alpha",
         group="wgpolicyk8s.io",
         resource="policyreports",
         ledger=Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None),
-        wanted=Filter(),
+        filter_=Filter(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW,
-        wall=lambda: WallMs(int(NOW)),
+        wall_clock=lambda: WallMs(int(NOW)),
     )
 
 
@@ -70,7 +70,7 @@ def test_no_namespace_displaces_engines() -> None:
     """A namespace that names 5,000 engines, newer than all others, brings in ten; other namespaces' and the known ones
     are there whenever they come. Nothing is kept of those that are not admitted.
     """
-    whole, at = view(), NOW // 1000 - 100
+    whole, at = sink(), NOW // 1000 - 100
     for turn in range(10):
         whole.upsert(report("evil", [f"fake-{turn}-{number}" for number in range(500)], at=at + 50))
     whole.upsert(report("shop", ["our-scanner", "kyverno"], at=at))
@@ -81,5 +81,5 @@ def test_no_namespace_displaces_engines() -> None:
     assert named["our-scanner"] == at + 1
     assert named["kyverno"] == at
     assert named["Trivy ConfigAudit"] == at + 1
-    assert len([name for name in named if name.startswith("fake-")]) == ENGINES_EACH
-    assert len(named) <= ENGINES + 2
+    assert len([name for name in named if name.startswith("fake-")]) == MAX_ENGINES_PER_NAMESPACE
+    assert len(named) <= MAX_ENGINES + 2

@@ -7,7 +7,7 @@ from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import DAY_MS, Change
-from tests.unit.sync.test_evidence import NOW, REPORT, WALL, act, entry_of, ledger, say, sent, violation
+from tests.unit.sync.test_evidence import NOW, REPORT, WALL, act, entry_of, ledger, report, sent, violation
 
 MAX_ENTRIES = 3
 
@@ -18,7 +18,7 @@ def id_(number: int) -> str:
 
 def small() -> Ledger:
     made = ledger()
-    made.observed.archive = Archive(latest=MAX_ENTRIES)
+    made.observed.archive.max_entries = MAX_ENTRIES
     return made
 
 
@@ -28,13 +28,13 @@ def key(number: int) -> SourceKey:
 
 def end(made: Ledger, number: int) -> Violation:
     """A violation that has ended, with an archived finding."""
-    said = violation(f"web{number}")
-    say(made, key(number), said)
-    sent(made, said)
-    made.read(key(number), [], complete=True, passed=lambda: frozenset({said.identity}), now=NOW)
-    entry = sent(made, said, archived=True)
+    reported = violation(f"web{number}")
+    report(made, key(number), reported)
+    sent(made, reported)
+    made.read(key(number), [], complete=True, passed=lambda: frozenset({reported.identity}), now=NOW)
+    entry = sent(made, reported, archived=True)
     assert act(made, entry, now=NOW) is None
-    return said
+    return reported
 
 
 def test_only_the_latest_are_kept() -> None:
@@ -49,36 +49,38 @@ def test_only_the_latest_are_kept() -> None:
 def test_a_dropped_finding_is_read_before_it_is_sent() -> None:
     """Its `CreatedAt` stays; if Security Hub has deleted it, it is new."""
     made = small()
-    said = [end(made, number) for number in range(6)]
+    reported = [end(made, number) for number in range(6)]
     made.evaluate_guard(now=NOW)
     for number in (0, 1):
-        say(made, key(number), said[number])
+        report(made, key(number), reported[number])
     assert made.observed.lookups.take(20) == [id_(0), id_(1)]
     assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
     known = ObservedFinding("d", WALL - 5, WALL, archived=True)
-    held = Observation(id_(0), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=said[0].object_ref)
+    held = Observation(
+        id_(0), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=reported[0].object_ref
+    )
     made.observed.take_lookup(id_(0), held, now=NOW)
     made.observed.take_lookup(id_(1), None, now=NOW)
-    entry = entry_of(made, said[0])
+    entry = entry_of(made, reported[0])
     assert entry.observed == known
     assert act(made, entry, now=NOW) is Change.REACTIVATED
-    assert act(made, entry_of(made, said[1]), now=NOW) is Change.NEW
-    say(made, key(9), violation("never"))
+    assert act(made, entry_of(made, reported[1]), now=NOW) is Change.NEW
+    report(made, key(9), violation("never"))
     assert not made.observed.lookups.take(20)
 
 
 def test_one_of_a_first_listing_is_read_too() -> None:
     """The inventory has passed it already and does not read it again."""
     made = small()
-    said = [end(made, number) for number in range(4)]
+    reported = [end(made, number) for number in range(4)]
     made.evaluate_guard(now=NOW)
-    made.read(key(0), [(said[0], None)], complete=True, passed=frozenset, now=NOW, backlog=True)
+    made.read(key(0), [(reported[0], None)], complete=True, passed=frozenset, now=NOW, backlog=True)
     assert made.observed.lookups.take(20) == [id_(0)]
 
 
 def test_an_inventory_does_not_bring_them_back() -> None:
     made = small()
-    said = [end(made, number) for number in range(6)]
+    reported = [end(made, number) for number in range(6)]
     made.evaluate_guard(now=NOW)
     before = list(made.entries)
     known = ObservedFinding("d", WALL, WALL, archived=True)
@@ -86,7 +88,7 @@ def test_an_inventory_does_not_bring_them_back() -> None:
         "",
         [
             Observation(id_(n), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=one.object_ref)
-            for n, one in enumerate(said)
+            for n, one in enumerate(reported)
         ],
         now=NOW + DAY_MS,
     )
@@ -111,8 +113,8 @@ def test_an_inventory_does_not_bring_them_back() -> None:
 def test_reported_findings_are_not_dropped() -> None:
     """Findings in flight and dirty findings are not dropped."""
     made = small()
-    said = [end(made, number) for number in range(6)]
-    say(made, key(0), said[0])
+    reported = [end(made, number) for number in range(6)]
+    report(made, key(0), reported[0])
     made.mark_in_flight(made.entries[id_(1)])
     made.evaluate_guard(now=NOW)
     assert {id_(0), id_(1)} < made.entries.keys()
@@ -138,7 +140,7 @@ def test_one_that_is_read_each_day_is_kept_once() -> None:
 
 
 def test_the_oldest_ids_are_forgotten() -> None:
-    archive = Archive(most=10)
+    archive = Archive(max_ids=10)
     for number in range(25):
         archive.drop(id_(number), now=NOW)
         assert len(archive) <= 10
@@ -168,9 +170,9 @@ def test_ids_that_are_not_ours() -> None:
 def test_the_latest_stay_the_latest() -> None:
     """An inventory reads all of them again, in another order."""
     made = small()
-    said = [end(made, number) for number in range(3)]
+    reported = [end(made, number) for number in range(3)]
     for number in (2, 1, 0):
-        assert act(made, entry_of(made, said[number]), now=NOW) is None
+        assert act(made, entry_of(made, reported[number]), now=NOW) is None
     end(made, 3)
     made.evaluate_guard(now=NOW)
     assert set(made.entries) == {id_(1), id_(2), id_(3)}
@@ -179,12 +181,12 @@ def test_the_latest_stay_the_latest() -> None:
 def test_a_reactivated_finding_is_sent_if_it_cannot_be_read() -> None:
     """After 15 minutes."""
     made = small()
-    said = [end(made, number) for number in range(4)]
+    reported = [end(made, number) for number in range(4)]
     made.evaluate_guard(now=NOW)
-    say(made, key(0), said[0])
-    assert made.observed.count_returning() == 1
+    report(made, key(0), reported[0])
+    assert made.observed.progress.count_returning() == 1
     made.evaluate_guard(now=NOW + ACK_OVERRULES_MS)
     assert id_(0) not in made.agenda.dirty
     made.evaluate_guard(now=NOW + ACK_OVERRULES_MS + 1)
     assert id_(0) in made.agenda.dirty
-    assert act(made, entry_of(made, said[0]), now=NOW + ACK_OVERRULES_MS + 1) is Change.NEW
+    assert act(made, entry_of(made, reported[0]), now=NOW + ACK_OVERRULES_MS + 1) is Change.NEW

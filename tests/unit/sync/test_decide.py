@@ -29,19 +29,19 @@ OTHER = ObservedFinding("other", WALL, WALL, archived=False)
 LATER = NOW + 1
 
 
-def entry(known: ObservedFinding | None, *, wanted: bool, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
+def entry(known: ObservedFinding | None, *, is_desired: bool, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
     made = Entry(ID)
-    made.observed, made.desired, made.digest = known, wanted, "d"
+    made.observed, made.desired, made.digest = known, is_desired, "d"
     made.rejected, made.substituted_since = rejected, deferred
     return made
 
 
 def desired(known: ObservedFinding | None = None, *, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
-    return entry(known, wanted=True, rejected=rejected, deferred=deferred)
+    return entry(known, is_desired=True, rejected=rejected, deferred=deferred)
 
 
 def lost(known: ObservedFinding | None = ACTIVE, *, rejected: str = "") -> Entry:
-    return entry(known, wanted=False, rejected=rejected)
+    return entry(known, is_desired=False, rejected=rejected)
 
 
 UNKNOWN_CONTENT = ObservedFinding("", WALL, WALL, archived=False)

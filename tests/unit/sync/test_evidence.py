@@ -62,10 +62,10 @@ def ledger() -> Ledger:
     return made
 
 
-def say(
+def report(
     made: Ledger,
     key: SourceKey,
-    *said: Violation,
+    *reported: Violation,
     complete: bool = True,
     audited: int | None = None,
     boundary: ObjectRef | None = None,
@@ -73,7 +73,7 @@ def say(
 ) -> None:
     made.read(
         key,
-        [(violation, None) for violation in said],
+        [(violation, None) for violation in reported],
         complete=complete,
         passed=nothing,
         now=now,
@@ -82,22 +82,22 @@ def say(
     )
 
 
-def entry_of(made: Ledger, said: Violation) -> Entry:
-    return made.entries[finding_id("alpha", said.identity)]
+def entry_of(made: Ledger, reported: Violation) -> Entry:
+    return made.entries[finding_id("alpha", reported.identity)]
 
 
-def sent(made: Ledger, *said: Violation, archived: bool = False, at: SteadyMs = NOW) -> Entry:
+def sent(made: Ledger, *reported: Violation, archived: bool = False, at: SteadyMs = NOW) -> Entry:
     """Security Hub holds them."""
-    for one in said:
+    for one in reported:
         entry = entry_of(made, one)
         made.mark_in_flight(entry)
         made.acknowledge(entry, ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
-    return entry_of(made, said[0])
+    return entry_of(made, reported[0])
 
 
 def act(made: Ledger, entry: Entry, *, now: SteadyMs, rules: Rules = RULES) -> Decision:
     """Decide as the engine does: a finding that is not sent is marked as decided."""
-    decision, evidence = made.decide(entry, rules=rules, now=now, wall=WallMs(int(now)))
+    decision, evidence = made.decide(entry, rules=rules, now=now, wall_clock=WallMs(int(now)))
     if not isinstance(decision, Change):
         made.mark_decided(entry, decision, lost=evidence.lost)
     return decision
@@ -107,11 +107,13 @@ def deleted_since(made: Ledger, entry: Entry) -> SteadyMs | None:
     return made.sources.spaces.deleted(entry.object_ref)
 
 
-def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: SteadyMs = NOW) -> Entry:
+def only_in_hub(made: Ledger, reported: Violation, key: SourceKey, *, at: SteadyMs = NOW) -> Entry:
     """An inventory reads a finding that nobody reports."""
-    id_ = finding_id("alpha", said.identity)
+    id_ = finding_id("alpha", reported.identity)
     known = ObservedFinding("d", WallMs(int(at)), WallMs(int(at)), archived=False)
-    held = Observation(id_, known, "uid-1", key.source_api, said.rule, source=said.source, object_ref=said.object_ref)
+    held = Observation(
+        id_, known, "uid-1", key.source_api, reported.rule, source=reported.source, object_ref=reported.object_ref
+    )
     made.observed.take_part("", [held], now=at)
     return made.entries[id_]
 
@@ -131,18 +133,18 @@ def spaces(made: Ledger, *names: str, at: SteadyMs = NOW, confirmed: bool = True
 def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
     """After the delay, although these are all findings of the engine, and although a report cannot be read."""
     made = ledger()
-    said = [violation(f"web-{n}") for n in range(20)]
+    reported = [violation(f"web-{n}") for n in range(20)]
     spaces(made, "shop")
     if known_by == "a report":
-        say(made, REPORT, *said)
-        sent(made, *said)
+        report(made, REPORT, *reported)
+        sent(made, *reported)
         made.forget(REPORT, now=NOW)
     else:
-        for one in said:
+        for one in reported:
             only_in_hub(made, one, REPORT)
         made.sources.set_unreadable(REPORT.source_api, frozenset({"shop"}))
     made.sources.remove_namespace("shop", now=NOW)
-    entries = [entry_of(made, one) for one in said]
+    entries = [entry_of(made, one) for one in reported]
     assert {str(act(made, entry, now=NOW)) for entry in entries} == {str(Wait(ARCHIVE_AT))}
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Change.ARCHIVED}
 
@@ -151,7 +153,7 @@ def test_a_namespace_counts_as_deleted_only_if_namespaces_are_live() -> None:
     """Not while the watch is down, not once it exists again, not before a discovery has confirmed the cluster."""
     made = ledger()
     spaces(made, "shop", confirmed=False)
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.forget(REPORT, now=NOW)
     made.sources.remove_namespace("shop", now=NOW)
@@ -173,7 +175,7 @@ def test_a_finding_about_a_namespace() -> None:
     node = Violation(
         **{**{f: getattr(cluster, f) for f in cluster.__struct_fields__}, "subject": Subject("", "Node", "", "n")}
     )
-    say(made, REPORT, inside, node)
+    report(made, REPORT, inside, node)
     sent(made, inside, node)
     made.forget(REPORT, now=NOW)
     assert deleted_since(made, entry_of(made, inside)) == NOW
@@ -188,15 +190,15 @@ def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> N
     """One audit is not enough, even if it is read twice."""
     made = ledger()
     if known_by == "its list":
-        say(made, CONSTRAINT, listed(), audited=100)
+        report(made, CONSTRAINT, listed(), audited=100)
         entry = sent(made, listed())
     else:
         entry = only_in_hub(made, listed(), CONSTRAINT)
-    say(made, CONSTRAINT, audited=110)
+    report(made, CONSTRAINT, audited=110)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
-    say(made, CONSTRAINT, audited=110)
+    report(made, CONSTRAINT, audited=110)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
-    say(made, CONSTRAINT, audited=120)
+    report(made, CONSTRAINT, audited=120)
     assert entry.id in made.agenda.dirty
     act(made, entry, now=ARCHIVE_AT)
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
@@ -205,12 +207,12 @@ def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> N
 def test_a_truncated_list_is_evidence_below_its_end() -> None:
     """An absent object below the last listed one is fixed; one above it may have been left out."""
     made = ledger()
-    said = [listed(f"pod-{n}") for n in range(4)]
-    say(made, CONSTRAINT, *said, audited=100)
-    sent(made, *said)
+    reported = [listed(f"pod-{n}") for n in range(4)]
+    report(made, CONSTRAINT, *reported, audited=100)
+    sent(made, *reported)
     for audited in (110, 120):
-        say(made, CONSTRAINT, said[2], complete=False, audited=audited, boundary=said[2].object_ref)
-    below, above = entry_of(made, said[0]), entry_of(made, said[3])
+        report(made, CONSTRAINT, reported[2], complete=False, audited=audited, boundary=reported[2].object_ref)
+    below, above = entry_of(made, reported[0]), entry_of(made, reported[3])
     assert not below.desired
     assert above.desired
     act(made, below, now=ARCHIVE_AT)
@@ -220,13 +222,13 @@ def test_a_truncated_list_is_evidence_below_its_end() -> None:
 def test_a_lower_limit_revokes_evidence() -> None:
     """If the list later ends below the object, its state is unknown again."""
     made = ledger()
-    said = [listed(f"pod-{n}") for n in range(4)]
-    say(made, CONSTRAINT, *said, audited=100)
-    sent(made, *said)
-    say(made, CONSTRAINT, said[0], said[3], complete=False, audited=110, boundary=said[3].object_ref)
-    entry = entry_of(made, said[1])
+    reported = [listed(f"pod-{n}") for n in range(4)]
+    report(made, CONSTRAINT, *reported, audited=100)
+    sent(made, *reported)
+    report(made, CONSTRAINT, reported[0], reported[3], complete=False, audited=110, boundary=reported[3].object_ref)
+    entry = entry_of(made, reported[1])
     assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
-    say(made, CONSTRAINT, said[0], complete=False, audited=120, boundary=said[0].object_ref)
+    report(made, CONSTRAINT, reported[0], complete=False, audited=120, boundary=reported[0].object_ref)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.UNLISTED
 
 
@@ -243,7 +245,7 @@ def test_constraints_without_evidence(seen: str, expected: Decision) -> None:
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
     if seen == "never audited":
-        say(made, CONSTRAINT, complete=False)
+        report(made, CONSTRAINT, complete=False)
     if seen == "unreadable":
         made.sources.set_unreadable(CONSTRAINT.source_api, frozenset({""}))
     assert act(made, entry, now=NOW) == expected
@@ -272,7 +274,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
 # -- superseded and switched-off APIs ---------------------------------------------------------------------------------
 
 
-def is_wanted(entry: Entry) -> bool:
+def is_desired(entry: Entry) -> bool:
     return entry.desired
 
 
@@ -283,46 +285,46 @@ def is_cleared(entry: Entry) -> bool:
 def test_superseded_reports_neither_claim_nor_pass_findings() -> None:
     """A finding that only they report is lost silently; when they count again, it is desired again."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     superseded = frozenset({("kyverno", REPORT.group, "shop")})
     made.supersede(superseded, now=NOW)
-    assert not is_wanted(entry)
+    assert not is_desired(entry)
     assert entry.loss is Loss.SILENT
     made.mark_passed([violation().identity], key=REPORT)
     assert not entry.passed
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
-    say(made, OPEN, violation())
-    assert is_wanted(entry)
+    report(made, OPEN, violation())
+    assert is_desired(entry)
     made.forget(OPEN, now=NOW)
-    assert not is_wanted(entry)
+    assert not is_desired(entry)
     made.supersede(frozenset(), now=NOW)
-    assert is_wanted(entry)
+    assert is_desired(entry)
     assert not made.agenda.held
 
 
 def test_a_pass_after_another_report_was_superseded() -> None:
     """The next scan repeats the former pass without a change: it counts."""
     made = ledger()
-    said = violation()
+    reported = violation()
 
     def passes(at: int) -> bool:
         return made.read(
             OPEN,
             [],
             complete=True,
-            passed=lambda: frozenset({said.identity}),
+            passed=lambda: frozenset({reported.identity}),
             now=NOW,
             newest=[("kyverno", at)],
-            about=[(said.subject, "kyverno")],
+            scanned=[(reported.subject, "kyverno")],
         )
 
-    say(made, REPORT, said)
-    entry = sent(made, said)
+    report(made, REPORT, reported)
+    entry = sent(made, reported)
     passes(NOW // 1000)
-    assert is_wanted(entry)
+    assert is_desired(entry)
     made.supersede(frozenset({("kyverno", REPORT.group, "shop")}), now=NOW)
-    assert not is_wanted(entry)
+    assert not is_desired(entry)
     passes(NOW // 1000 - 1)
     assert not is_cleared(entry)
     passes(NOW // 1000 + 1)
@@ -334,10 +336,13 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     made.observed.take_part("", [], now=NOW)
     made.sources.set_reports_listed(listed=False, groups=2, now=NOW)
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = entry_of(made, violation())
     assert act(made, entry, now=NOW) == Wait(NOW + OTHER_API_WAIT_MS)
-    assert made.decide(entry, rules=RULES, now=NOW + OTHER_API_WAIT_MS, wall=WALL + OTHER_API_WAIT_MS)[0] is Change.NEW
+    assert (
+        made.decide(entry, rules=RULES, now=NOW + OTHER_API_WAIT_MS, wall_clock=WALL + OTHER_API_WAIT_MS)[0]
+        is Change.NEW
+    )
     made.sources.set_reports_listed(listed=True, groups=2, now=NOW)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW) is Change.NEW
@@ -347,7 +352,7 @@ def test_a_pass_waits_if_the_engine_writes_two_apis() -> None:
     """The other API may contradict it, and be read later."""
     made = ledger()
     made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
@@ -358,7 +363,7 @@ def test_a_pass_waits_if_the_engine_writes_two_apis() -> None:
 def test_listings_delay_archives_until_they_end(end: str) -> None:
     """However often a listing begins and fails, the archive delay continues and the guard counts the losses."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.forget(REPORT, now=NOW)
     for at in range(0, DELAY, DELAY // 6):
@@ -384,7 +389,7 @@ def test_listings_delay_archives_until_they_end(end: str) -> None:
 def test_an_engine_of_both_report_apis_waits_for_listings_of_reports(api: SourceKey, *, waits: bool) -> None:
     made = ledger()
     made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     made.sources.set_listing(api.source_api, listing=True)
@@ -394,13 +399,13 @@ def test_an_engine_of_both_report_apis_waits_for_listings_of_reports(api: Source
 def test_a_rejected_finding_is_archived_as_security_hub_holds_it() -> None:
     """A finding whose last wording was permanently rejected is archived with the wording that was accepted before."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
-    say(made, REPORT, msgspec.structs.replace(violation(), message="refused"))
+    report(made, REPORT, msgspec.structs.replace(violation(), message="refused"))
     made.mark_in_flight(entry)
     made.reject(entry, entry.digest)
     assert act(made, entry, now=NOW) is Hold.REJECTED
-    say(made, REPORT)
+    report(made, REPORT)
     assert entry.representative is None  # so its body is read
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     assert entry.object_ref == violation().object_ref
@@ -411,7 +416,7 @@ def test_both_apis_of_an_engine_must_be_live(*, positive: bool) -> None:
     """An API that is not live may report what the other no longer reports; the delay starts when it is live again."""
     made = ledger()
     made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())
     made.sources.set_coverage(OPEN.source_api, Coverage(live=False))
@@ -430,7 +435,7 @@ def test_both_apis_of_an_engine_must_be_live(*, positive: bool) -> None:
 def test_a_pass_does_not_count_while_its_api_is_not_live() -> None:
     """The object may fail by now: the finding is archived when the API is live again and still shows the pass."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
@@ -456,17 +461,17 @@ def test_findings_of_a_disabled_api_are_archived() -> None:
 def test_all_losses_are_counted_before_the_first_is_archived() -> None:
     """Twenty that come due at one moment are all held, whichever is decided first."""
     made = ledger()
-    said = [violation(f"web-{n}") for n in range(20)]
-    say(made, REPORT, *said)
-    sent(made, *said)
+    reported = [violation(f"web-{n}") for n in range(20)]
+    report(made, REPORT, *reported)
+    sent(made, *reported)
     made.forget(REPORT, now=NOW)
-    entries = [entry_of(made, one) for one in said]
+    entries = [entry_of(made, one) for one in reported]
     for entry in entries:  # decided for the first time when they are long due
         assert act(made, entry, now=ARCHIVE_AT) in {Wait(ARCHIVE_AT), Hold.GUARD}
         assert made.guard.counts(entry.id)
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Hold.GUARD}
     assert made.evaluate_guard(now=ARCHIVE_AT) == ({"kyverno"}, set())
-    say(made, REPORT, said[0], now=ARCHIVE_AT)
+    report(made, REPORT, reported[0], now=ARCHIVE_AT)
     assert made.evaluate_guard(now=ARCHIVE_AT) == (set(), {"kyverno"})
     assert act(made, entries[1], now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
     assert act(made, entries[1], now=ARCHIVE_AT + DELAY) is Change.ARCHIVED
@@ -475,14 +480,14 @@ def test_all_losses_are_counted_before_the_first_is_archived() -> None:
 def test_better_evidence_needs_no_approval() -> None:
     """Passing findings are archived while the others are held."""
     made = ledger()
-    said = [violation(f"web-{n}") for n in range(20)]
-    say(made, REPORT, *said)
-    sent(made, *said)
+    reported = [violation(f"web-{n}") for n in range(20)]
+    report(made, REPORT, *reported)
+    sent(made, *reported)
     made.forget(REPORT, now=NOW)
-    entries = [entry_of(made, one) for one in said]
+    entries = [entry_of(made, one) for one in reported]
     for entry in entries:
         act(made, entry, now=NOW)
-    made.mark_passed([said[0].identity], key=REPORT)
+    made.mark_passed([reported[0].identity], key=REPORT)
     assert act(made, entries[0], now=NOW) is Change.ARCHIVED
     assert made.guard.lost("kyverno") == 19
 
@@ -494,11 +499,11 @@ def test_a_flapping_finding_is_archived_later(returns: int, later: int) -> None:
     """From the second reactivation within a day: an hour, doubling up to a day; forgotten after a day."""
     made = ledger()
     for _ in range(returns):
-        say(made, REPORT, violation())
+        report(made, REPORT, violation())
         entry = sent(made, violation())
         made.forget(REPORT, now=NOW)
         sent(made, violation(), archived=True)
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     made.forget(REPORT, now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT + later)
@@ -531,13 +536,13 @@ def test_lanes(state: str, lane: Lane) -> None:
         made.forget(REPORT, now=NOW)
     assert entry.id in made.agenda.dirty.queue(lane)
     if state == "older":
-        assert made.decide(entry, rules=RULES, now=NOW, wall=WALL)[0] is Change.REFRESHED
+        assert made.decide(entry, rules=RULES, now=NOW, wall_clock=WALL)[0] is Change.REFRESHED
 
 
 def test_a_contradicting_inventory_causes_a_lookup() -> None:
     """A recent acknowledgement takes precedence; later the finding is read by id, and that counts."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     stale = ObservedFinding("older", WALL - 5, WALL - 5, archived=True)
     held = Observation(entry.id, stale, "uid-1", REPORT.source_api, "r")
@@ -555,10 +560,10 @@ def test_a_contradicting_inventory_causes_a_lookup() -> None:
 def test_findings_missing_in_an_inventory(number: int) -> None:
     """A few are read by id, because pages shift; many at once were deleted and are sent again."""
     made = ledger()
-    said = [violation(f"web-{n}") for n in range(number)]
-    say(made, REPORT, *said)
-    sent(made, *said)
-    for one in said:
+    reported = [violation(f"web-{n}") for n in range(number)]
+    report(made, REPORT, *reported)
+    sent(made, *reported)
+    for one in reported:
         made.mark_decided(entry_of(made, one), None)
     made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1)
     asked = number <= MISSED_MANY
@@ -569,7 +574,7 @@ def test_findings_missing_in_an_inventory(number: int) -> None:
 def test_a_failed_lookup_is_repeated() -> None:
     """Unless the inventory has read the id meanwhile."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     id_ = entry_of(made, violation()).id
     assert made.observed.lookups.take(20) == [id_]
     assert made.observed.lookups.take(20) == []
@@ -578,4 +583,4 @@ def test_a_failed_lookup_is_repeated() -> None:
     made.observed.take_part("", [], now=NOW)
     made.observed.take_lookup(id_, None, now=NOW)
     assert id_ in made.agenda.dirty
-    assert not made.observed.unread
+    assert not made.observed.progress.unread

@@ -33,7 +33,7 @@ def pod(name: str, namespace: str = "shop") -> Subject:
     return Subject("", "Pod", namespace, name)
 
 
-class Stand:
+class Rig:
     """Lookups, and an API server with given objects."""
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Stand:
         assert batch is not None
         return batch
 
-    def tell(self, *there: Referent, whole: bool = True, asked: SteadyMs | None = None) -> Batch:
+    def reply(self, *there: Referent, whole: bool = True, asked: SteadyMs | None = None) -> Batch:
         """Answer the next batch: these exist."""
         batch = self.batch()
-        found = {thing: FoundObject("u", WallMs(7)) for thing in there}
+        found = {referent: FoundObject("u", WallMs(7)) for referent in there}
         self.existence.answer(batch, found, asked=self.now if asked is None else asked, complete=whole)
         self.existence.release(batch)
         return batch
@@ -85,68 +85,68 @@ class Stand:
 
 
 @pytest.fixture
-def stand() -> Stand:
-    return Stand()
+def rig() -> Rig:
+    return Rig()
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def test_present_and_absent_objects(stand: Stand) -> None:
+def test_present_and_absent_objects(rig: Rig) -> None:
     """Repeated lookups are sent once; `on_answer` is called, and then the answer is available."""
-    assert [stand.subject(pod("a")), stand.subject(pod("a")), stand.subject(pod("b"))] == [None] * 3
-    stand.tell(pod("a"))
-    stand.now += 5
-    stand.tell()
-    assert stand.answered == [pod("a"), pod("b")]
-    assert stand.subject(pod("a")) == Answer(PRESENT, START, WallMs(7), "u", START)
-    assert stand.subject(pod("b")) == Answer(ABSENT, START + 5, answered_at=START + 5)
-    assert stand.existence.next_batch() is None
-    assert (stand.existence.waiting, stand.existence.next_due()) == (0, None)
+    assert [rig.subject(pod("a")), rig.subject(pod("a")), rig.subject(pod("b"))] == [None] * 3
+    rig.reply(pod("a"))
+    rig.now += 5
+    rig.reply()
+    assert rig.answered == [pod("a"), pod("b")]
+    assert rig.subject(pod("a")) == Answer(PRESENT, START, WallMs(7), "u", START)
+    assert rig.subject(pod("b")) == Answer(ABSENT, START + 5, answered_at=START + 5)
+    assert rig.existence.next_batch() is None
+    assert (rig.existence.waiting, rig.existence.next_due()) == (0, None)
 
 
-def test_an_answer_from_before_the_loss_does_not_count(stand: Stand) -> None:
+def test_an_answer_from_before_the_loss_does_not_count(rig: Rig) -> None:
     """If its request began before `since`, the lookup is sent again, also if the request was in flight."""
-    stand.subject(pod("a"), since=START)
-    stand.tell(pod("a"))
-    assert stand.subject(pod("a"), since=START + 1) is None
-    stand.now += 10
-    batch = stand.batch()
-    assert stand.subject(pod("a"), since=START + 20) is None
-    stand.existence.answer(batch, {}, asked=START + 10, complete=True)
-    stand.existence.release(batch)
-    assert stand.answered == [pod("a")]
-    stand.now += 20
-    stand.tell()
-    assert stand.answered == [pod("a"), pod("a")]
-    assert stand.subject(pod("a"), since=START + 20) == Answer(ABSENT, START + 30, answered_at=START + 30)
+    rig.subject(pod("a"), since=START)
+    rig.reply(pod("a"))
+    assert rig.subject(pod("a"), since=START + 1) is None
+    rig.now += 10
+    batch = rig.batch()
+    assert rig.subject(pod("a"), since=START + 20) is None
+    rig.existence.answer(batch, {}, asked=START + 10, complete=True)
+    rig.existence.release(batch)
+    assert rig.answered == [pod("a")]
+    rig.now += 20
+    rig.reply()
+    assert rig.answered == [pod("a"), pod("a")]
+    assert rig.subject(pod("a"), since=START + 20) == Answer(ABSENT, START + 30, answered_at=START + 30)
 
 
-def test_answers_are_forgotten(stand: Stand) -> None:
+def test_answers_are_forgotten(rig: Rig) -> None:
     """After their time to live, and beyond the maximum: then a lookup is sent again."""
-    stand.subject(pod("a"))
-    stand.tell(pod("a"))
-    stand.now += ANSWER_TTL_MS
-    stand.existence.next_batch()
-    assert stand.subject(pod("a")) is None
-    stand.drain()
+    rig.subject(pod("a"))
+    rig.reply(pod("a"))
+    rig.now += ANSWER_TTL_MS
+    rig.existence.next_batch()
+    assert rig.subject(pod("a")) is None
+    rig.drain()
     for number in range(MAX_ANSWERS + 5):
-        stand.subject(pod(f"p{number}"), since=stand.now)
-    stand.drain()
-    stand.existence.next_batch()
-    kept = sum(stand.subject(pod(f"p{number}"), since=stand.now) is not None for number in range(MAX_ANSWERS + 5))
+        rig.subject(pod(f"p{number}"), since=rig.now)
+    rig.drain()
+    rig.existence.next_batch()
+    kept = sum(rig.subject(pod(f"p{number}"), since=rig.now) is not None for number in range(MAX_ANSWERS + 5))
     assert kept == MAX_ANSWERS
 
 
-def test_the_latest_since_decides(stand: Stand) -> None:
+def test_the_latest_since_decides(rig: Rig) -> None:
     """An answer that is too old for one caller does not end the lookup for it, although it suffices for another."""
-    stand.subject(pod("a"), since=START + 10)
-    stand.subject(pod("a"), since=START)
-    stand.tell(pod("a"), asked=START + 5)
-    assert stand.answered == []
-    stand.now += 10
-    stand.tell(pod("a"))
-    assert stand.answered == [pod("a")]
+    rig.subject(pod("a"), since=START + 10)
+    rig.subject(pod("a"), since=START)
+    rig.reply(pod("a"), asked=START + 5)
+    assert rig.answered == []
+    rig.now += 10
+    rig.reply(pod("a"))
+    assert rig.answered == [pod("a")]
 
 
 # -- what is asked ----------------------------------------------------------------------------------------------------
@@ -156,66 +156,66 @@ def test_the_latest_since_decides(stand: Stand) -> None:
     ("number", "batches"),
     [(1, [1]), (LIST_FROM - 1, [1] * (LIST_FROM - 1)), (LIST_FROM, [LIST_FROM]), (5_000, [5_000])],
 )
-def test_many_are_one_listing(stand: Stand, number: int, batches: list[int]) -> None:
+def test_many_are_one_listing(rig: Rig, number: int, batches: list[int]) -> None:
     """Fewer than `LIST_FROM` objects of a kind and namespace are read one by one, more by one listing."""
     for n in range(number):
-        stand.subject(pod(f"p{n}"))
-    asked = stand.drain()
+        rig.subject(pod(f"p{n}"))
+    asked = rig.drain()
     assert [len(batch.referents) for batch in asked] == batches
     assert {batch.listing for batch in asked} == {number >= LIST_FROM}
-    assert len(stand.answered) == number
+    assert len(rig.answered) == number
 
 
-def test_a_listing_with_an_unreadable_name(stand: Stand) -> None:
+def test_a_listing_with_an_unreadable_name(rig: Rig) -> None:
     """If a listing has a name that cannot be read, the objects that it lacks are read one by one."""
     for n in range(LIST_FROM + 1):
-        stand.subject(pod(f"p{n}"))
-    batch = stand.batch()
-    stand.existence.answer(batch, {pod("p0"): FoundObject("u")}, asked=stand.now, complete=False)
-    stand.existence.mark_unlistable(batch)
-    stand.existence.release(batch)
-    assert stand.answered == [pod("p0")]
-    assert [(len(batch.referents), batch.listing) for batch in stand.drain()] == [(1, False)] * LIST_FROM
+        rig.subject(pod(f"p{n}"))
+    batch = rig.batch()
+    rig.existence.answer(batch, {pod("p0"): FoundObject("u")}, asked=rig.now, complete=False)
+    rig.existence.mark_unlistable(batch)
+    rig.existence.release(batch)
+    assert rig.answered == [pod("p0")]
+    assert [(len(batch.referents), batch.listing) for batch in rig.drain()] == [(1, False)] * LIST_FROM
 
 
-def test_an_incomplete_listing_proves_presence_only(stand: Stand) -> None:
+def test_an_incomplete_listing_proves_presence_only(rig: Rig) -> None:
     """Objects on it exist; the lookups of others stay pending."""
-    things = [pod(f"p{n}") for n in range(LIST_FROM + 1)]
-    for thing in things:
-        stand.subject(thing)
-    stand.tell(things[0], whole=False)
-    assert stand.answered == things[:1]
-    assert [stand.subject(thing) for thing in things[1:]] == [None] * LIST_FROM
+    referents = [pod(f"p{n}") for n in range(LIST_FROM + 1)]
+    for referent in referents:
+        rig.subject(referent)
+    rig.reply(referents[0], whole=False)
+    assert rig.answered == referents[:1]
+    assert [rig.subject(referent) for referent in referents[1:]] == [None] * LIST_FROM
 
 
-def test_namespaces_take_turns(stand: Stand) -> None:
+def test_namespaces_take_turns(rig: Rig) -> None:
     """Ten thousand lookups of kinds that are not served delay those of another namespace by one."""
     for n in range(10_000):
-        stand.subject(Subject("fantasy.example", f"Kind{n}", "evil", "x"))
-    stand.subject(pod("a", "shop"))
-    first = [stand.batch().scope.namespace for _ in range(2)]
+        rig.subject(Subject("fantasy.example", f"Kind{n}", "evil", "x"))
+    rig.subject(pod("a", "shop"))
+    first = [rig.batch().scope.namespace for _ in range(2)]
     assert first == ["evil", "shop"]
 
 
-def test_one_listing_of_a_scope_at_a_time(stand: Stand) -> None:
+def test_one_listing_of_a_scope_at_a_time(rig: Rig) -> None:
     """New lookups wait for its end."""
     for n in range(LIST_FROM):
-        stand.subject(pod(f"p{n}"))
-    batch = stand.batch()
-    stand.subject(pod("late"))
-    assert stand.existence.next_batch() is None
-    stand.existence.answer(batch, {}, asked=stand.now, complete=True)
-    stand.existence.release(batch)
-    assert stand.batch().referents == (pod("late"),)
+        rig.subject(pod(f"p{n}"))
+    batch = rig.batch()
+    rig.subject(pod("late"))
+    assert rig.existence.next_batch() is None
+    rig.existence.answer(batch, {}, asked=rig.now, complete=True)
+    rig.existence.release(batch)
+    assert rig.batch().referents == (pod("late"),)
 
 
-def test_released_lookups_are_sent_again(stand: Stand) -> None:
+def test_released_lookups_are_sent_again(rig: Rig) -> None:
     """The end of a connection loses no lookup."""
-    stand.subject(pod("a"))
-    batch = stand.batch()
-    assert stand.existence.next_batch() is None
-    stand.existence.release(batch)
-    assert stand.batch().referents == batch.referents
+    rig.subject(pod("a"))
+    batch = rig.batch()
+    assert rig.existence.next_batch() is None
+    rig.existence.release(batch)
+    assert rig.batch().referents == batch.referents
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_released_lookups_are_sent_again(stand: Stand) -> None:
         pytest.param(Subject("", "Pod", "shop", ""), id="no name"),
     ],
 )
-def test_what_is_never_looked_up(stand: Stand, subject: Subject) -> None:
+def test_what_is_never_looked_up(rig: Rig, subject: Subject) -> None:
     """Secrets, and names that no object can have: UNKNOWN at once, without a request."""
-    assert stand.subject(subject) == Answer(UNKNOWN, START, answered_at=START)
-    assert stand.existence.next_batch() is None
+    assert rig.subject(subject) == Answer(UNKNOWN, START, answered_at=START)
+    assert rig.existence.next_batch() is None
 
 
 # -- policies ---------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ KW = "policies.kubewarden.io"
 
 
 @pytest.mark.parametrize(
-    ("source", "policy", "origins"),
+    ("source", "policy", "resources"),
     [
         ("kyverno", "disallow-latest", ["clusterpolicies.kyverno.io"]),
         ("kyverno", "shop/disallow-latest", ["policies.kyverno.io"]),
@@ -264,128 +264,128 @@ KW = "policies.kubewarden.io"
         ("anything", "a", []),
     ],
 )
-def test_the_kinds_that_a_policy_can_have(stand: Stand, source: str, policy: str, origins: list[str]) -> None:
+def test_the_kinds_that_a_policy_can_have(rig: Rig, source: str, policy: str, resources: list[str]) -> None:
     """A source without policy objects, and a name that none of its kinds can have, are UNKNOWN at once."""
-    answer = stand.policy(policy, source)
-    batch = stand.existence.next_batch()
-    assert (answer is None) == (batch is not None) == bool(origins)
-    assert list(batch.scope.origins if batch else ()) == origins
+    answer = rig.policy(policy, source)
+    batch = rig.existence.next_batch()
+    assert (answer is None) == (batch is not None) == bool(resources)
+    assert list(batch.scope.resources if batch else ()) == resources
 
 
-def test_policies_are_listed(stand: Stand) -> None:
+def test_policies_are_listed(rig: Rig) -> None:
     """Lookups of the same kinds share one listing, and there is a minimum time until the next."""
     for n in range(300):
-        stand.policy(f"p{n}")
-    batch = stand.tell(PolicyName("kyverno", "p1"))
+        rig.policy(f"p{n}")
+    batch = rig.reply(PolicyName("kyverno", "p1"))
     assert (batch.listing, len(batch.referents)) == (True, 300)
-    assert (stand.policy("p1"), stand.policy("p2")) == (
+    assert (rig.policy("p1"), rig.policy("p2")) == (
         Answer(PRESENT, START, WallMs(7), "u", START),
         Answer(ABSENT, START, answered_at=START),
     )
-    stand.policy("p1", since=START + 1)
-    stand.policy("p2", since=START + 1)
-    batch = stand.batch()
-    stand.policy("p3", since=START + 1)
-    stand.existence.answer(batch, {}, asked=START + 1, complete=True)
-    stand.existence.release(batch)
-    assert stand.existence.next_batch() is None
-    assert stand.existence.next_due() == START + POLICY_LISTING_INTERVAL_MS
+    rig.policy("p1", since=START + 1)
+    rig.policy("p2", since=START + 1)
+    batch = rig.batch()
+    rig.policy("p3", since=START + 1)
+    rig.existence.answer(batch, {}, asked=START + 1, complete=True)
+    rig.existence.release(batch)
+    assert rig.existence.next_batch() is None
+    assert rig.existence.next_due() == START + POLICY_LISTING_INTERVAL_MS
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_repeated_refusal_is_accepted(stand: Stand) -> None:
+def test_a_repeated_refusal_is_accepted(rig: Rig) -> None:
     """Then all lookups of the scope are UNKNOWN; later they are sent again."""
-    stand.subject(pod("a"))
-    stand.refuse("pods")
-    assert (stand.answered, stand.existence.forbidden) == ([], [])
-    assert stand.existence.next_batch() is None
-    stand.now += REFUSAL_CONFIRM_MS
-    stand.subject(pod("b"))
-    stand.refuse("pods")
-    assert stand.answered == [pod("a"), pod("b")]
-    unknown = stand.subject(pod("a"), since=stand.now)
+    rig.subject(pod("a"))
+    rig.refuse("pods")
+    assert (rig.answered, rig.existence.forbidden) == ([], [])
+    assert rig.existence.next_batch() is None
+    rig.now += REFUSAL_CONFIRM_MS
+    rig.subject(pod("b"))
+    rig.refuse("pods")
+    assert rig.answered == [pod("a"), pod("b")]
+    unknown = rig.subject(pod("a"), since=rig.now)
     assert unknown is not None
-    assert (unknown.presence, stand.existence.forbidden) == (UNKNOWN, ["pods"])
-    assert stand.subject(pod("a", "other")) is None
-    assert stand.batch().scope.namespace == "other"
-    stand.now += UNKNOWN_RETRY_MS
-    assert stand.subject(pod("a"), since=stand.now) is None
-    stand.refuse("pods")
-    assert (stand.answered[2:], stand.existence.forbidden) == ([], ["pods"])
-    stand.now += REFUSAL_CONFIRM_MS
-    stand.tell(pod("a"))
-    assert (stand.answered[2:], stand.existence.forbidden) == ([pod("a")], [])
+    assert (unknown.presence, rig.existence.forbidden) == (UNKNOWN, ["pods"])
+    assert rig.subject(pod("a", "other")) is None
+    assert rig.batch().scope.namespace == "other"
+    rig.now += UNKNOWN_RETRY_MS
+    assert rig.subject(pod("a"), since=rig.now) is None
+    rig.refuse("pods")
+    assert (rig.answered[2:], rig.existence.forbidden) == ([], ["pods"])
+    rig.now += REFUSAL_CONFIRM_MS
+    rig.reply(pod("a"))
+    assert (rig.answered[2:], rig.existence.forbidden) == ([pod("a")], [])
 
 
-def test_a_refusal_that_is_not_repeated(stand: Stand) -> None:
+def test_a_refusal_that_is_not_repeated(rig: Rig) -> None:
     """An API server refuses while it starts, and then answers: nothing was UNKNOWN."""
-    stand.subject(pod("a"))
-    stand.refuse("pods")
-    stand.now += REFUSAL_CONFIRM_MS
-    stand.tell(pod("a"))
-    assert stand.answered == [pod("a")]
-    stand.subject(pod("a"), since=stand.now + 1)
-    stand.now += 1
-    stand.refuse("pods")
-    assert stand.existence.forbidden == []
-    assert stand.answered == [pod("a")]
+    rig.subject(pod("a"))
+    rig.refuse("pods")
+    rig.now += REFUSAL_CONFIRM_MS
+    rig.reply(pod("a"))
+    assert rig.answered == [pod("a")]
+    rig.subject(pod("a"), since=rig.now + 1)
+    rig.now += 1
+    rig.refuse("pods")
+    assert rig.existence.forbidden == []
+    assert rig.answered == [pod("a")]
 
 
-def test_a_kind_that_is_not_served_is_not_forbidden(stand: Stand) -> None:
+def test_a_kind_that_is_not_served_is_not_forbidden(rig: Rig) -> None:
     """It is UNKNOWN, and no permission is missing."""
-    stand.subject(Subject("fantasy.example", "Unicorn", "shop", "a"))
-    stand.refuse()
-    stand.now += REFUSAL_CONFIRM_MS
-    stand.refuse()
-    assert (len(stand.answered), stand.existence.forbidden) == (1, [])
+    rig.subject(Subject("fantasy.example", "Unicorn", "shop", "a"))
+    rig.refuse()
+    rig.now += REFUSAL_CONFIRM_MS
+    rig.refuse()
+    assert (len(rig.answered), rig.existence.forbidden) == (1, [])
 
 
-def test_an_old_refusal_is_not_reported(stand: Stand) -> None:
+def test_an_old_refusal_is_not_reported(rig: Rig) -> None:
     """A permission that is no longer needed is not reported as missing."""
-    stand.subject(pod("a"))
-    stand.refuse("pods")
-    stand.now += REFUSAL_CONFIRM_MS
-    stand.refuse("pods")
-    stand.now += 2 * UNKNOWN_RETRY_MS
-    assert stand.existence.forbidden == []
+    rig.subject(pod("a"))
+    rig.refuse("pods")
+    rig.now += REFUSAL_CONFIRM_MS
+    rig.refuse("pods")
+    rig.now += 2 * UNKNOWN_RETRY_MS
+    assert rig.existence.forbidden == []
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
-def test_failures_wait_longer_each_time(stand: Stand) -> None:
+def test_failures_wait_longer_each_time(rig: Rig) -> None:
     """Up to a minute, and never less than Retry-After; a success resets it."""
-    stand.subject(pod("a"))
+    rig.subject(pod("a"))
     waits = []
     for _ in range(8):
-        waits.append(stand.fail())
-        stand.now += waits[-1]
+        waits.append(rig.fail())
+        rig.now += waits[-1]
     assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]
-    assert stand.subject(pod("a")) is None
-    stand.subject(pod("b"))
-    stand.tell(pod("a"))
-    assert stand.fail() == 1_000
-    stand.now += 1_000
-    assert stand.fail(retry_after=5) == 5_000
+    assert rig.subject(pod("a")) is None
+    rig.subject(pod("b"))
+    rig.reply(pod("a"))
+    assert rig.fail() == 1_000
+    rig.now += 1_000
+    assert rig.fail(retry_after=5) == 5_000
 
 
-def test_a_group_that_fails_delays_only_itself(stand: Stand) -> None:
+def test_a_group_that_fails_delays_only_itself(rig: Rig) -> None:
     """An aggregated API that is down does not delay others; an overloaded server gets no requests at all."""
-    stand.subject(Subject("metrics.example", "Load", "shop", "a"))
-    stand.fail()
-    stand.subject(Subject("metrics.example", "Load", "other", "a"))
-    stand.subject(pod("a"))
-    assert stand.batch().referents == (pod("a"),)
-    assert stand.existence.next_batch() is None
-    stand = Stand()
-    stand.subject(pod("a"))
-    assert stand.fail(retry_after=30, everything=True) == 30_000
-    stand.subject(Subject("apps", "Deployment", "other", "a"))
-    assert stand.existence.next_batch() is None
-    stand.now += 30_000
-    assert Counter(batch.scope.group for batch in stand.drain()) == {"": 1, "apps": 1}
+    rig.subject(Subject("metrics.example", "Load", "shop", "a"))
+    rig.fail()
+    rig.subject(Subject("metrics.example", "Load", "other", "a"))
+    rig.subject(pod("a"))
+    assert rig.batch().referents == (pod("a"),)
+    assert rig.existence.next_batch() is None
+    rig = Rig()
+    rig.subject(pod("a"))
+    assert rig.fail(retry_after=30, everything=True) == 30_000
+    rig.subject(Subject("apps", "Deployment", "other", "a"))
+    assert rig.existence.next_batch() is None
+    rig.now += 30_000
+    assert Counter(batch.scope.group for batch in rig.drain()) == {"": 1, "apps": 1}
 
 
 def test_the_kinds_that_the_chart_permits() -> None:

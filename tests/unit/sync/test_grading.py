@@ -14,7 +14,7 @@ from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.grading import ANSWER_FRESH_MS, RESUME_MS, SCAN_INTERVAL_MS, SILENT_AFTER_MS
 from policyhub.sync.guard import Guard
-from policyhub.sync.holds import Hold, News
+from policyhub.sync.holds import Hold, Trigger
 from policyhub.sync.known_namespaces import NAMESPACES
 from policyhub.sync.plan import DAY_MS, Evidence, Grade, Rules
 from policyhub.sync.scans import ROUNDS
@@ -110,10 +110,10 @@ class Owned:
 
 
 def ignore(
-    news: News, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = lambda _: True
+    trigger: Trigger, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = lambda _: True
 ) -> None:
     """Nothing is held here."""
-    del news, namespaces, where
+    del trigger, namespaces, where
 
 
 class World:
@@ -137,12 +137,12 @@ class World:
         entry.object_ref = ObjectRef("apps", "v1", "Deployment", "shop", "web")
         self.sources = Sources(entries={entry.id: entry}, requeue=ignore, enqueue=lambda _: None)
         self.sources.set_reports_listed(listed=True)
-        origins = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
-        for origin in origins:
-            self.sources.set_coverage(origin, Coverage(live=True, since=BEGAN))
-        for origin in (*OWNERS, NAMESPACES):
-            self.sources.stream_started_at[origin] = BEGAN
-        self.sources.confirm(origins, now=NOW + 10 * DELAY)
+        apis = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
+        for api in apis:
+            self.sources.set_coverage(api, Coverage(live=True, since=BEGAN))
+        for api in (*OWNERS, NAMESPACES):
+            self.sources.stream_started_at[api] = BEGAN
+        self.sources.confirm(apis, now=NOW + 10 * DELAY)
         self.api = Api(subject, policy)
         self.sources.existence = self.api
         self.owned = Owned()
@@ -153,22 +153,22 @@ class World:
         """How far (ms) the wall clock was set forward since the process started."""
 
     def grade(self, *, now: SteadyMs = NOW) -> Evidence:
-        wall = WallMs(int(now) + self.ahead)
+        wall_clock = WallMs(int(now) + self.ahead)
         return grading.evidence_of_loss(
-            self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now, wall=wall
+            self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now, wall_clock=wall_clock
         )
 
-    def verdict(self, *, now: SteadyMs = NOW) -> Grade | Hold | None:
+    def outcome(self, *, now: SteadyMs = NOW) -> Grade | Hold | None:
         """The grade, or the hold."""
         evidence = self.grade(now=now)
         return evidence.hold if evidence.grade is Grade.NONE else evidence.grade
 
 
-def not_heard(world: World) -> None:
+def not_scanned(world: World) -> None:
     world.owned.below = False
 
 
-def heard(world: World) -> None:
+def has_scanned(world: World) -> None:
     """The engine has reported on the object since, and has never reported on a Pod."""
     world.owned.below = False
     world.entry.reported_at = LOST + 5
@@ -193,7 +193,7 @@ def failures_only(world: World) -> None:
     world.owned.passes = False
 
 
-def gone_round(world: World) -> None:
+def repeated_audits(world: World) -> None:
     world.owned.passes = False
     for key in (REPORT, SourceKey("wgpolicyk8s.io", "policyreports", "shop", "another")):
         world.sources.scans.read(key, [("kyverno", 1)], changed=False, now=LOST)
@@ -201,27 +201,27 @@ def gone_round(world: World) -> None:
             world.sources.scans.read(key, [("kyverno", 2 + n)], changed=False, now=LOST + 1 + n)
 
 
-def gone_round_without_passes_of_it(world: World) -> None:
+def repeated_audits_without_passes(world: World) -> None:
     """A full scan is complete, but the policy writes passing results: then only a report on the object counts."""
-    gone_round(world)
+    repeated_audits(world)
     world.owned.passes, world.owned.below = True, False
 
 
 def edited(world: World) -> None:
     """… but it was edited, and may no longer match the object."""
-    gone_round_without_passes_of_it(world)
+    repeated_audits_without_passes(world)
     world.api.changed = WallMs(int(LOST))
 
 
 def pods_after_a_restart(world: World) -> None:
     """All Pods were reported on, a full scan is complete, and it is not known what reported the finding."""
-    gone_round(world)
+    repeated_audits(world)
     world.owned.passes, world.entry.own = True, None
 
 
 def pods_replaced(world: World) -> None:
     """All Pods are younger than the finding, and the engine has reported on them, but not by the policy."""
-    gone_round(world)
+    repeated_audits(world)
     world.owned.passes, world.owned.pods_unreported = True, True
     young = WallMs(int(BEGAN)) + SKEW_MS + 1
     world.owned.made_at = young, young
@@ -254,7 +254,7 @@ def pods_replaced_and_own(world: World) -> None:
     world.entry.own = True
 
 
-def heard_after_a_restart(world: World) -> None:
+def scanned_after_a_restart(world: World) -> None:
     """All Pods were reported on, and the object since, by any policy: it is not known what reported it before."""
     world.entry.own, world.entry.reported_at = None, LOST + 5
 
@@ -264,17 +264,17 @@ def unheard_after_a_restart(world: World) -> None:
 
 
 STATES = {
-    "not heard": not_heard,
-    "heard": heard,
+    "not heard": not_scanned,
+    "heard": has_scanned,
     "by Pods": by_pods,
     "by Pods, its own unheard": by_pods_and_own,
     "Pods unreported": pods_unreported,
     "failures only": failures_only,
-    "gone round": gone_round,
-    "gone round, passes written": gone_round_without_passes_of_it,
+    "gone round": repeated_audits,
+    "gone round, passes written": repeated_audits_without_passes,
     "gone round, policy edited": edited,
     "gone round, by Pods, after a restart": pods_after_a_restart,
-    "heard, by Pods, after a restart": heard_after_a_restart,
+    "heard, by Pods, after a restart": scanned_after_a_restart,
     "by Pods, after a restart": unheard_after_a_restart,
     "gone round, all Pods replaced": pods_replaced,
     "gone round, Pods replaced in part": pods_replaced_in_part,
@@ -344,16 +344,16 @@ def test_the_table(subject: Presence, policy: Presence, loss: Loss, state: str) 
     """Every row: the answers for object and policy, the kind of loss, and what was scanned again."""
     world = World(subject, policy, loss)
     STATES[state](world)
-    assert world.verdict() is TABLE[subject, policy, loss][state]
+    assert world.outcome() is TABLE[subject, policy, loss][state]
 
 
-@pytest.mark.parametrize("heard_of", [False, True])
-def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool) -> None:
+@pytest.mark.parametrize("scanned_again", [False, True])
+def test_without_ownership_only_a_report_on_the_object_counts(*, scanned_again: bool) -> None:
     """Without roll-up no Pod reports for its owner, and no full scan is known."""
     world = World(PRESENT, UNKNOWN, rolls_up=False)
-    gone_round(world)
-    world.entry.reported_at = LOST + 5 if heard_of else NEVER
-    assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
+    repeated_audits(world)
+    world.entry.reported_at = LOST + 5 if scanned_again else NEVER
+    assert world.outcome() is (Grade.REPEATED if scanned_again else Hold.UNREPORTED)
 
 
 @pytest.mark.parametrize(
@@ -378,8 +378,8 @@ def test_after_a_restart_a_day_is_enough_if_all_pods_were_reported_on(*, pods: b
     """
     world = World()
     world.entry.own, world.owned.pods = None, pods
-    assert world.verdict(now=LOST + SCAN_INTERVAL_MS) is Hold.UNREPORTED
-    assert world.verdict(now=LOST + SCAN_INTERVAL_MS + 1) is (Grade.REPEATED if pods else Hold.UNREPORTED)
+    assert world.outcome(now=LOST + SCAN_INTERVAL_MS) is Hold.UNREPORTED
+    assert world.outcome(now=LOST + SCAN_INTERVAL_MS + 1) is (Grade.REPEATED if pods else Hold.UNREPORTED)
 
 
 @pytest.mark.parametrize("new_pods", [True, False], ids=["new Pods", "no new Pods"])
@@ -389,19 +389,19 @@ def test_an_unreported_finding_is_counted_unless_its_own_result_ended(*, own: bo
     told; nor, after a restart, where nobody knows whether its object has spoken before.
     """
     world = World()
-    not_heard(world)
+    not_scanned(world)
     world.entry.own, world.owned.pods_unreported = own, new_pods
     lost = own is True or (own is None and not new_pods)
     evidence = world.grade()
     assert (evidence.hold, evidence.lost) == (Hold.UNREPORTED, lost)
     world.guard.approved = {"kyverno": NOW + DELAY}
-    assert world.verdict() is (Grade.APPROVED if lost else Hold.UNREPORTED)
+    assert world.outcome() is (Grade.APPROVED if lost else Hold.UNREPORTED)
 
 
 # -- when the API server was asked ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("thing", ["object", "policy"])
+@pytest.mark.parametrize("referent", ["object", "policy"])
 @pytest.mark.parametrize(
     ("asked", "now", "counts"),
     [
@@ -415,7 +415,7 @@ def test_an_unreported_finding_is_counted_unless_its_own_result_ended(*, own: bo
     ],
 )
 def test_lookups_begin_after_the_loss_and_again_after_the_delay(
-    thing: str,
+    referent: str,
     asked: SteadyMs,
     now: SteadyMs,
     *,
@@ -423,7 +423,7 @@ def test_lookups_begin_after_the_loss_and_again_after_the_delay(
 ) -> None:
     """An earlier answer does not count; the finding waits for an answer, and the guard counts it meanwhile."""
     world = World()
-    if thing == "object":
+    if referent == "object":
         world.api.subject_asked = asked
     else:
         world.api.policy_asked = asked
@@ -443,7 +443,7 @@ def test_a_lookup_that_is_not_possible(missing: str) -> None:
         world.sources.ownership = None
     else:
         world.api.policy_presence, world.entry.object_ref = PRESENT, None
-    assert world.verdict() is Grade.UNVERIFIED
+    assert world.outcome() is Grade.UNVERIFIED
 
 
 @pytest.mark.parametrize(("subject", "policy"), [(ABSENT, PRESENT), (PRESENT, ABSENT)], ids=["object", "policy"])
@@ -465,18 +465,18 @@ def test_an_approval_covers_an_unexplained_loss() -> None:
     new Pods is approved once a person has been told of it.
     """
     world = World()
-    not_heard(world)
+    not_scanned(world)
     world.guard.approved = {"kyverno": LOST + SILENT_AFTER_MS * 2}
     world.entry.own = False
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
     assert world.grade(now=LOST + SILENT_AFTER_MS + 1).grade is Grade.APPROVED
     world.entry.own = True
     world.guard.approved = {"trivy": NOW + DELAY}
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
     world.guard.approved = {"kyverno": NOW + 1}
     evidence = world.grade()
     assert (evidence.grade, evidence.since, evidence.confirmed) == (Grade.APPROVED, LOST, True)
-    assert world.verdict(now=NOW + 1) is Hold.UNREPORTED
+    assert world.outcome(now=NOW + 1) is Hold.UNREPORTED
     world.sources.discovered = LOST - 1
     assert not world.grade().confirmed
 
@@ -494,7 +494,7 @@ def test_an_approval_covers_nothing_else(hold: Hold) -> None:
         world.api.subject_asked = LOST - 1
     else:
         world.owned.since = NEVER
-    assert world.verdict() is hold
+    assert world.outcome() is hold
 
 
 # -- what is not known ------------------------------------------------------------------------------------------------
@@ -542,14 +542,14 @@ def test_incomplete_sources_end_nothing(state: Callable[[World], None], hold: Ho
     world = World(loss=Loss.PASSED if passes else Loss.OMITTED)
     world.entry.reported_at = LOST + 5
     state(world)
-    assert world.verdict() is hold
+    assert world.outcome() is hold
 
 
 def test_reports_of_other_namespaces_that_wait_hold_nothing() -> None:
     """Only those of its own namespace hold it."""
     world = World()
     world.sources.set_waiting(OPEN.source_api, frozenset({"bank"}))
-    assert world.verdict() is Grade.REPEATED
+    assert world.outcome() is Grade.REPEATED
 
 
 @pytest.mark.parametrize(("subject", "policy"), [(PRESENT, PRESENT), (UNKNOWN, UNKNOWN), (PRESENT, ABSENT)])
@@ -558,22 +558,26 @@ def test_an_unevaluated_finding_is_held(subject: Presence, policy: Presence) -> 
     world = World(subject, policy, Loss.OMITTED)
     world.entry.reported_at = LOST + 5
     world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
-    assert world.verdict() is Hold.UNLISTED
+    assert world.outcome() is Hold.UNLISTED
     world.sources.set_unevaluated(REPORT, frozenset())
-    assert world.verdict() is not Hold.UNLISTED
+    assert world.outcome() is not Hold.UNLISTED
 
 
 @pytest.mark.parametrize(
-    ("called", "expected"), [(False, Hold.UNLISTED), (True, Grade.UNVERIFIED)], ids=["after a restart", "reported here"]
+    ("was_claimed", "expected"),
+    [(False, Hold.UNLISTED), (True, Grade.UNVERIFIED)],
+    ids=["after a restart", "reported here"],
 )
-def test_an_unreadable_report_holds_findings_that_only_the_inventory_knows(*, called: bool, expected: object) -> None:
+def test_an_unreadable_report_holds_findings_that_only_the_inventory_knows(
+    *, was_claimed: bool, expected: object
+) -> None:
     """A finding that was claimed in this process lost its claim by a complete report."""
     world = World(UNKNOWN, UNKNOWN)
-    world.entry.was_claimed = called
+    world.entry.was_claimed = was_claimed
     world.sources.mark_incomplete(OPEN)
-    assert world.verdict() is Grade.UNVERIFIED  # of another API
+    assert world.outcome() is Grade.UNVERIFIED  # of another API
     world.sources.mark_incomplete(SourceKey("wgpolicyk8s.io", "policyreports", "shop", "other"))
-    assert world.verdict() is expected
+    assert world.outcome() is expected
 
 
 # -- passes -----------------------------------------------------------------------------------------------------------
@@ -604,13 +608,13 @@ def test_a_pass_does_not_count_while_a_descendant_is_not_reported(
     """Otherwise the finding of a new failing Pod would be archived before the report on it."""
     world = World(subject, policy, Loss.OMITTED if own else Loss.PASSED)
     world.entry.own_passes = own
-    assert world.verdict() is Grade.PASSED
+    assert world.outcome() is Grade.PASSED
     world.owned.pods_unreported = True
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
 
 
 @pytest.mark.parametrize(
-    ("called", "pods", "below", "expected"),
+    ("was_claimed", "pods", "below", "expected"),
     [
         pytest.param(True, True, False, Grade.PASSED, id="reported in this process"),
         pytest.param(False, False, False, Grade.PASSED, id="it has no Pods"),
@@ -620,34 +624,34 @@ def test_a_pass_does_not_count_while_a_descendant_is_not_reported(
 )
 def test_a_pass_after_a_restart_waits_until_it_is_known_whether_pods_are_reported(
     *,
-    called: bool,
+    was_claimed: bool,
     pods: bool,
     below: bool,
     expected: object,
 ) -> None:
     """For a finding that only the inventory knows, Pods may have been reported before, and not yet in this process."""
     world = World(loss=Loss.PASSED)
-    world.entry.was_claimed, world.owned.pods, world.owned.below = called, pods, below
-    assert world.verdict() is expected
-    gone_round(world)
-    assert world.verdict() is Grade.PASSED
+    world.entry.was_claimed, world.owned.pods, world.owned.below = was_claimed, pods, below
+    assert world.outcome() is expected
+    repeated_audits(world)
+    assert world.outcome() is Grade.PASSED
 
 
 def test_an_own_pass_counts_only_with_roll_up() -> None:
     """Otherwise it is not about this finding."""
     world = World(loss=Loss.OMITTED, rolls_up=False)
     world.entry.own_passes = True
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
 
 
-@pytest.mark.parametrize("origin", [REPORT.source_api, *OWNERS])
-def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
+@pytest.mark.parametrize("api", [REPORT.source_api, *OWNERS])
+def test_a_pass_is_confirmed_since_the_watch_began(api: str) -> None:
     """Its own watch and those of owners: each may be of another cluster."""
     world = World(loss=Loss.PASSED)
-    world.sources.confirmed[origin] = NOW
-    world.sources.stream_started_at[origin] = NOW
+    world.sources.confirmed[api] = NOW
+    world.sources.stream_started_at[api] = NOW
     assert world.grade().confirmed
-    world.sources.stream_started_at[origin] = NOW + 1
+    world.sources.stream_started_at[api] = NOW + 1
     assert not world.grade().confirmed
 
 
@@ -663,7 +667,7 @@ def namespace_deleted(world: World, *, at: SteadyMs = LOST + 10) -> None:
 def test_a_deleted_namespace_is_a_deletion() -> None:
     """Since the later of the loss and the deletion; confirmed by a discovery since, and since the watch began."""
     world = World()
-    not_heard(world)
+    not_scanned(world)
     namespace_deleted(world)
     assert world.grade() == Evidence(Grade.DELETED, since=LOST + 10)
     world.sources.confirmed[NAMESPACES] = LOST + 9
@@ -682,22 +686,22 @@ def test_a_deleted_namespace_needs_no_lookup() -> None:
     namespace_deleted(world)
     unseen(world)
     world.api.subject_asked = NEVER
-    assert world.verdict() is Grade.DELETED
+    assert world.outcome() is Grade.DELETED
 
 
-@pytest.mark.parametrize("origin", OWNERS)
-def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
+@pytest.mark.parametrize("api", OWNERS)
+def test_a_deleted_pod_is_a_deletion(api: str) -> None:
     """By the owners' watches, each confirmed since the loss and since owners are known."""
     world = World()
-    not_heard(world)
+    not_scanned(world)
     world.owned.gone = True
     assert world.grade() == Evidence(Grade.DELETED, since=LOST)
-    world.sources.confirmed[origin] = LOST - 1
+    world.sources.confirmed[api] = LOST - 1
     assert not world.grade().confirmed
-    world.sources.confirmed[origin] = LOST
-    world.sources.stream_started_at[origin] = LOST + 1
+    world.sources.confirmed[api] = LOST
+    world.sources.stream_started_at[api] = LOST + 1
     assert not world.grade().confirmed
-    world.sources.stream_started_at[origin] = BEGAN
+    world.sources.stream_started_at[api] = BEGAN
     assert world.grade().confirmed
     world.owned.since = LOST + 7
     assert world.grade().since == LOST + 7
@@ -713,18 +717,18 @@ def test_a_disabled_api() -> None:
     unseen(world)
     assert world.grade() == Evidence(Grade.DESELECTED, since=LOST, lost=True)
     world.owned.gone = True
-    assert world.verdict() is Grade.DELETED
+    assert world.outcome() is Grade.DELETED
     world.sources.disabled_groups = frozenset({OPEN.group})
     world.owned.gone = False
     world.entry.reported_at = LOST
-    assert world.verdict() is Hold.SOURCE
+    assert world.outcome() is Hold.SOURCE
 
 
 # -- since when -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("loss", "seen_since", "heard_at", "expected"),
+    ("loss", "seen_since", "scanned_at", "expected"),
     [
         pytest.param(LOST, BEGAN, NEVER, LOST, id="the loss"),
         pytest.param(LOST, LOST + 7, LOST + 3, LOST + 7, id="its API is live since later"),
@@ -732,11 +736,11 @@ def test_a_disabled_api() -> None:
     ],
 )
 def test_the_delay_starts_with_the_latest_evidence(
-    loss: SteadyMs, seen_since: SteadyMs, heard_at: SteadyMs, expected: SteadyMs
+    loss: SteadyMs, seen_since: SteadyMs, scanned_at: SteadyMs, expected: SteadyMs
 ) -> None:
     """The loss, the coverage, the report of the engine; a discovery must be as late."""
     world = World()
-    world.entry.unclaimed_since, world.entry.reported_at = loss, heard_at
+    world.entry.unclaimed_since, world.entry.reported_at = loss, scanned_at
     world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=seen_since))
     assert world.grade().since == expected
     world.sources.confirmed[REPORT.source_api] = expected
@@ -784,10 +788,10 @@ def listed(kind: str, *, group: str = "", own: bool = True) -> Violation:
     )
 
 
-def audited(subject: Presence = PRESENT, *, rolls_up: bool = True, voice: Violation | None = None) -> World:
+def audited(subject: Presence = PRESENT, *, rolls_up: bool = True, representative: Violation | None = None) -> World:
     """Two audits lack it; the second lists another Deployment."""
     world = World(subject, PRESENT, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
-    world.entry.representative = voice
+    world.entry.representative = representative
     world.sources.constraints.await_audit(world.entry)
     for at in (AUDIT, AUDIT + 60):
         audit(world, at, listed("Deployment", group="apps"))
@@ -908,7 +912,7 @@ def test_what_audits_lack(state: Callable[[World], None], expected: object, *, l
     """The list of a constraint is a statement of its engine, for the kinds that it listed."""
     world = audited()
     state(world)
-    assert (world.verdict(), world.grade().lost) == (expected, lost)
+    assert (world.outcome(), world.grade().lost) == (expected, lost)
 
 
 @pytest.mark.parametrize(
@@ -922,10 +926,10 @@ def test_what_audits_lack(state: Callable[[World], None], expected: object, *, l
 )
 def test_the_kind_that_was_listed_must_still_be_listed(*, own: bool, lists: Violation, expected: object) -> None:
     """If it is known which one that was."""
-    voice = msgspec.structs.replace(listed("Deployment"), subject=WEB, own=own)
-    world = audited(voice=voice)
+    representative = msgspec.structs.replace(listed("Deployment"), subject=WEB, own=own)
+    world = audited(representative=representative)
     audit(world, AUDIT + 120, lists)
-    assert world.verdict() is expected
+    assert world.outcome() is expected
 
 
 def test_pods_report_for_controllers_only() -> None:
@@ -934,9 +938,9 @@ def test_pods_report_for_controllers_only() -> None:
     world.entry.object_ref = ObjectRef("", "v1", "Service", "shop", "web")
     world.sources.existence = Anything(PRESENT)
     audit(world, AUDIT + 120, listed("Pod"))
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
     audit(world, AUDIT + 180, listed("Pod"), listed("Service"))
-    assert world.verdict() is Grade.REPEATED
+    assert world.outcome() is Grade.REPEATED
 
 
 class Anything:
@@ -963,7 +967,7 @@ def test_a_partial_audit_matters_only_if_the_object_exists(subject: Presence, ex
     """If the object may not be looked up, the list decides; an absent object needs no list."""
     world = audited(subject)
     partial(world)
-    assert world.verdict() is expected
+    assert world.outcome() is expected
 
 
 def test_an_approval_covers_what_a_partial_audit_lacks() -> None:
@@ -971,24 +975,24 @@ def test_an_approval_covers_what_a_partial_audit_lacks() -> None:
     world = audited()
     partial(world)
     world.guard.approved = {"kyverno": NOW + DELAY}
-    assert world.verdict() is Grade.APPROVED
+    assert world.outcome() is Grade.APPROVED
 
 
 def test_a_constraint_that_was_deleted_explains_it() -> None:
     """Unless it is unreadable."""
     world = audited()
     world.sources.constraints.drop(CONSTRAINT)
-    assert world.verdict() is Grade.EXPLAINED
+    assert world.outcome() is Grade.EXPLAINED
     assert world.grade().lost
     world.sources.set_unreadable(CONSTRAINT.source_api, frozenset({""}))
-    assert world.verdict() is Hold.UNLISTED
+    assert world.outcome() is Hold.UNLISTED
 
 
 def test_a_constraint_needs_no_report() -> None:
     """Listings of report APIs do not matter for it."""
     world = audited()
     nobody_listed(world)
-    assert world.verdict() is Grade.REPEATED
+    assert world.outcome() is Grade.REPEATED
 
 
 def test_a_kind_that_discoveries_lack_was_deleted() -> None:
@@ -1006,7 +1010,7 @@ def test_a_kind_that_discoveries_lack_was_deleted() -> None:
     world.entry.unclaimed_since = LOST + 10 * DELAY
     assert world.grade().since == LOST + 10 * DELAY
     world.sources.constraints.read_kinds([CONSTRAINT.source_api], now=LOST + 20 * DELAY)
-    assert world.verdict() is Hold.SOURCE
+    assert world.outcome() is Hold.SOURCE
 
 
 def test_the_table_is_complete() -> None:
@@ -1019,9 +1023,9 @@ def test_the_table_is_complete() -> None:
 def test_an_edit_and_a_loss_are_compared_by_one_clock(ahead: int) -> None:
     """The API server dates edits by the wall clock; losses are counted by one that never jumps, from whatever start."""
     world = World()
-    gone_round_without_passes_of_it(world)
+    repeated_audits_without_passes(world)
     world.ahead = ahead
     world.api.changed = WallMs(int(LOST) + ahead - grading.EDITED_MS)
-    assert world.verdict() is Hold.UNREPORTED
+    assert world.outcome() is Hold.UNREPORTED
     world.api.changed += 1
-    assert world.verdict() is Grade.REPEATED
+    assert world.outcome() is Grade.REPEATED

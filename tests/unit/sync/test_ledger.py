@@ -11,7 +11,7 @@ from policyhub.findings.identity import finding_id
 from policyhub.model.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
-from policyhub.sync.holds import ENDED_BY, Hold, News
+from policyhub.sync.holds import ENDED_BY, Hold, Trigger
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change, Rules, Wait
@@ -19,7 +19,7 @@ from policyhub.sync.plan import Change, Rules, Wait
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
 RULES = Rules(archive_delay_ms=1000)
-ORIGIN = "policyreports.wgpolicyk8s.io"
+SOURCE_API = "policyreports.wgpolicyk8s.io"
 
 
 def key(name: str) -> SourceKey:
@@ -55,15 +55,15 @@ def nothing() -> frozenset[Identity]:
     return frozenset()
 
 
-def say(made: Ledger, name: str, numbers: Iterable[int], *, complete: bool = True, message: str = "m") -> bool:
-    calls: list[tuple[Violation, WallMs | None]] = [(violation(n, message), WALL) for n in numbers]
-    return made.read(key(name), calls, complete=complete, passed=nothing, now=NOW)
+def report(made: Ledger, name: str, numbers: Iterable[int], *, complete: bool = True, message: str = "m") -> bool:
+    claims: list[tuple[Violation, WallMs | None]] = [(violation(n, message), WALL) for n in numbers]
+    return made.read(key(name), claims, complete=complete, passed=nothing, now=NOW)
 
 
 def test_the_same_content_changes_nothing() -> None:
     """An engine's rewrite with new timestamps leaves nothing dirty."""
     made = fresh()
-    say(made, "a", [1, 2])
+    report(made, "a", [1, 2])
     made.agenda.dirty.clear()
     later: list[tuple[Violation, WallMs | None]] = [(violation(n), WALL + 99_999) for n in (1, 2)]
     assert not made.read(key("a"), later, complete=True, passed=nothing, now=NOW + 99_999)
@@ -82,21 +82,21 @@ def test_the_first_observation_is_kept() -> None:
 def test_one_finding_while_a_claim_remains() -> None:
     """A finding is desired until its last claim ends."""
     made = fresh()
-    say(made, "a", [1])
-    say(made, "b", [1])
+    report(made, "a", [1])
+    report(made, "b", [1])
     made.forget(key("a"), now=NOW)
     assert made.entries[id_of(1)].desired
-    say(made, "b", [])
+    report(made, "b", [])
     assert id_of(1) not in made.entries or not made.entries[id_of(1)].desired
 
 
 def test_incomplete_object_ends_nothing() -> None:
     """A truncated constraint adds and changes claims; claims that it lacks stay."""
     made = fresh()
-    say(made, "a", [1, 2])
-    say(made, "a", [2, 3], complete=False)
+    report(made, "a", [1, 2])
+    report(made, "a", [2, 3], complete=False)
     assert all(made.entries[id_of(n)].desired for n in (1, 2, 3))
-    say(made, "a", [3])
+    report(made, "a", [3])
     assert [made.entries[id_of(n)].desired for n in (2, 3)] == [False, True]
     assert not made.sources.incomplete
 
@@ -104,11 +104,11 @@ def test_incomplete_object_ends_nothing() -> None:
 def test_nothing_is_sent_before_it_was_read() -> None:
     """Until the inventory has read an id, it is neither dirty nor lost."""
     made = fresh(read=False)
-    say(made, "a", [1, 2])
+    report(made, "a", [1, 2])
     assert not made.agenda.dirty
     assert figures.pending(made) == 2
     made.observed.take_part(id_of(1).rpartition("/")[2][:4], [], now=NOW)
-    made.observed.parts.clear()
+    made.observed.progress.parts.clear()
     made.observed.take_part(id_of(1).rpartition("/")[2][0], [], now=NOW)
     assert id_of(1) in made.agenda.dirty
 
@@ -116,22 +116,22 @@ def test_nothing_is_sent_before_it_was_read() -> None:
 def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
     """A finding that was never sent and is no longer desired is dropped."""
     made = fresh(read=False)
-    say(made, "a", [1])
-    say(made, "a", [])
+    report(made, "a", [1])
+    report(made, "a", [])
     assert not made.entries
-    assert not made.observed.unread
+    assert not made.observed.progress.unread
 
 
 def test_restart_finds_the_hub_as_it_left_it() -> None:
     """After a restart, a finding whose digest the hub holds is not sent again."""
     first = fresh()
-    say(first, "a", [1])
+    report(first, "a", [1])
     digest = first.entries[id_of(1)].digest
     made = fresh(read=False)
-    say(made, "a", [1])
+    report(made, "a", [1])
     known = ObservedFinding(digest, WALL - 99, WALL - 99, archived=False)
-    made.observed.take_part("", [Observation(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
-    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is None
+    made.observed.take_part("", [Observation(id_of(1), known, "uid-1", SOURCE_API, "r1")], now=NOW)
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall_clock=WALL)[0] is None
     assert made.entries[id_of(1)].observed == known
 
 
@@ -139,15 +139,19 @@ def test_adopted_findings_are_ours_and_are_sent_again() -> None:
     """With the former uid released, its findings are known, and sent again to carry the new uid."""
     made = fresh(read=False)
     made.observed.adopted = frozenset({"uid-0"})
-    say(made, "a", [1])
+    report(made, "a", [1])
     digest = made.entries[id_of(1)].digest
     made.observed.take_part(
         "",
-        [Observation(id_of(1), ObservedFinding(digest, WallMs(1), WallMs(2), archived=False), "uid-0", ORIGIN, "r1")],
+        [
+            Observation(
+                id_of(1), ObservedFinding(digest, WallMs(1), WallMs(2), archived=False), "uid-0", SOURCE_API, "r1"
+            )
+        ],
         now=NOW,
     )
     assert not made.observed.quarantine.counts
-    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is Change.CHANGED
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall_clock=WALL)[0] is Change.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_adopted_findings_are_ours_and_are_sent_again() -> None:
 def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: bool) -> None:
     """GetFindings lags: a missing finding is read by id once our acknowledgement is old; its `CreatedAt` stays."""
     made = fresh()
-    say(made, "a", [1])
+    report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
@@ -175,7 +179,7 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: b
 def test_unanswered_import_is_repeated_with_the_same_times() -> None:
     """The retry keeps the times, so that Security Hub ignores it if the first import was written."""
     made = fresh()
-    say(made, "a", [1])
+    report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     made.mark_unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
@@ -188,7 +192,7 @@ def test_unanswered_import_is_repeated_with_the_same_times() -> None:
 def test_counts_follow_desired_findings() -> None:
     """By source, policy and severity; the default severity if the engine reports none."""
     made = fresh()
-    say(made, "a", [1, 2, 3])
+    report(made, "a", [1, 2, 3])
     assert made.finding_counts.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
     made.forget(key("a"), now=NOW)
     assert not made.finding_counts.violations
@@ -200,11 +204,11 @@ def test_a_pass_applies_to_findings_that_only_the_inventory_knows() -> None:
     """
     made = fresh(read=False)
     known = ObservedFinding("d", WALL, WALL, archived=False)
-    say(made, "a", [2])
+    report(made, "a", [2])
     made.observed.take_part(
         "",
         [
-            *(Observation(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)),
+            *(Observation(id_of(n), known, "uid-1", SOURCE_API, f"r{n}") for n in (1, 2)),
             Observation(id_of(3), known, "uid-1", "reports.openreports.io", "r3"),
         ],
         now=NOW,
@@ -213,7 +217,7 @@ def test_a_pass_applies_to_findings_that_only_the_inventory_knows() -> None:
     assert made.entries[id_of(1)].passed
     assert not made.entries[id_of(2)].passed
     assert made.entries[id_of(3)].passed
-    assert made.entries[id_of(3)].source_api == ORIGIN
+    assert made.entries[id_of(3)].source_api == SOURCE_API
 
 
 WAIT = Wait(NOW + 1000)
@@ -222,13 +226,13 @@ WAIT = Wait(NOW + 1000)
 def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
     """An active finding that nobody reports, decided and put aside; its id."""
     made.sources.set_reports_listed(listed=True)
-    made.sources.set_coverage(ORIGIN, Coverage(live=True, since=NOW))
-    say(made, "a", [1])
+    made.sources.set_coverage(SOURCE_API, Coverage(live=True, since=NOW))
+    report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
     made.forget(key("a"), now=NOW)
-    say(made, "r1", [], complete=False)
+    report(made, "r1", [], complete=False)
     made.mark_decided(entry, hold)
     assert not made.agenda.dirty
     return entry.id
@@ -240,23 +244,23 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         pytest.param(WAIT, lambda made: made.wake(NOW + 1000), id="its timer is due"),
         pytest.param(
             Hold.SOURCE,
-            lambda made: made.sources.set_coverage(ORIGIN, Coverage(live=True, since=NOW + 1)),
+            lambda made: made.sources.set_coverage(SOURCE_API, Coverage(live=True, since=NOW + 1)),
             id="its API is live again",
         ),
         pytest.param(
             Hold.SOURCE, lambda made: made.sources.set_reports_listed(listed=False), id="another API appeared"
         ),
-        pytest.param(WAIT, lambda made: say(made, "b", [1]), id="it is reported"),
-        pytest.param(Hold.UNLISTED, lambda made: say(made, "r1", []), id="a report is complete again"),
+        pytest.param(WAIT, lambda made: report(made, "b", [1]), id="it is reported"),
+        pytest.param(Hold.UNLISTED, lambda made: report(made, "r1", []), id="a report is complete again"),
         pytest.param(Hold.UNLISTED, lambda made: made.forget(key("r1"), now=NOW), id="that report is deleted"),
         pytest.param(WAIT, lambda made: made.mark_passed([violation(1).identity], key=key("x")), id="it passes"),
         pytest.param(
             WAIT, lambda made: made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"
         ),
         pytest.param(
-            Hold.UNLISTED, lambda made: made.sources.set_unreadable(ORIGIN, frozenset({"shop"})), id="unreadable"
+            Hold.UNLISTED, lambda made: made.sources.set_unreadable(SOURCE_API, frozenset({"shop"})), id="unreadable"
         ),
-        pytest.param(Hold.UNCONFIRMED, lambda made: made.sources.confirm([ORIGIN], now=NOW + 1), id="a discovery"),
+        pytest.param(Hold.UNCONFIRMED, lambda made: made.sources.confirm([SOURCE_API], now=NOW + 1), id="a discovery"),
         pytest.param(Hold.OWNERS_UNKNOWN, lambda made: made.sources.reconsider(), id="owners are known"),
         pytest.param(
             Hold.UNREPORTED, lambda made: made.sources.reconsider((set(), {"kyverno"})), id="its engine has reported"
@@ -277,14 +281,14 @@ def test_inputs_of_a_decision_make_it_dirty(hold: Hold | Wait, event: Callable[[
     assert id_ not in made.agenda.held
 
 
-@pytest.mark.parametrize("news", News)
-def test_an_event_enqueues_only_what_it_can_release(news: News) -> None:
+@pytest.mark.parametrize("trigger", Trigger)
+def test_an_event_enqueues_only_what_it_can_release(trigger: Trigger) -> None:
     """By the table: a hold that the event cannot end is not decided again."""
     for hold in Hold:
         made = fresh()
         id_ = settled(made, hold)
-        made._requeue(news)
-        assert (id_ in made.agenda.dirty) == (news in ENDED_BY[hold])
+        made._requeue(trigger)
+        assert (id_ in made.agenda.dirty) == (trigger in ENDED_BY[hold])
 
 
 def test_a_finding_of_another_cluster_read_by_id_is_left_alone() -> None:
@@ -305,7 +309,8 @@ def test_reads_outside_an_inventory_prove_presence_only() -> None:
     known = ObservedFinding("d", WALL, WALL, archived=False)
     later = NOW + ACK_OVERRULES_MS + 1
     made.observed.take_read(
-        [Observation(id_of(2), known, "uid-1", ORIGIN, "r2"), Observation("x", known, "uid-2", ORIGIN, "r")], now=later
+        [Observation(id_of(2), known, "uid-1", SOURCE_API, "r2"), Observation("x", known, "uid-2", SOURCE_API, "r")],
+        now=later,
     )
     assert made.entries[id_of(2)].observed == known
     assert made.entries[id_].observed is not None
@@ -318,7 +323,7 @@ def test_nothing_else_makes_it_dirty() -> None:
     settled(made)
     made.wake(NOW + 999)
     made.sources.set_coverage("reports.openreports.io", Coverage(live=True, since=NOW))
-    say(made, "c", [5])
+    report(made, "c", [5])
     assert set(made.agenda.dirty) == {id_of(5)}
 
 
@@ -328,25 +333,27 @@ def sent(made: Ledger) -> None:
     made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
 
 
-def said_by_pods(made: Ledger) -> None:
-    said = msgspec.structs.replace(violation(1), own=False)
-    made.read(key("pod"), [(said, WALL)], complete=True, passed=nothing, now=NOW)
+def reported_by_pods(made: Ledger) -> None:
+    reported = msgspec.structs.replace(violation(1), own=False)
+    made.read(key("pod"), [(reported, WALL)], complete=True, passed=nothing, now=NOW)
 
 
 def was_there(made: Ledger, *, archived: bool) -> None:
-    held = Observation(id_of(1), ObservedFinding("d", WALL, WALL, archived=archived), "uid-1", ORIGIN, "r1")
+    held = Observation(id_of(1), ObservedFinding("d", WALL, WALL, archived=archived), "uid-1", SOURCE_API, "r1")
     made.observed.take_part("", [held], now=NOW)
 
 
 @pytest.mark.parametrize(
     ("steps", "own"),
     [
-        pytest.param((said_by_pods,), None, id="not sent yet"),
-        pytest.param((said_by_pods, sent), False, id="sent as new"),
-        pytest.param((partial(was_there, archived=True), said_by_pods, sent), False, id="sent again"),
-        pytest.param((partial(was_there, archived=False), said_by_pods, sent), None, id="active before"),
-        pytest.param((said_by_pods, partial(was_there, archived=False), sent), None, id="active before, read later"),
-        pytest.param((partial(was_there, archived=False), lambda made: say(made, "a", [1])), True, id="its own"),
+        pytest.param((reported_by_pods,), None, id="not sent yet"),
+        pytest.param((reported_by_pods, sent), False, id="sent as new"),
+        pytest.param((partial(was_there, archived=True), reported_by_pods, sent), False, id="sent again"),
+        pytest.param((partial(was_there, archived=False), reported_by_pods, sent), None, id="active before"),
+        pytest.param(
+            (reported_by_pods, partial(was_there, archived=False), sent), None, id="active before, read later"
+        ),
+        pytest.param((partial(was_there, archived=False), lambda made: report(made, "a", [1])), True, id="its own"),
     ],
 )
 def test_for_findings_sent_by_this_process_it_is_known_whether_only_pods_reported(

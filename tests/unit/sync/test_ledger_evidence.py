@@ -26,7 +26,7 @@ from tests.unit.sync.test_evidence import (
     ledger,
     listed,
     only_in_hub,
-    say,
+    report,
     sent,
     violation,
 )
@@ -35,13 +35,13 @@ from tests.unit.sync.test_evidence import (
 def unread() -> Ledger:
     """Like `ledger`, with its inventory in progress."""
     made = ledger()
-    made.observed.complete = False
+    made.observed.progress.complete = False
     return made
 
 
-def reported_and_lost(made: Ledger, *said: Violation) -> Entry:
-    say(made, REPORT, *(said or (violation(),)))
-    entry = sent(made, *(said or (violation(),)))
+def reported_and_lost(made: Ledger, *reported: Violation) -> Entry:
+    report(made, REPORT, *(reported or (violation(),)))
+    entry = sent(made, *(reported or (violation(),)))
     made.forget(REPORT, now=NOW)
     return entry
 
@@ -66,7 +66,7 @@ def test_nothing_guarded_is_archived_before_the_inventory_is_complete() -> None:
 def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
     """It does not depend on how much its source has lost."""
     made = unread()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     if by == "a pass":
         made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
@@ -101,7 +101,7 @@ def evaluated(made: Ledger) -> Callable[[], None]:
     return ends
 
 
-def heard(made: Ledger) -> Callable[[], None]:
+def scanned_again(made: Ledger) -> Callable[[], None]:
     asked = FakeExistence(p=Presence.PRESENT)
     asked.subjects[violation().subject] = Presence.PRESENT
     made.sources.existence = asked
@@ -118,7 +118,7 @@ def heard(made: Ledger) -> Callable[[], None]:
         pytest.param(source_back, Hold.SOURCE, id="its API is live again"),
         pytest.param(reports_listed, Hold.SOURCE, id="all APIs were listed"),
         pytest.param(evaluated, Hold.UNLISTED, id="it could be evaluated"),
-        pytest.param(heard, Hold.UNREPORTED, id="what was unreported is not"),
+        pytest.param(scanned_again, Hold.UNREPORTED, id="what was unreported is not"),
     ],
 )
 def test_the_delay_restarts_when_evidence_becomes_available(
@@ -145,7 +145,7 @@ def test_a_restarted_delay_is_for_that_loss_only() -> None:
     act(made, entry, now=NOW)
     made.sources.set_coverage(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW + 5 * DELAY) == Wait(NOW + 6 * DELAY)
-    say(made, REPORT, violation(), now=NOW + DELAY)
+    report(made, REPORT, violation(), now=NOW + DELAY)
     made.forget(REPORT, now=NOW + DELAY)
     assert act(made, entry, now=NOW + DELAY) == Wait(NOW + 2 * DELAY)
 
@@ -157,13 +157,13 @@ def test_other_holds_do_not_restart_the_delay(hold: Hold) -> None:
     asked = FakeExistence()
     made.sources.existence = asked
     if hold is Hold.AUDIT:
-        say(made, CONSTRAINT, listed(), audited=100)
+        report(made, CONSTRAINT, listed(), audited=100)
         entry = sent(made, listed())
-        say(made, CONSTRAINT, audited=110)
+        report(made, CONSTRAINT, audited=110)
     else:
         entry = reported_and_lost(made)
     asked.silent = hold is Hold.PRESENCE
-    made.observed.complete = hold is not Hold.GUARD
+    made.observed.progress.complete = hold is not Hold.GUARD
     confirmed = dict(made.sources.confirmed)
     if hold is Hold.UNCONFIRMED:
         made.sources.confirmed[REPORT.source_api] = NOW - 1
@@ -171,9 +171,9 @@ def test_other_holds_do_not_restart_the_delay(hold: Hold) -> None:
     held = act(made, entry, now=NOW + DELAY)
     assert (held.hold if isinstance(held, Wait) else held) is hold
     asked.silent = False
-    made.observed.complete = True
+    made.observed.progress.complete = True
     made.sources.confirmed = confirmed
-    say(made, CONSTRAINT, audited=120)
+    report(made, CONSTRAINT, audited=120)
     made.guard.add_lost(entry.id, ("kyverno", "shop"))
     assert act(made, entry, now=NOW + DELAY) is Change.ARCHIVED
 
@@ -186,14 +186,14 @@ def test_changes_wait_for_the_first_listings(*, archived: bool) -> None:
     """Half an hour at most; new findings do not wait."""
     made = ledger()
     made.sources.set_reports_listed(listed=False, now=NOW)
-    say(made, REPORT, violation(), violation("new"))
+    report(made, REPORT, violation(), violation("new"))
     entry = entry_of(made, violation())
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived), now=NOW)
     change = Change.REACTIVATED if archived else Change.CHANGED
     assert act(made, entry, now=NOW) == Wait(NOW + CHANGE_WAIT_MS)
-    assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
-    assert made.decide(entry, rules=RULES, now=NOW + CHANGE_WAIT_MS, wall=WALL)[0] is change
+    assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall_clock=WALL)[0] is Change.NEW
+    assert made.decide(entry, rules=RULES, now=NOW + CHANGE_WAIT_MS, wall_clock=WALL)[0] is change
     made.sources.set_reports_listed(listed=True, now=NOW + 5)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW + 5) is change
@@ -204,7 +204,7 @@ def test_changes_of_a_constraint_wait_for_its_own_listing() -> None:
     made = ledger()
     made.sources.set_reports_listed(listed=False, now=NOW)
     made.sources.listed.discard(CONSTRAINT.source_api)
-    say(made, CONSTRAINT, listed(), audited=100)
+    report(made, CONSTRAINT, listed(), audited=100)
     entry = entry_of(made, listed())
     made.mark_in_flight(entry)
     made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived=False), now=NOW)
@@ -214,54 +214,54 @@ def test_changes_of_a_constraint_wait_for_its_own_listing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wall", "since_acknowledged", "refreshed"),
+    ("wall_clock", "since_acknowledged", "refreshed"),
     [
         pytest.param(REFRESH_MS, DAY_MS, True, id="thirty days old"),
         pytest.param(REFRESH_MS, DAY_MS - 1, False, id="thirty days old, but sent within a day"),
         pytest.param(0, 40 * DAY_MS, False, id="new by the wall clock: the process or its clock was suspended"),
     ],
 )
-def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, *, refreshed: bool) -> None:
+def test_refreshes_go_by_the_wall_clock(wall_clock: int, since_acknowledged: int, *, refreshed: bool) -> None:
     """Security Hub has its own clock; a jump of the wall clock sends nothing twice a day."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     due = NOW + since_acknowledged
-    decision, _ = made.decide(entry, rules=RULES, now=due, wall=WALL + wall)
+    decision, _ = made.decide(entry, rules=RULES, now=due, wall_clock=WALL + wall_clock)
     assert decision is (Change.REFRESHED if refreshed else None)
 
 
 def test_a_refresh_is_due_at_its_time() -> None:
     """And not a millisecond earlier."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = sent(made, violation())
     due = refresh_due(entry.id, WALL)
     later = NOW + 2 * DAY_MS
-    assert made.decide(entry, rules=RULES, now=later, wall=due - 1)[0] is None
-    assert made.decide(entry, rules=RULES, now=later, wall=due)[0] is Change.REFRESHED
+    assert made.decide(entry, rules=RULES, now=later, wall_clock=due - 1)[0] is None
+    assert made.decide(entry, rules=RULES, now=later, wall_clock=due)[0] is Change.REFRESHED
 
 
 # -- what is blocked --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [True, False], ids=["new", "archived"])
-def test_a_failed_finding_waits(*, wanted: bool) -> None:
+@pytest.mark.parametrize("is_desired", [True, False], ids=["new", "archived"])
+def test_a_failed_finding_waits(*, is_desired: bool) -> None:
     """For any kind of import, until the end of its back-off."""
     made = ledger()
-    say(made, REPORT, violation())
-    entry = entry_of(made, violation()) if wanted else sent(made, violation())
-    if not wanted:
+    report(made, REPORT, violation())
+    entry = entry_of(made, violation()) if is_desired else sent(made, violation())
+    if not is_desired:
         made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     made.observed.outcomes.postpone(entry.id, until=NOW + 50)
     assert act(made, entry, now=NOW) == Wait(NOW + 50, Hold.FAILED)
-    assert act(made, entry, now=NOW + 50) is (Change.NEW if wanted else Change.ARCHIVED)
+    assert act(made, entry, now=NOW + 50) is (Change.NEW if is_desired else Change.ARCHIVED)
 
 
 def test_a_failed_import_of_an_ended_violation_leaves_nothing() -> None:
     """Security Hub failed the finding: it was not written, and there is nothing to archive."""
     made = ledger()
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = entry_of(made, violation())
     made.mark_in_flight(entry)
     made.observed.outcomes.postpone(entry.id, until=NOW + 50)
@@ -284,7 +284,7 @@ def test_a_namespace_that_used_up_its_imports_waits() -> None:
         limits=Limits(namespace_imports=1),
     )
     made.observed.take_part("", [], now=NOW)
-    say(made, REPORT, violation())
+    report(made, REPORT, violation())
     entry = entry_of(made, violation())
     assert act(made, entry, now=NOW) is Change.NEW
     made.usage.count_import("shop", now=NOW)
@@ -294,14 +294,16 @@ def test_a_namespace_that_used_up_its_imports_waits() -> None:
     assert decision.until > NOW
 
 
-@pytest.mark.parametrize("wanted", [True, False], ids=["reported", "lost"])
-def test_another_clusters_finding_is_left_alone(*, wanted: bool) -> None:
+@pytest.mark.parametrize("is_desired", [True, False], ids=["reported", "lost"])
+def test_another_clusters_finding_is_left_alone(*, is_desired: bool) -> None:
     """Whatever else is known about it."""
     made = ledger()
     entry = only_in_hub(made, violation(), REPORT)
-    if wanted:
-        say(made, REPORT, violation())
+    if is_desired:
+        report(made, REPORT, violation())
     made.observed.quarantine.add(entry.id, "uid-2", archived=False, inventory=False)
-    evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall_clock=WALL)
     assert evidence.quarantined
-    assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)[0] is (Hold.QUARANTINED if wanted else None)
+    assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall_clock=WALL)[0] is (
+        Hold.QUARANTINED if is_desired else None
+    )

@@ -66,7 +66,7 @@ class Counting(World):
                 for n in range(results)
             ]
             document = {"metadata": {"name": f"{pod}-{number}", "namespace": namespace}, "results": results_}
-            self.views[REPORTS[0]].upsert(json.dumps(document).encode())
+            self.report_sinks[REPORTS[0]].upsert(json.dumps(document).encode())
 
     def subjects(self, namespace: str = "shop") -> dict[str, int]:
         """Object name → how many findings it has."""
@@ -122,12 +122,12 @@ def test_its_namespace_waits_until_all_is_moved(monkeypatch: pytest.MonkeyPatch)
     world.pods("x", owner=NEW)
     for pod, namespace in (("y", "shop"), ("away", "team")):
         key = json.dumps({"metadata": {"name": f"{pod}-0", "namespace": namespace}}).encode()
-        world.views[REPORTS[0]].delete(key)
+        world.report_sinks[REPORTS[0]].delete(key)
     lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.desired and e.subject is not None}
 
     def decided(name: str) -> object:
         return world.ledger.decide(
-            lost[name], rules=RULES, now=world.now + 700_000, wall=WallMs(int(world.now + 700_000))
+            lost[name], rules=RULES, now=world.now + 700_000, wall_clock=WallMs(int(world.now + 700_000))
         )[0]
 
     assert world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
@@ -175,10 +175,10 @@ def test_everything_at_once_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -
     world.rollup.shift(None, now=world.now)
     assert world.rollup.since == NEVER
     assert world.count() <= 2 * moves.MAX_AT_ONCE
-    assert world.rollup.take_news() is None
+    assert world.rollup.take_changes() is None
     assert max(world.tick()) <= 2 * moves.MAX_AT_ONCE + 20
     assert world.rollup.since == SteadyMs(1)
-    assert world.rollup.take_news() is None, "what was held meanwhile is decided again"
+    assert world.rollup.take_changes() is None, "what was held meanwhile is decided again"
     assert world.subjects() == {f"p-{n}": 10 for n in range(300)}
 
 

@@ -52,33 +52,33 @@ Stored = dict[str, dict[str, Any]]
 class World:
     """One process: its views read, and Security Hub has what an earlier one has left in `stored`."""
 
-    def __init__(self, stored: Stored | None = None, *, wanted: Filter | None = None, later_ms: int = 0) -> None:
+    def __init__(self, stored: Stored | None = None, *, filter_: Filter | None = None, later_ms: int = 0) -> None:
         self.now = START + later_ms
         self.stored = {} if stored is None else stored
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-        self.views = {of: self._view(of, wanted or Filter()) for of in (GATEKEEPER, REPORTS)}
+        self.sinks = {of: self._sink(of, filter_ or Filter()) for of in (GATEKEEPER, REPORTS)}
         self.ledger.sources.set_reports_listed(listed=True)
-        for view in self.views.values():
-            view.begin()
+        for sink in self.sinks.values():
+            sink.begin()
 
-    def _view(self, of: tuple[str, str], wanted: Filter) -> ReportSink:
+    def _sink(self, of: tuple[str, str], filter_: Filter) -> ReportSink:
         group, resource = of
         return ReportSink(
             cluster="alpha",
             group=group,
             resource=resource,
             ledger=self.ledger,
-            wanted=wanted,
+            filter_=filter_,
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.now,
-            wall=lambda: WallMs(int(self.now)),
+            wall_clock=lambda: WallMs(int(self.now)),
         )
 
     def started(self) -> "World":
         """What there is has been listed, and Security Hub read."""
-        for view in self.views.values():
-            view.finish()
-            self.ledger.sources.set_coverage(view.source_api, Coverage(live=True, since=START))
+        for sink in self.sinks.values():
+            sink.finish()
+            self.ledger.sources.set_coverage(sink.source_api, Coverage(live=True, since=START))
         found = [observation_of(from_asff(finding)) for finding in self.stored.values()]
         self.ledger.observed.take_part("", found, now=self.now)
         self.ledger.finish_inventory()
@@ -86,16 +86,16 @@ class World:
         return self
 
     def confirm(self) -> None:
-        for view in self.views.values():
-            self.ledger.sources.confirmed[view.source_api] = START + 100 * DAY_MS
+        for sink in self.sinks.values():
+            self.ledger.sources.confirmed[sink.source_api] = START + 100 * DAY_MS
         self.ledger.sources.discovered = START + 100 * DAY_MS
 
-    def say(self, of: tuple[str, str], *listed: str, total: int, at: int = 0, **more: Any) -> None:
+    def report(self, of: tuple[str, str], *listed: str, total: int, at: int = 0, **more: Any) -> None:
         """What a constraint or report now lists, of how many."""
-        self.views[of].upsert(json.dumps(document(of, *listed, total=total, at=at) | more).encode())
+        self.sinks[of].upsert(json.dumps(document(of, *listed, total=total, at=at) | more).encode())
 
     def gone(self, of: tuple[str, str]) -> None:
-        self.views[of].delete(json.dumps(document(of, total=0)).encode())
+        self.sinks[of].delete(json.dumps(document(of, total=0)).encode())
 
     @property
     def notice(self) -> Entry:
@@ -104,10 +104,10 @@ class World:
 
     def decide(self) -> Decision:
         entry = self.notice
-        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
+        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall_clock=WallMs(int(self.now)))[0]
         if isinstance(decision, Wait):  # the guard counts what is lost
             self.ledger.mark_decided(entry, decision, lost=True)
-            decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
+            decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall_clock=WallMs(int(self.now)))[0]
         if not isinstance(decision, Change):
             self.ledger.mark_decided(entry, decision, lost=True)
         return decision
@@ -117,7 +117,7 @@ class World:
         done = []
         for entry in list(self.ledger.entries.values()):
             if entry.id in self.ledger.agenda.dirty:
-                decision, _ = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))
+                decision, _ = self.ledger.decide(entry, rules=RULES, now=self.now, wall_clock=WallMs(int(self.now)))
                 if isinstance(decision, Change):
                     done.append((entry.subject.name if entry.subject is not None else "", decision))
                     self._import(entry, archived=decision is Change.ARCHIVED)
@@ -126,21 +126,23 @@ class World:
         return done
 
     def _import(self, entry: Entry, *, archived: bool) -> None:
-        wall, voice = WallMs(int(self.now)), entry.representative
-        if voice is not None:
+        wall_clock, representative = WallMs(int(self.now)), entry.representative
+        if representative is not None:
             self.stored[entry.id] = render(
-                voice,
+                representative,
                 cluster=CLUSTER,
                 finding_id=entry.id,
                 digest=entry.digest,
-                origin=entry.source_api,
-                created_at=wall,
-                observed_at=wall,
-                updated_at=wall,
+                source_api=entry.source_api,
+                created_at=wall_clock,
+                observed_at=wall_clock,
+                updated_at=wall_clock,
                 archived=archived,
             )
         self.ledger.mark_in_flight(entry)
-        self.ledger.acknowledge(entry, ObservedFinding(entry.digest, wall, wall, archived=archived), now=self.now)
+        self.ledger.acknowledge(
+            entry, ObservedFinding(entry.digest, wall_clock, wall_clock, archived=archived), now=self.now
+        )
 
 
 def document(of: tuple[str, str], *listed: str, total: int, at: int = 0) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def document(of: tuple[str, str], *listed: str, total: int, at: int = 0) -> dict
 def cut(of: tuple[str, str]) -> World:
     """One that lists two of five, and Security Hub has been told."""
     world = World().started()
-    world.say(of, "a", "b", total=5)
+    world.report(of, "a", "b", total=5)
     assert dict(world.send())["limits"] is Change.NEW
     return world
 
@@ -174,9 +176,9 @@ def cut(of: tuple[str, str]) -> World:
 def test_one_finding_for_each_list(of: tuple[str, str]) -> None:
     """Beside those of what is listed."""
     world = World().started()
-    world.say(of, "a", "b", total=5)
+    world.report(of, "a", "b", total=5)
     assert sorted(world.send()) == [("a", Change.NEW), ("b", Change.NEW), ("limits", Change.NEW)]
-    world.say(of, "a", "b", total=5, at=1)
+    world.report(of, "a", "b", total=5, at=1)
     assert world.send() == []
 
 
@@ -185,14 +187,14 @@ def test_another_number_alone_sends_nothing(of: tuple[str, str]) -> None:
     """Until it has doubled, or halved."""
     world = cut(of)
     for total in (6, 9, 4, 3, 5):
-        world.say(of, "a", "b", total=total, at=total)
+        world.report(of, "a", "b", total=total, at=total)
         assert world.send() == []
-    world.say(of, "a", "b", total=10, at=10)
+    world.report(of, "a", "b", total=10, at=10)
     assert world.send() == [("limits", Change.CHANGED)]
     assert counts_stored(world) == ("2", "10")
-    world.say(of, "a", "b", total=6, at=11)
+    world.report(of, "a", "b", total=6, at=11)
     assert world.send() == []
-    world.say(of, "a", "b", total=5, at=12)
+    world.report(of, "a", "b", total=5, at=12)
     assert world.send() == [("limits", Change.CHANGED)]
 
 
@@ -205,7 +207,7 @@ def counts_stored(world: World) -> tuple[str, str]:
 def test_what_is_sent_for_another_reason_tells_the_numbers_of_now(of: tuple[str, str]) -> None:
     """And what was told then is what the next ones are compared with."""
     world = cut(of)
-    world.say(of, "a", "b", total=8, at=1)
+    world.report(of, "a", "b", total=8, at=1)
     assert world.send() == []
     known = world.notice.observed
     assert known is not None
@@ -213,9 +215,9 @@ def test_what_is_sent_for_another_reason_tells_the_numbers_of_now(of: tuple[str,
     world.ledger._enqueue(world.notice)
     assert world.send() == [("limits", Change.REFRESHED)]
     assert counts_stored(world) == ("2", "8")
-    world.say(of, "a", "b", total=11, at=2)
+    world.report(of, "a", "b", total=11, at=2)
     assert world.send() == []
-    world.say(of, "a", "b", total=16, at=3)
+    world.report(of, "a", "b", total=16, at=3)
     assert world.send() == [("limits", Change.CHANGED)]
 
 
@@ -224,7 +226,7 @@ def test_what_is_sent_for_another_reason_tells_the_numbers_of_now(of: tuple[str,
 def test_a_restart_compares_with_what_was_told(of: tuple[str, str], total: int, sent: list[tuple[str, Change]]) -> None:
     """It is read back with the finding: nothing is sent but what would have been without the restart."""
     world = World(cut(of).stored, later_ms=3_600_000)
-    world.say(of, "a", "b", total=total, at=60)
+    world.report(of, "a", "b", total=total, at=60)
     world.started()
     assert world.send() == sent
 
@@ -232,19 +234,19 @@ def test_a_restart_compares_with_what_was_told(of: tuple[str, str], total: int, 
 def test_content_that_was_refused_is_not_tried_again_for_another_number() -> None:
     """Each audit counts otherwise."""
     world = World().started()
-    world.say(GATEKEEPER, "a", total=5)
+    world.report(GATEKEEPER, "a", total=5)
     world.ledger.mark_in_flight(world.notice)
     world.ledger.reject(world.notice, world.notice.digest)
-    world.say(GATEKEEPER, "a", total=6, at=1)
+    world.report(GATEKEEPER, "a", total=6, at=1)
     assert world.decide() is Hold.REJECTED
 
 
 def test_a_report_that_is_whole_again_ends_it() -> None:
     """At once: that is positive evidence."""
     world = cut(REPORTS)
-    world.say(REPORTS, "a", total=1)
+    world.report(REPORTS, "a", total=1)
     assert ("limits", Change.ARCHIVED) in world.send()
-    world.say(REPORTS, "a", total=3)
+    world.report(REPORTS, "a", total=3)
     assert ("limits", Change.REACTIVATED) in world.send()
 
 
@@ -253,13 +255,13 @@ def test_audits_that_list_all_end_it() -> None:
     compiled yet.
     """
     world = cut(GATEKEEPER)
-    world.say(GATEKEEPER, total=0, at=1)
+    world.report(GATEKEEPER, total=0, at=1)
     world.now = world.now + DELAY
     assert world.decide() is Hold.AUDIT
-    world.say(GATEKEEPER, "a", "b", total=5, at=2)
+    world.report(GATEKEEPER, "a", "b", total=5, at=2)
     assert world.decide() is None
-    world.say(GATEKEEPER, "a", total=1, at=3)
-    world.say(GATEKEEPER, "a", total=1, at=4)
+    world.report(GATEKEEPER, "a", total=1, at=3)
+    world.report(GATEKEEPER, "a", total=1, at=4)
     assert world.decide() == Wait(world.now + DELAY)
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
@@ -269,10 +271,10 @@ def test_audits_that_list_all_end_it() -> None:
 def test_a_list_that_is_whole_after_a_start_ends_it(of: tuple[str, str]) -> None:
     """Whoever reported it has gone; the list speaks for itself when it is read next."""
     world = World(cut(of).stored, later_ms=3_600_000)
-    world.say(of, "a", "b", total=2, at=60)
+    world.report(of, "a", "b", total=2, at=60)
     world.started()
     for at in (61, 62):
-        world.say(of, "a", "b", total=2, at=at)
+        world.report(of, "a", "b", total=2, at=at)
     assert world.notice.representative is None
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
@@ -286,11 +288,11 @@ def test_no_other_report_is_read_twice_for_it(monkeypatch: pytest.MonkeyPatch, *
         finding["RecordState"] = "ARCHIVED" if archived else "ACTIVE"
     world = World(stored, later_ms=3_600_000).started()
     again: list[bytes] = []
-    monkeypatch.setattr(reader, "whole", lambda group, resource, raw: again.append(raw))
-    world.say(REPORTS, "x", total=1, metadata={"name": "other", "namespace": "s"})
-    world.say(REPORTS, "x", total=1, metadata={"name": "limits", "namespace": "t"})
+    monkeypatch.setattr(reader, "completed_notice", lambda group, resource, raw: again.append(raw))
+    world.report(REPORTS, "x", total=1, metadata={"name": "other", "namespace": "s"})
+    world.report(REPORTS, "x", total=1, metadata={"name": "limits", "namespace": "t"})
     assert again == []
-    world.say(REPORTS, "a", "b", total=2)
+    world.report(REPORTS, "a", "b", total=2)
     assert len(again) == (0 if archived else 1)
 
 
@@ -301,26 +303,28 @@ def test_whoever_a_report_names_it_has_one_list(then: str) -> None:
     before = world.notice.id
     other = [{"source": "scanner", "policy": "p", "rule": "r", "result": "fail"}]
     summary = {"fail": 7 if then == "cut" else len(other)}
-    said: dict[str, Any] = {"results": other, "summary": summary} if then != "empty" else {"results": [], "summary": {}}
-    world.say(REPORTS, total=0, **said)
+    content: dict[str, Any] = (
+        {"results": other, "summary": summary} if then != "empty" else {"results": [], "summary": {}}
+    )
+    world.report(REPORTS, total=0, **content)
     world.send()
     assert world.stored[before]["RecordState"] == "ARCHIVED"
-    told = [f for f in world.stored.values() if f["ProductFields"]["policyhub/result"] == "truncated"]
-    assert [finding["RecordState"] for finding in told] == ["ARCHIVED", "ACTIVE"][: 2 if then == "cut" else 1]
+    notices = [f for f in world.stored.values() if f["ProductFields"]["policyhub/result"] == "truncated"]
+    assert [finding["RecordState"] for finding in notices] == ["ARCHIVED", "ACTIVE"][: 2 if then == "cut" else 1]
 
 
 @EITHER
 def test_what_says_nothing_ends_nothing(of: tuple[str, str]) -> None:
     """An object that cannot be read whole, a view that is not live, an audit that has not been."""
     world = cut(of)
-    world.views[of].live(live=False)
+    world.sinks[of].live(live=False)
     if of == GATEKEEPER:
         status = {"totalViolations": 2, "violations": document(of, "a", "b", total=2)["status"]["violations"]}
-        world.say(of, total=0, status=status)
-        world.say(of, total=0, status={})
+        world.report(of, total=0, status=status)
+        world.report(of, total=0, status={})
     else:
-        world.say(of, "a", total=1, results=[7])
-        world.say(of, "a", total=1, configuration={"limits": {"maxResults": 1}})
+        world.report(of, "a", total=1, results=[7])
+        world.report(of, "a", total=1, configuration={"limits": {"maxResults": 1}})
     world.now = START + 10 * DAY_MS
     assert world.notice.desired
     assert world.send() == []
@@ -330,8 +334,8 @@ def test_a_list_that_is_whole_is_believed_when_its_api_is_seen() -> None:
     """Another cluster may answer at the old address."""
     world = cut(REPORTS)
     world.ledger.sources.confirmed.clear()
-    world.ledger.sources.stream_started_at[world.views[REPORTS].source_api] = START
-    world.say(REPORTS, "a", total=1)
+    world.ledger.sources.stream_started_at[world.sinks[REPORTS].source_api] = START
+    world.report(REPORTS, "a", total=1)
     assert world.decide() is Hold.UNCONFIRMED
     world.confirm()
     assert world.decide() is Change.ARCHIVED
@@ -355,7 +359,7 @@ def test_an_object_that_went_while_nobody_looked(of: tuple[str, str]) -> None:
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
     unreadable = World(stored, later_ms=3_600_000)
-    unreadable.views[of].upsert(json.dumps({"kind": 7, "metadata": {"name": "", "namespace": "s"}}).encode())
+    unreadable.sinks[of].upsert(json.dumps({"kind": 7, "metadata": {"name": "", "namespace": "s"}}).encode())
     unreadable.started()
     unreadable.now = world.now + DELAY
     assert unreadable.decide() is Hold.UNLISTED
@@ -364,7 +368,7 @@ def test_an_object_that_went_while_nobody_looked(of: tuple[str, str]) -> None:
 def test_another_report_that_is_not_whole_does_not_keep_it() -> None:
     """What the one lacks, the other could not have told."""
     world = World(cut(REPORTS).stored, later_ms=3_600_000)
-    world.say(REPORTS, "x", total=4, metadata={"name": "other", "namespace": "s"})
+    world.report(REPORTS, "x", total=4, metadata={"name": "other", "namespace": "s"})
     world.started()
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
@@ -375,20 +379,20 @@ def test_the_switch_ends_it(of: tuple[str, str]) -> None:
     """Of a list that is cut still: once it has been read with the switch off."""
     stored = cut(of).stored
     off = Filter(truncated_lists=False)
-    fresh = World(wanted=off).started()
-    fresh.say(of, "a", "b", total=5)
+    fresh = World(filter_=off).started()
+    fresh.report(of, "a", "b", total=5)
     assert sorted(fresh.send()) == [("a", Change.NEW), ("b", Change.NEW)]
-    world = World(stored, wanted=off, later_ms=3_600_000)
-    world.say(of, "a", "b", total=5, at=60)
+    world = World(stored, filter_=off, later_ms=3_600_000)
+    world.report(of, "a", "b", total=5, at=60)
     world.started()
-    world.say(of, "a", "b", total=5, at=61)
+    world.report(of, "a", "b", total=5, at=61)
     assert world.decide() is Change.ARCHIVED
 
 
 def test_a_restart_while_it_cannot_be_told_keeps_it() -> None:
     """A constraint that is there and was not audited since says nothing of its list."""
     world = World(cut(GATEKEEPER).stored, later_ms=3_600_000)
-    world.say(GATEKEEPER, total=0, status={})
+    world.report(GATEKEEPER, total=0, status={})
     world.started()
     world.now = world.now + 10 * DAY_MS
     assert world.decide() is Hold.UNLISTED
@@ -398,10 +402,10 @@ def test_what_the_policy_says_of_itself_is_not_said_of_its_list() -> None:
     """Neither its severity nor its remediation."""
     world = World().started()
     annotations = {"policyhub.dev/severity": "critical", "policyhub.dev/remediation": "Set limits."}
-    world.say(GATEKEEPER, "a", total=5, metadata={"name": "limits", "annotations": annotations})
-    voice = world.notice.representative
-    assert voice is not None
-    assert voice.severity == "INFORMATIONAL"
-    assert counts(voice) == (1, 5)
+    world.report(GATEKEEPER, "a", total=5, metadata={"name": "limits", "annotations": annotations})
+    representative = world.notice.representative
+    assert representative is not None
+    assert representative.severity == "INFORMATIONAL"
+    assert counts(representative) == (1, 5)
     world.send()
     assert "Set limits." not in json.dumps(world.stored[world.notice.id])

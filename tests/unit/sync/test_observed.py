@@ -9,7 +9,7 @@ from policyhub.sync.entry import Entry, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
-from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, WALL, fresh, id_of, key, say
+from tests.unit.sync.test_ledger import NOW, RULES, SOURCE_API, WALL, fresh, id_of, key, report
 
 SLOW = 3 * ACK_OVERRULES_MS
 """How long a part of an inventory takes, with throttling."""
@@ -17,7 +17,7 @@ SLOW = 3 * ACK_OVERRULES_MS
 
 def acknowledged(at: SteadyMs) -> tuple[Ledger, ObservedFinding]:
     made = fresh()
-    say(made, "a", [1])
+    report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     known = ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived=False)
@@ -46,7 +46,7 @@ def test_a_slow_part_of_an_inventory_does_not_show_later_imports(
     """The start of its reading counts, however long it took; otherwise the finding is read by id."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    shown = [] if lacks else [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")]
+    shown = [] if lacks else [Observation(entry.id, STALE, "uid-1", SOURCE_API, "r1")]
     end = began + SLOW
     made.observed.take_part("", shown, now=SteadyMs(end), began=SteadyMs(began))
     if overrules:
@@ -57,7 +57,7 @@ def test_a_slow_part_of_an_inventory_does_not_show_later_imports(
     assert entry.id not in made.observed.lookups
     made.wake(SteadyMs(end))
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.take_lookup(entry.id, Observation(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
+    made.observed.take_lookup(entry.id, Observation(entry.id, known, "uid-1", SOURCE_API, "r1"), now=SteadyMs(end))
     assert entry.observed == known
 
 
@@ -65,7 +65,7 @@ def test_a_part_without_a_start_time_is_current() -> None:
     """It was read at once."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    held = Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")
+    held = Observation(entry.id, STALE, "uid-1", SOURCE_API, "r1")
     made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS)
     assert entry.observed == known
     made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS + 1)
@@ -77,7 +77,7 @@ def test_a_finding_in_flight_is_not_taken_from_an_inventory() -> None:
     made, known = acknowledged(NOW - 2 * ACK_OVERRULES_MS)
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
-    made.observed.take_part("", [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")], now=NOW)
+    made.observed.take_part("", [Observation(entry.id, STALE, "uid-1", SOURCE_API, "r1")], now=NOW)
     made.observed.take_part("", [], now=NOW)
     made.observed.take_lookup(entry.id, None, now=NOW)
     assert entry.observed == known
@@ -106,9 +106,9 @@ def test_a_finding_missing_while_unreported_is_sent_when_it_is_reported_again() 
     entry = made.entries[id_of(1)]
     made.forget(key("a"), now=NOW)
     made.observed.take_part("", [], now=LATER)
-    say(made, "a", [1])
+    report(made, "a", [1])
     assert entry.digest == known.digest
-    assert made.decide(entry, rules=RULES, now=LATER, wall=WALL_LATER)[0] is Change.CHANGED
+    assert made.decide(entry, rules=RULES, now=LATER, wall_clock=WALL_LATER)[0] is Change.CHANGED
 
 
 def never_sent(made: Ledger, entry: Entry) -> None:

@@ -155,7 +155,7 @@ DEPLOYMENT = subject("Deployment", "web")
         (subject("Pod", "nightly-1-a"), subject("CronJob", "nightly")),
         (subject("Job", "nightly-1"), subject("CronJob", "nightly")),
         (subject("Job", "once"), subject("Job", "once")),
-        (subject("Pod", "none"), Unresolved.GONE),
+        (subject("Pod", "none"), Unresolved.DELETED),
         (subject("Pod", "lost-1"), Unresolved.UNKNOWN),
         (subject("Pod", "none", group="example.com"), subject("Pod", "none", group="example.com")),
         (DEPLOYMENT, DEPLOYMENT),

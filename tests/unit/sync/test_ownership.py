@@ -117,12 +117,12 @@ def _compare(happened: list[tuple[Key, Document | None, int]]) -> None:
     ]
     exist = {
         Subject(VERSIONS[kind].rpartition("/")[0], kind, namespace, name)
-        for (kind, namespace, name), said in there.items()
-        if said is not None
+        for (kind, namespace, name), owner in there.items()
+        if owner is not None
     }
     for of, counts_for in found.items():
         if of not in exist:
-            assert counts_for is Unresolved.GONE
+            assert counts_for is Unresolved.DELETED
         elif counts_for is Unresolved.IDLE:
             assert of.kind != "Pod"
         else:

@@ -63,9 +63,9 @@ def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
     return made
 
 
-def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: SteadyMs = NOW) -> Entry:
-    made.read(key, [(said, None)], complete=True, passed=nothing, now=now)
-    return made.entries[finding_id("alpha", said.identity)]
+def claim(made: Ledger, reported: Violation, *, key: SourceKey = REPORT, now: SteadyMs = NOW) -> Entry:
+    made.read(key, [(reported, None)], complete=True, passed=nothing, now=now)
+    return made.entries[finding_id("alpha", reported.identity)]
 
 
 def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: SteadyMs = NOW) -> None:
@@ -74,12 +74,12 @@ def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: SteadyMs = N
     made.acknowledge(entry, ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
 
 
-def wanted(made: Ledger) -> Entry:
-    return call(made, violation())
+def is_desired(made: Ledger) -> Entry:
+    return claim(made, violation())
 
 
 def active(made: Ledger) -> Entry:
-    entry = wanted(made)
+    entry = is_desired(made)
     sent(made, entry)
     return entry
 
@@ -106,22 +106,22 @@ def archived(made: Ledger) -> Entry:
 
 def relapsed(made: Ledger) -> Entry:
     archived(made)
-    return wanted(made)
+    return is_desired(made)
 
 
 def changed(made: Ledger) -> Entry:
     active(made)
-    return call(made, violation(message="worse"))
+    return claim(made, violation(message="worse"))
 
 
 def old(made: Ledger) -> Entry:
-    entry = wanted(made)
+    entry = is_desired(made)
     sent(made, entry, at=NOW - REFRESH_MS)
     return entry
 
 
 def rejected(made: Ledger) -> Entry:
-    entry = wanted(made)
+    entry = is_desired(made)
     made.mark_in_flight(entry)
     made.reject(entry, entry.digest)
     return entry
@@ -129,7 +129,7 @@ def rejected(made: Ledger) -> Entry:
 
 def rejected_then_changed(made: Ledger) -> Entry:
     rejected(made)
-    return call(made, violation(message="other"))
+    return claim(made, violation(message="other"))
 
 
 def archive_rejected(made: Ledger) -> Entry:
@@ -140,10 +140,10 @@ def archive_rejected(made: Ledger) -> Entry:
 
 
 def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: SteadyMs = NOW) -> Entry:
-    said = violation(rule="repos" if key is CONSTRAINT else "r")
-    id_ = finding_id("alpha", said.identity)
+    reported = violation(rule="repos" if key is CONSTRAINT else "r")
+    id_ = finding_id("alpha", reported.identity)
     known = ObservedFinding("d", WALL - DAY_MS, WALL - DAY_MS, archived=False)
-    made.observed.take_part("", [Observation(id_, known, "uid-1", key.source_api, said.rule)], now=at)
+    made.observed.take_part("", [Observation(id_, known, "uid-1", key.source_api, reported.rule)], now=at)
     return made.entries[id_]
 
 
@@ -209,12 +209,12 @@ def others_unheard(made: Ledger) -> Entry:
 
 def returned_in_time(made: Ledger) -> Entry:
     lost(made)
-    return call(made, violation())
+    return claim(made, violation())
 
 
 def unanswered(made: Ledger) -> Entry:
     """Its import got no answer, and then the violation ended."""
-    entry = wanted(made)
+    entry = is_desired(made)
     made.mark_in_flight(entry)
     made.mark_unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
@@ -224,7 +224,7 @@ def unanswered(made: Ledger) -> Entry:
 @pytest.mark.parametrize(
     ("state", "after", "expected"),
     [
-        pytest.param(wanted, 0, Change.NEW, id="new"),
+        pytest.param(is_desired, 0, Change.NEW, id="new"),
         pytest.param(active, 0, None, id="unchanged"),
         pytest.param(changed, 0, Change.CHANGED, id="changed"),
         pytest.param(relapsed, 0, Change.REACTIVATED, id="relapsed"),
@@ -260,7 +260,7 @@ def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decisi
     """By the entry, its coverage and the time: the table of the module."""
     made = ledger()
     entry = state(made)
-    evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall=WALL + after)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall_clock=WALL + after)
     assert decide(entry, evidence, RULES, NOW + after) == expected
 
 
@@ -268,14 +268,14 @@ def test_no_archive_mode_never_archives() -> None:
     """NoArchive holds archives, also on certain evidence."""
     made = ledger()
     rules = Rules(archive_delay_ms=0, archive=False)
-    assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.MODE
+    assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall_clock=WALL + DAY_MS)[0] is Hold.MODE
 
 
 def test_unknown_api_is_no_evidence() -> None:
     """A finding whose API was never live in this process is held: its CRD may have been deleted while we were down."""
     made = ledger(covered=False)
     made.sources.set_reports_listed(listed=True)
-    assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.SOURCE
+    assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall_clock=WALL + DAY_MS)[0] is Hold.SOURCE
 
 
 def test_refreshes_are_spread_and_early_enough() -> None:

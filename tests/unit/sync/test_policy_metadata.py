@@ -112,8 +112,8 @@ def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(
     }
     listed(policies.sink(KUBEWARDENS), *(written[namespace] for namespace in order))
     for namespace, severity in (("a", "LOW"), ("a-b", "CRITICAL")):
-        words = policies.enrich(found_in(namespace, "kubewarden", "namespaced-a-b-c"))
-        assert (dict(words.properties)["policy-title"], words.severity) == (f"of {namespace}", severity)
+        enriched = policies.enrich(found_in(namespace, "kubewarden", "namespaced-a-b-c"))
+        assert (dict(enriched.properties)["policy-title"], enriched.severity) == (f"of {namespace}", severity)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Namespace"])
@@ -298,16 +298,16 @@ class World:
         self.policies = PolicyMetadata(now=self.clock, on_malformed=print)
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.observed.take_part("", [], now=START)
-        self.views = {
+        self.sinks = {
             resource: ReportSink(
                 cluster="alpha",
                 group=resource.group,
                 resource=resource.plural,
                 ledger=self.ledger,
-                wanted=Filter(**wanted),
+                filter_=Filter(**wanted),
                 metrics=Metrics(CollectorRegistry()),
                 now=self.clock,
-                wall=lambda: WallMs(int(self.clock())),
+                wall_clock=lambda: WallMs(int(self.clock())),
                 policies=self.policies,
             )
             for resource in (REPORTS, LIMITS)
@@ -317,13 +317,13 @@ class World:
         result = {"source": "kyverno", "policy": "probes", "rule": "r", "result": "fail", "message": "m", **members}
         scope = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "cart", "namespace": "shop"}
         report = {"metadata": {"name": "r", "namespace": "shop"}, "scope": scope, "results": [result]}
-        self.views[REPORTS].upsert(json.dumps(report).encode())
+        self.sinks[REPORTS].upsert(json.dumps(report).encode())
 
     def audit(self) -> None:
         listed = [{"group": "apps", "version": "v1", "kind": "Deployment", "name": "cart", "namespace": "shop"}]
         status = {"auditTimestamp": "2026-09-01T00:00:00Z", "totalViolations": 1, "violations": listed}
         constraint = {"kind": "K8sLimits", "metadata": {"name": "limits"}, "status": status}
-        self.views[LIMITS].upsert(json.dumps(constraint).encode())
+        self.sinks[LIMITS].upsert(json.dumps(constraint).encode())
 
     @property
     def entry(self) -> Entry:

@@ -11,7 +11,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
 from policyhub.sync.quarantine import CONFLICT_ABOVE, MAX_REMEMBERED
-from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, WALL, fresh, id_of, say
+from tests.unit.sync.test_ledger import NOW, RULES, SOURCE_API, WALL, fresh, id_of, report
 
 OTHER = "uid-2"
 LATER = NOW + ACK_OVERRULES_MS + 2
@@ -19,26 +19,26 @@ LATER = NOW + ACK_OVERRULES_MS + 2
 
 def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Observation:
     return Observation(
-        id_of(number), ObservedFinding("d", WALL - 9, WALL - 5, archived=archived), uid, ORIGIN, f"r{number}"
+        id_of(number), ObservedFinding("d", WALL - 9, WALL - 5, archived=archived), uid, SOURCE_API, f"r{number}"
     )
 
 
-def verdict(made: Ledger, number: int) -> object:
+def decision(made: Ledger, number: int) -> object:
     made.sources.set_reports_listed(listed=True)
-    return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall=WALL)[0]
+    return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall_clock=WALL)[0]
 
 
 @pytest.mark.parametrize("uid", [OTHER, ""], ids=["another uid", "no uid"])
 def test_a_foreign_finding_is_left_alone_and_others_are_sent(uid: str) -> None:
     """An id that belongs to another cluster is never sent, desired or not; other ids are."""
     made = fresh(read=False)
-    say(made, "a", [1, 2])
+    report(made, "a", [1, 2])
     made.observed.take_part("", [theirs(1, uid), theirs(3, uid)], now=NOW)
     made.finish_inventory()
     assert made.observed.quarantine.ids == {id_of(1): uid, id_of(3): uid}
     assert not made.observed.quarantine.conflict
-    assert verdict(made, 1) is Hold.QUARANTINED
-    assert verdict(made, 2) is Change.NEW
+    assert decision(made, 1) is Hold.QUARANTINED
+    assert decision(made, 2) is Change.NEW
     assert figures.quarantined(made) == 1
     assert id_of(3) not in made.entries
 
@@ -79,7 +79,7 @@ def test_memory_is_bounded() -> None:
 def test_a_conflict_ends_with_the_findings() -> None:
     """An inventory without them ends the conflict; findings that it may have skipped are read by id first."""
     made = fresh(read=False)
-    say(made, "a", [1])
+    report(made, "a", [1])
     made.observed.take_part("", [theirs(n) for n in range(1, CONFLICT_ABOVE + 2)], now=NOW)
     made.finish_inventory()
     stopped = [made.observed.quarantine.conflict]
@@ -87,26 +87,26 @@ def test_a_conflict_ends_with_the_findings() -> None:
     made.finish_inventory()
     stopped.append(made.observed.quarantine.conflict)
     assert stopped == [True, False]
-    assert verdict(made, 1) is Hold.QUARANTINED
+    assert decision(made, 1) is Hold.QUARANTINED
     assert set(made.observed.lookups.take(100)) == {id_of(n) for n in range(1, CONFLICT_ABOVE + 2)}
     for number in range(1, CONFLICT_ABOVE + 2):
         made.observed.take_lookup(id_of(number), None, now=NOW)
     assert not made.observed.quarantine.ids
-    assert verdict(made, 1) is Change.NEW
+    assert decision(made, 1) is Change.NEW
 
 
 def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     """Pages that shift during reading skip some: a quarantined id that an inventory lacks is read by id."""
     made = fresh(read=False)
-    say(made, "a", [1])
+    report(made, "a", [1])
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     made.observed.take_part("", [], now=NOW)
     made.finish_inventory()
-    assert verdict(made, 1) is Hold.QUARANTINED
+    assert decision(made, 1) is Hold.QUARANTINED
     assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.take_lookup(id_of(1), theirs(1), now=NOW)
-    assert verdict(made, 1) is Hold.QUARANTINED
+    assert decision(made, 1) is Hold.QUARANTINED
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_finding_released_by_its_owner_leaves_the_quarantine(
 ) -> None:
     """It is read by id after 15 minutes, and by each inventory."""
     made = fresh(read=False)
-    say(made, "a", [1])
+    report(made, "a", [1])
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     if way == "inventory":
@@ -136,7 +136,7 @@ def test_a_finding_released_by_its_owner_leaves_the_quarantine(
         made.observed.take_lookup(id_of(1), answer, now=LATER)
     assert not made.observed.quarantine.ids
     assert id_of(1) in made.agenda.dirty
-    assert verdict(made, 1) is change
+    assert decision(made, 1) is change
 
 
 def test_a_foreign_finding_that_nobody_reports_is_read_as_well() -> None:
@@ -158,10 +158,10 @@ def test_an_adopted_uid_is_not_foreign() -> None:
     """Findings without a uid can be taken over like those of another one."""
     made = fresh(read=False)
     made.observed.adopted = frozenset({""})
-    say(made, "a", [1])
+    report(made, "a", [1])
     made.observed.take_part("", [theirs(1, "")], now=NOW)
     assert not made.observed.quarantine.counts
-    assert verdict(made, 1) is Change.CHANGED
+    assert decision(made, 1) is Change.CHANGED
 
 
 def in_hub(made: Ledger) -> None:
@@ -178,11 +178,11 @@ def acknowledged(made: Ledger) -> None:
 def test_a_finding_overwritten_by_another_cluster_is_left_alone(before: Callable[[Ledger], None]) -> None:
     """We do not overwrite it, and no longer count it as ours."""
     made = fresh()
-    say(made, "a", [1])
+    report(made, "a", [1])
     before(made)
     assert made.guard.total() == 1
     made.observed.take_read([theirs(1)], now=NOW + 1)
-    assert verdict(made, 1) is Hold.QUARANTINED
+    assert decision(made, 1) is Hold.QUARANTINED
     assert made.guard.total() == 0
     assert made.finding_counts.triage.total() == 0
 
@@ -190,28 +190,28 @@ def test_a_finding_overwritten_by_another_cluster_is_left_alone(before: Callable
 def test_a_call_in_flight_ends_before_the_quarantine() -> None:
     """A foreign finding read while our import is in flight is quarantined when the call has ended, and read again."""
     made = fresh()
-    say(made, "a", [1])
+    report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
     made.observed.take_read([theirs(1)], now=NOW)
     made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
-    assert verdict(made, 1) is Hold.QUARANTINED
+    assert decision(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.take_lookup(
         id_of(1),
-        Observation(id_of(1), ObservedFinding(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"),
+        Observation(id_of(1), ObservedFinding(entry.digest, WALL, WALL, archived=False), "uid-1", SOURCE_API, "r1"),
         now=LATER,
     )
     assert not made.observed.quarantine.ids
-    assert verdict(made, 1) is None
+    assert decision(made, 1) is None
 
 
 def test_one_finding_of_the_former_cluster_is_a_conflict() -> None:
     """If another cluster answers than before, nothing is sent until the admin adopts the former uid."""
     made = fresh(read=False)
     made.observed.quarantine.former = frozenset({theirs(1).cluster_uid})
-    say(made, "a", [1, 2])
+    report(made, "a", [1, 2])
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     assert made.observed.quarantine.conflict

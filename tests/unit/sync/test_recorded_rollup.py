@@ -40,7 +40,7 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
     owners = Owners(
         now=lambda: NOW,
         on_change=lambda objects: rollup.shift(objects, now=NOW),
-        on_malformed=lambda *told: malformed.append(told),
+        on_malformed=lambda *arguments: malformed.append(arguments),
     )
     rollup = Rollup(ledger=ledger, owners=owners)
     ledger.sources.ownership = rollup
@@ -51,22 +51,22 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
     for sink in owners.sinks.values():
         sink.finish()
         sink.state(WATCHING)
-    views: dict[tuple[str, str], ReportSink] = {}
+    report_sinks: dict[tuple[str, str], ReportSink] = {}
     for one in recorded:
         place = one.group, one.resource
-        if place not in views:
-            views[place] = ReportSink(
+        if place not in report_sinks:
+            report_sinks[place] = ReportSink(
                 cluster="alpha",
                 group=one.group,
                 resource=one.resource,
                 ledger=ledger,
-                wanted=ALL,
+                filter_=ALL,
                 metrics=Metrics(CollectorRegistry()),
                 now=lambda: NOW,
-                wall=lambda: WallMs(int(NOW)),
+                wall_clock=lambda: WallMs(int(NOW)),
                 rollup=rollup,
             )
-        views[place].upsert(json.dumps(one.document).encode())
+        report_sinks[place].upsert(json.dumps(one.document).encode())
     voices = [entry.representative for entry in ledger.entries.values() if entry.desired and entry.representative]
     found = [Call(v.source, v.policy, v.rule, v.subject.kind, v.subject.namespace, v.subject.name) for v in voices]
     assert malformed == []

@@ -5,53 +5,53 @@ import pytest
 from policyhub.sync import refusals as module
 from policyhub.sync.refusals import MAX_PER_NAMESPACE, Refusal, Refusals
 
-ORIGIN = "policyreports.wgpolicyk8s.io"
+SOURCE_API = "policyreports.wgpolicyk8s.io"
 CUT = (Refusal("report-results", number=88_000, taken=5_000),)
 
 
 def test_a_corrected_object_is_no_longer_shown() -> None:
     """Like a deleted one."""
     refusals = Refusals()
-    refusals.put(ORIGIN, "team-a", "r", CUT)
-    (told,) = refusals.summary()
-    assert (told.namespace, told.name, told.refusal) == ("team-a", "r", CUT[0])
+    refusals.put(SOURCE_API, "team-a", "r", CUT)
+    (summary,) = refusals.summary()
+    assert (summary.namespace, summary.name, summary.refusal) == ("team-a", "r", CUT[0])
     assert refusals.left_out() == {"report-results": 83_000}
-    refusals.put(ORIGIN, "team-a", "r", ())
+    refusals.put(SOURCE_API, "team-a", "r", ())
     assert not refusals
-    refusals.put(ORIGIN, "team-a", "r", CUT)
-    refusals.drop(ORIGIN, "team-a", "r")
-    refusals.drop(ORIGIN, "team-a", "r")
+    refusals.put(SOURCE_API, "team-a", "r", CUT)
+    refusals.drop(SOURCE_API, "team-a", "r")
+    refusals.drop(SOURCE_API, "team-a", "r")
     assert not list(refusals.summary())
 
 
 def test_a_listing_drops_missing_objects() -> None:
     """Only of its own API, and only if it is complete."""
     refusals = Refusals()
-    for origin, name in ((ORIGIN, "gone"), (ORIGIN, "there"), ("pods", "p")):
-        refusals.put(origin, "team-a", name, (Refusal("malformed-object"),))
-    refusals.begin(ORIGIN)
-    refusals.put(ORIGIN, "team-a", "there", (Refusal("malformed-object"),))
-    refusals.abort(ORIGIN)
+    for source_api, name in ((SOURCE_API, "gone"), (SOURCE_API, "there"), ("pods", "p")):
+        refusals.put(source_api, "team-a", name, (Refusal("malformed-object"),))
+    refusals.begin(SOURCE_API)
+    refusals.put(SOURCE_API, "team-a", "there", (Refusal("malformed-object"),))
+    refusals.abort(SOURCE_API)
     assert next(refusals.summary()).objects == 3
-    refusals.begin(ORIGIN)
-    refusals.put(ORIGIN, "team-a", "there", (Refusal("malformed-object"),))
-    refusals.finish(ORIGIN)
-    (told,) = refusals.summary()
-    assert (told.objects, told.reasons["malformed-object"]) == (2, 2)
+    refusals.begin(SOURCE_API)
+    refusals.put(SOURCE_API, "team-a", "there", (Refusal("malformed-object"),))
+    refusals.finish(SOURCE_API)
+    (summary,) = refusals.summary()
+    assert (summary.objects, summary.reasons["malformed-object"]) == (2, 2)
 
 
 def test_bad_input_of_a_namespace_hides_no_other() -> None:
     """A namespace has one summary, and a limited number of its objects is kept."""
     refusals = Refusals()
     for number in range(MAX_PER_NAMESPACE + 50):
-        refusals.put(ORIGIN, "team-a", f"r{number}", (Refusal("malformed-result", number=2),))
-    refusals.put(ORIGIN, "shop", "r", CUT)
+        refusals.put(SOURCE_API, "team-a", f"r{number}", (Refusal("malformed-result", number=2),))
+    refusals.put(SOURCE_API, "shop", "r", CUT)
     shop, team = refusals.summary()
     assert (shop.namespace, shop.objects) == ("shop", 1)
     assert (team.namespace, team.objects) == ("team-a", MAX_PER_NAMESPACE)
     for number in range(MAX_PER_NAMESPACE + 50):
-        refusals.drop(ORIGIN, "team-a", f"r{number}")
-    assert [told.namespace for told in refusals.summary()] == ["shop"]
+        refusals.drop(SOURCE_API, "team-a", f"r{number}")
+    assert [summary.namespace for summary in refusals.summary()] == ["shop"]
 
 
 def test_a_full_namespace_can_still_be_shown() -> None:
@@ -59,8 +59,8 @@ def test_a_full_namespace_can_still_be_shown() -> None:
     refusals = Refusals()
     for number in range(MAX_PER_NAMESPACE):
         refusals.put("reports.openreports.io", "team-a", f"r{number}", (Refusal("malformed-result"),))
-    assert not refusals.put(ORIGIN, "team-a", "one more", CUT)
-    assert [told.namespace for told in refusals.summary()] == ["team-a"]
+    assert not refusals.put(SOURCE_API, "team-a", "one more", CUT)
+    assert [summary.namespace for summary in refusals.summary()] == ["team-a"]
 
 
 def test_invented_namespaces_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,15 +72,15 @@ def test_invented_namespaces_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> 
     found = Refusals()
     for space in range(4):
         for number in range(5):
-            assert found.put(ORIGIN, f"team-{space}", f"r{number}", (Refusal("malformed-result"),))
-    assert not found.put(ORIGIN, "team-0", "one more", (Refusal("malformed-result"),))
+            assert found.put(SOURCE_API, f"team-{space}", f"r{number}", (Refusal("malformed-result"),))
+    assert not found.put(SOURCE_API, "team-0", "one more", (Refusal("malformed-result"),))
     for space in range(4, 100):
-        found.put(ORIGIN, f"team-{space}", "first", (Refusal("malformed-result"),))
-        found.put(ORIGIN, f"team-{space}", "second", (Refusal("malformed-result"),))
-    told = {refused.namespace: refused.objects for refused in found.summary()}
-    assert told == {f"team-{space}": 5 if space < 4 else 1 for space in range(30)}
+        found.put(SOURCE_API, f"team-{space}", "first", (Refusal("malformed-result"),))
+        found.put(SOURCE_API, f"team-{space}", "second", (Refusal("malformed-result"),))
+    summary = {refused.namespace: refused.objects for refused in found.summary()}
+    assert summary == {f"team-{space}": 5 if space < 4 else 1 for space in range(30)}
     for space in range(30):
         for name in (*(f"r{number}" for number in range(5)), "first"):
-            found.drop(ORIGIN, f"team-{space}", name)
+            found.drop(SOURCE_API, f"team-{space}", name)
     assert not found
-    assert found.put(ORIGIN, "team-0", "again", (Refusal("malformed-result"),))
+    assert found.put(SOURCE_API, "team-0", "again", (Refusal("malformed-result"),))

@@ -15,13 +15,13 @@ from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import DAY_MS, Change
 from policyhub.sync.shipment import Shipment, ship
 from tests.component.sync.test_engine import CLUSTER
-from tests.unit.sync.test_evidence import LIVE, NOW, REPORT, RULES, WALL, act, entry_of, ledger, say, violation
+from tests.unit.sync.test_evidence import LIVE, NOW, REPORT, RULES, WALL, act, entry_of, ledger, report, violation
 
-SAID = violation("web")
+REPORTED = violation("web")
 
 
 def send(made: Ledger, change: Change, *, days: int, answered: bool = True) -> Shipment:
-    entry = entry_of(made, SAID)
+    entry = entry_of(made, REPORTED)
     queue = ClusterQueue(name="alpha", ledger=made, cluster=CLUSTER, rules=RULES, sends=True)
     shipment = ship(queue, entry, change, now=WallMs(int(WALL) + days * DAY_MS))
     made.mark_in_flight(entry)
@@ -33,18 +33,18 @@ def send(made: Ledger, change: Change, *, days: int, answered: bool = True) -> S
 
 
 def end(made: Ledger) -> None:
-    made.read(REPORT, [], complete=True, passed=lambda: frozenset({SAID.identity}), now=NOW)
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({REPORTED.identity}), now=NOW)
 
 
 def came_back(times: int) -> tuple[Ledger, dict[str, Any]]:
     """A ledger whose one finding came back so often, and its finding."""
     made = ledger()
-    say(made, REPORT, SAID)
+    report(made, REPORT, REPORTED)
     body = send(made, Change.NEW, days=0).body
     for number in range(times):
         end(made)
         send(made, Change.ARCHIVED, days=2 * number + 1)
-        say(made, REPORT, SAID)
+        report(made, REPORT, REPORTED)
         body = send(made, Change.REACTIVATED, days=2 * number + 2).body
     return made, body
 
@@ -66,7 +66,7 @@ def test_each_return_is_counted(times: int) -> None:
 def test_a_change_of_words_and_an_end_keep_the_count() -> None:
     """Only a return is one."""
     made, body = came_back(2)
-    say(made, REPORT, msgspec.structs.replace(SAID, message="other words"))
+    report(made, REPORT, msgspec.structs.replace(REPORTED, message="other words"))
     assert counted(send(made, Change.CHANGED, days=9).body) == counted(body)
     end(made)
     assert counted(send(made, Change.ARCHIVED, days=10).body) == counted(body)
@@ -77,9 +77,9 @@ def test_an_import_that_got_no_answer_counts_once() -> None:
     made, _ = came_back(1)
     end(made)
     send(made, Change.ARCHIVED, days=5)
-    say(made, REPORT, SAID)
+    report(made, REPORT, REPORTED)
     lost = send(made, Change.REACTIVATED, days=6, answered=False)
-    entry_of(made, SAID).unanswered = lost.observed
+    entry_of(made, REPORTED).unanswered = lost.observed
     again = send(made, Change.REACTIVATED, days=7)
     assert again.body == lost.body
     assert counted(again.body)[0] == "2"
@@ -92,8 +92,8 @@ def restarted(body: dict[str, Any]) -> tuple[Ledger, Entry]:
     made.finish_inventory()
     made.sources.set_reports_listed(listed=True)
     made.sources.set_coverage(REPORT.source_api, LIVE)
-    say(made, REPORT, SAID)
-    return made, entry_of(made, SAID)
+    report(made, REPORT, REPORTED)
+    return made, entry_of(made, REPORTED)
 
 
 def test_a_restart_goes_on_counting_and_sends_nothing() -> None:
@@ -103,7 +103,7 @@ def test_a_restart_goes_on_counting_and_sends_nothing() -> None:
     assert act(made, entry, now=NOW) is None
     end(made)
     send(made, Change.ARCHIVED, days=11)
-    say(made, REPORT, SAID)
+    report(made, REPORT, REPORTED)
     assert counted(send(made, Change.REACTIVATED, days=12).body)[0] == "3"
 
 

@@ -55,7 +55,7 @@ class World:
 
     def __init__(self, *, shortcut: bool = True, rollup: bool = True) -> None:
         self.second = START
-        self.spoken: list[tuple[object, ...]] = []
+        self.noted: list[tuple[object, ...]] = []
         self.registry = CollectorRegistry()
 
         def now() -> SteadyMs:
@@ -71,25 +71,25 @@ class World:
         self.rollup = Rollup(ledger=self.ledger, owners=self.owners) if rollup else None
         self.ledger.sources.ownership = self.rollup
         metrics = Metrics(self.registry)
-        self.views = [
+        self.report_sinks = [
             ReportSink(
                 cluster=CLUSTER,
                 group=group,
                 resource=resource,
                 ledger=self.ledger,
-                wanted=Filter(results=frozenset({"fail", "warn"}), exclude_namespaces=("hidden",)),
+                filter_=Filter(results=frozenset({"fail", "warn"}), exclude_namespaces=("hidden",)),
                 metrics=metrics,
                 now=now,
-                wall=lambda: WallMs(self.second * 1000),
+                wall_clock=lambda: WallMs(self.second * 1000),
                 rollup=self.rollup,
                 policies=self.policies,
-                spoke=lambda *said: self.spoken.append(said),
+                on_results=lambda *content: self.noted.append(content),
             )
             for group, resource in APIS
         ]
         if not shortcut:
-            for view in self.views:
-                view._rewrites.remember = lambda *_: None  # type: ignore[method-assign]
+            for report_sink in self.report_sinks:
+                report_sink._rewrites.remember = lambda *_: None  # type: ignore[method-assign]
         for resource in (PODS, REPLICASETS, JOBS):
             self.owners.sinks[resource].begin()
             self.owners.sinks[resource].finish()
@@ -104,7 +104,7 @@ class World:
                 finding_id(CLUSTER, identity),
                 ObservedFinding("d", WallMs(START * 1000), WallMs(START * 1000), archived=False),
                 "uid",
-                self.views[0].source_api,
+                self.report_sinks[0].source_api,
                 identity.rule,
                 source="kyverno",
                 object_ref=of_version(identity.subject),
@@ -148,7 +148,7 @@ class World:
             for sample in family.samples
             if sample.name.startswith("policyhub_") and not sample.name.endswith("_created")
         }
-        return plain([self.ledger, self.rollup, self.policies, self.views], set()), self.spoken, samples
+        return plain([self.ledger, self.rollup, self.policies, self.report_sinks], set()), self.noted, samples
 
 
 def plain(value: object, seen: set[int]) -> object:
@@ -181,8 +181,8 @@ def members(value: object, seen: set[int]) -> dict[str, object]:
 
 
 def result(policy: str, outcome: str = "fail", **more: object) -> dict[str, Any]:
-    said = {"source": "kyverno", "policy": policy, "rule": "r", "result": outcome, "message": f"{policy} is not met"}
-    return {**said, "timestamp": {"seconds": START - 10, "nanos": 0}, **more}
+    content = {"source": "kyverno", "policy": policy, "rule": "r", "result": outcome, "message": f"{policy} is not met"}
+    return {**content, "timestamp": {"seconds": START - 10, "nanos": 0}, **more}
 
 
 def report(
@@ -198,7 +198,7 @@ def raw(document: dict[str, Any]) -> bytes:
 
 def again(document: dict[str, Any], second: int = START) -> bytes:
     """With that time, in the other order, at another resourceVersion."""
-    results = [{**said, "timestamp": {"seconds": second, "nanos": 1}} for said in reversed(document["results"])]
+    results = [{**content, "timestamp": {"seconds": second, "nanos": 1}} for content in reversed(document["results"])]
     metadata = {**document["metadata"], "resourceVersion": str(second)}
     return raw({**document, "metadata": metadata, "results": results})
 
@@ -222,11 +222,11 @@ def test_rewrite_is_not_read_again(parsed: Counter[str], scope: dict[str, str]) 
     """What has other times, another order and another resourceVersion is not parsed."""
     world = World()
     document = report(result("p"), result("q", "pass"), scope=scope)
-    world.views[0].upsert(raw(document))
-    world.views[0].upsert(again(document, START - 5))
+    world.report_sinks[0].upsert(raw(document))
+    world.report_sinks[0].upsert(again(document, START - 5))
     assert parsed["a"] == 1
-    assert world.views[0].newest == START - 5
-    assert world.views[0].newest_by == {"kyverno": START - 5}
+    assert world.report_sinks[0].newest == START - 5
+    assert world.report_sinks[0].newest_by == {"kyverno": START - 5}
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ def test_change_is_read(parsed: Counter[str], changed: dict[str, Any]) -> None:
     """Whatever else differs is read, and so is the way back."""
     world = World()
     document = report(result("p"), result("q", "pass"))
-    for said in (document, changed, document):
-        world.views[0].upsert(raw(said))
+    for content in (document, changed, document):
+        world.report_sinks[0].upsert(raw(content))
     assert parsed["a"] == 3
 
 
@@ -261,9 +261,9 @@ def test_what_was_forgotten_is_learned_again(monkeypatch: pytest.MonkeyPatch) ->
     world = World()
     documents = [report(result(policy, "pass"), name=policy) for policy in ("p", "q", "s")]
     for document in documents:
-        world.views[0].upsert(raw(document))
+        world.report_sinks[0].upsert(raw(document))
     assert not world.owners.members.reported.passes("shop", ("kyverno", "p"))
-    world.views[0].upsert(again(documents[0]))
+    world.report_sinks[0].upsert(again(documents[0]))
     assert world.owners.members.reported.passes("shop", ("kyverno", "p"))
 
 
@@ -281,15 +281,15 @@ def test_version_of_a_namespace_that_was_forgotten(monkeypatch: pytest.MonkeyPat
 
 def test_no_more_than_there_is_room_for(parsed: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The first reports are remembered, until they are gone."""
-    monkeypatch.setattr("policyhub.sync.rewrites.MOST", 1)
+    monkeypatch.setattr("policyhub.sync.rewrites.MAX_REMEMBERED", 1)
     world = World()
     a, b = report(result("p"), name="a"), report(result("p"), name="b")
-    for said in (raw(a), raw(b), again(a), again(b)):
-        world.views[0].upsert(said)
+    for content in (raw(a), raw(b), again(a), again(b)):
+        world.report_sinks[0].upsert(content)
     assert parsed == {"a": 1, "b": 2}
-    world.views[0].delete(raw(a))
-    for said in (again(b), again(b)):
-        world.views[0].upsert(said)
+    world.report_sinks[0].delete(raw(a))
+    for content in (again(b), again(b)):
+        world.report_sinks[0].upsert(content)
     assert parsed == {"a": 1, "b": 3}
 
 
@@ -308,8 +308,8 @@ def test_no_more_than_there_is_room_for(parsed: Counter[str], monkeypatch: pytes
 def test_what_was_not_taken_whole_is_read_again(parsed: Counter[str], document: dict[str, Any]) -> None:
     """Of such reports more has to be learned than times."""
     world = World()
-    world.views[0].upsert(raw(document))
-    world.views[0].upsert(again(document))
+    world.report_sinks[0].upsert(raw(document))
+    world.report_sinks[0].upsert(again(document))
     assert parsed["a"] == 2
 
 
@@ -317,11 +317,11 @@ def test_report_that_was_too_large_is_whole_again() -> None:
     """One that could not be read for once, and now says what it did before, is read."""
     world = World()
     document = report(result("p"))
-    world.views[0].upsert(raw(document))
+    world.report_sinks[0].upsert(raw(document))
     size = world.ledger.usage.limits.report_bytes
-    world.views[0].upsert(raw(report(result("p", message="m" * size))))
+    world.report_sinks[0].upsert(raw(report(result("p", message="m" * size))))
     assert world.ledger.sources.incomplete
-    world.views[0].upsert(again(document))
+    world.report_sinks[0].upsert(again(document))
     assert not world.ledger.sources.incomplete
 
 
@@ -329,13 +329,13 @@ def test_lost_finding_is_heard_of_in_a_rewrite() -> None:
     """A report that reads it as passing, and did before, ends it by its next scan."""
     world = World()
     passing, failing = report(result("p", "pass"), result("q"), name="a"), report(result("p"), name="b")
-    for said in (passing, failing):
-        world.views[0].upsert(raw(said))
+    for content in (passing, failing):
+        world.report_sinks[0].upsert(raw(content))
     world.sent()
-    world.views[0].delete(raw(failing))
+    world.report_sinks[0].delete(raw(failing))
     entry = world.ledger.entries[finding_id(CLUSTER, LOST)]
     before = entry.loss
-    world.views[0].upsert(again(passing))
+    world.report_sinks[0].upsert(again(passing))
     assert (before, entry.loss) == (Loss.SILENT, Loss.PASSED)
 
 
@@ -345,11 +345,11 @@ def test_rewrite_elsewhere_is_not_read_for_a_lost_finding(parsed: Counter[str], 
     world = World()
     lost = report(result("p"), name="b", namespace="" if scope is NODE else "shop", scope=scope)
     other = report(result("p"), namespace="other")
-    for said in (lost, other):
-        world.views[0].upsert(raw(said))
+    for content in (lost, other):
+        world.report_sinks[0].upsert(raw(content))
     world.sent()
-    world.views[0].delete(raw(lost))
-    world.views[0].upsert(again(other))
+    world.report_sinks[0].delete(raw(lost))
+    world.report_sinks[0].upsert(again(other))
     assert parsed["a"] == 1
 
 
@@ -357,12 +357,12 @@ def test_rewrite_says_of_the_object_itself_once_more() -> None:
     """What another API has ended meanwhile, the object's own report still says."""
     world = World()
     fails = report(result("p"))
-    for view in world.views:
-        view.upsert(raw(fails))
-    world.views[0].upsert(raw(report(result("p", "pass"))))
+    for report_sink in world.report_sinks:
+        report_sink.upsert(raw(fails))
+    world.report_sinks[0].upsert(raw(report(result("p", "pass"))))
     [entry] = world.ledger.entries.values()
     assert not entry.own
-    world.views[1].upsert(again(fails))
+    world.report_sinks[1].upsert(again(fails))
     assert entry.own
 
 
@@ -371,10 +371,10 @@ def test_namespace_that_was_lost_is_found_in_its_own_reports(parsed: Counter[str
     world = World()
     lost, same = report(result("p"), name="b", scope=SPACE), report(result("p"))
     for document in (lost, same):
-        world.views[0].upsert(raw(document))
+        world.report_sinks[0].upsert(raw(document))
     world.sent()
-    world.views[0].delete(raw(lost))
-    world.views[0].upsert(again(same))
+    world.report_sinks[0].delete(raw(lost))
+    world.report_sinks[0].upsert(again(same))
     assert parsed["a"] == 2
 
 
@@ -385,7 +385,7 @@ def test_what_changes_at_each_scan_is_no_change(parsed: Counter[str]) -> None:
         properties = {"process": process, "resultID": str(number)} if process else None
         document = report(result("p", properties=properties))
         document["metadata"]["labels"] = {"kubewarden.io/audit-scanner-run-uid": str(number)}
-        world.views[0].upsert(raw(document))
+        world.report_sinks[0].upsert(raw(document))
     assert parsed["a"] == 1 + 1  # the last one has no properties at all
 
 
@@ -395,7 +395,7 @@ def test_another_engine_is_read(parsed: Counter[str]) -> None:
     for engine in ("kyverno", "other"):
         document = report(result("p", source=None))
         document["metadata"]["labels"] = {"app.kubernetes.io/managed-by": engine}
-        world.views[0].upsert(raw(document))
+        world.report_sinks[0].upsert(raw(document))
     assert parsed["a"] == 2
 
 
@@ -403,8 +403,8 @@ def test_result_that_is_null_is_counted(parsed: Counter[str]) -> None:
     """With a limit of results it decides whether more may exist."""
     world = World()
     document = report(result("p"), configuration={"limits": {"maxResults": 2}})
-    world.views[0].upsert(raw(document))
-    world.views[0].upsert(raw({**document, "results": [*document["results"], None]}))
+    world.report_sinks[0].upsert(raw(document))
+    world.report_sinks[0].upsert(raw({**document, "results": [*document["results"], None]}))
     assert parsed["a"] == 2
 
 
@@ -412,10 +412,10 @@ def test_unevaluated_result_waits_for_its_pod() -> None:
     """The finding is noted as unevaluated once the target of the Pod is known, although the report is unchanged."""
     world = World()
     document = report(result("p", "error"), result("q", "pass"), scope=POD)
-    world.views[0].upsert(raw(document))
+    world.report_sinks[0].upsert(raw(document))
     assert not world.ledger.sources.unevaluated
     world.pod("web-5d9c")
-    world.views[0].upsert(again(document))
+    world.report_sinks[0].upsert(again(document))
     assert list(world.ledger.sources.unevaluated) == [
         finding_id(CLUSTER, Identity("kyverno", "p", "r", Subject("apps", "ReplicaSet", "shop", "web-5d9c"), ""))
     ]
@@ -424,17 +424,17 @@ def test_unevaluated_result_waits_for_its_pod() -> None:
 def test_report_without_claims_that_a_listing_lacks_is_forgotten() -> None:
     """It was deleted unseen: it proves no scan any more, holds no finding, and is not remembered."""
     world = World()
-    view = world.views[0]
+    report_sink = world.report_sinks[0]
     passes, unevaluated = report(result("p", "pass")), report(result("q", "error"), name="b")
     for document in (passes, unevaluated):
-        view.upsert(raw(document))
+        report_sink.upsert(raw(document))
     assert world.ledger.sources.unevaluated
-    assert view._rewrites.keys()
+    assert report_sink._rewrites.keys()
     assert set(world.ledger.sources.scans.witnesses())
-    view.begin()
-    view.finish()
+    report_sink.begin()
+    report_sink.finish()
     assert not world.ledger.sources.unevaluated
-    assert not view._rewrites.keys()
+    assert not report_sink._rewrites.keys()
     assert not set(world.ledger.sources.scans.witnesses())
 
 
@@ -442,9 +442,9 @@ def test_policy_that_says_something_else_is_read() -> None:
     """What is known of its policy rates a report that says the same."""
     world = World()
     document = report(result("p"))
-    world.views[0].upsert(raw(document))
+    world.report_sinks[0].upsert(raw(document))
     world.policies.learn(("kyverno", "p"), Policy(severity="HIGH"), namespace="")
-    world.views[0].upsert(again(document))
+    world.report_sinks[0].upsert(again(document))
     [entry] = world.ledger.entries.values()
     assert entry.representative is not None
     assert entry.representative.severity == "HIGH"
@@ -454,24 +454,24 @@ def test_listing_that_grades_reads_each_report(parsed: Counter[str]) -> None:
     """What passes is asked for then."""
     world = World()
     document = report(result("p"))
-    world.views[0].upsert(raw(document))
-    world.views[0].grade = True
-    world.views[0].begin()
-    world.views[0].upsert(again(document))
-    world.views[0].finish()
+    world.report_sinks[0].upsert(raw(document))
+    world.report_sinks[0].grade = True
+    world.report_sinks[0].begin()
+    world.report_sinks[0].upsert(again(document))
+    world.report_sinks[0].finish()
     assert parsed["a"] == 2
 
 
 def test_what_claims_nothing_has_less_room(parsed: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs more memory, and less to read."""
-    monkeypatch.setattr("policyhub.sync.rewrites.MOST_PASSING", 1)
+    monkeypatch.setattr("policyhub.sync.rewrites.MAX_PASSING", 1)
     world = World(rollup=False)
     documents = [report(result("p", outcome), name=name) for name, outcome in (("a", "fail"), ("b", "pass"))]
     documents.append(report(result("p"), name="c"))
     for document in documents:
-        world.views[0].upsert(raw(document))
+        world.report_sinks[0].upsert(raw(document))
     for document in documents:
-        world.views[0].upsert(again(document))
+        world.report_sinks[0].upsert(again(document))
     assert parsed == {"a": 1, "b": 2, "c": 1}
 
 
@@ -537,14 +537,21 @@ def play(world: World, documents: list[dict[str, Any]], course: list[tuple[str, 
     first = [("write", api, number, -100) for api in (0, 1) for number in range(len(documents))]
     for what, api, number, seconds in [*first, *course]:
         world.second += 61
-        act(world, what, world.views[api], written[api], documents[number % len(documents)], world.second + seconds)
+        act(
+            world,
+            what,
+            world.report_sinks[api],
+            written[api],
+            documents[number % len(documents)],
+            world.second + seconds,
+        )
     return world.state()
 
 
 def act(  # noqa: C901, PLR0912, PLR0917  (a table)
     world: World,
     what: str,
-    view: ReportSink,
+    report_sink: ReportSink,
     written: dict[tuple[object, ...], dict[str, Any]],
     document: dict[str, Any],
     second: int,
@@ -554,21 +561,21 @@ def act(  # noqa: C901, PLR0912, PLR0917  (a table)
     match what:
         case "write":
             written[key] = document
-            view.upsert(raw(document))
+            report_sink.upsert(raw(document))
         case "again":
             for same in list(written.values()):
-                view.upsert(again(same, second) if isinstance(same["results"], list) else raw(same))
+                report_sink.upsert(again(same, second) if isinstance(same["results"], list) else raw(same))
         case "delete":
             if written.pop(key, None) is not None:
-                view.delete(raw(document))
+                report_sink.delete(raw(document))
         case "list" | "grade" | "fail" | "relist":
-            view.grade = what == "grade"
+            report_sink.grade = what == "grade"
             if what == "relist":
                 written.pop(key, None)
-            view.begin()
+            report_sink.begin()
             for same in written.values():
-                view.upsert(raw(same))
-            (view.abort if what == "fail" else view.finish)()
+                report_sink.upsert(raw(same))
+            (report_sink.abort if what == "fail" else report_sink.finish)()
         case "pod" | "gone":
             world.pod("web-5d9c" if what == "pod" else None)
         case "policy":
@@ -583,9 +590,9 @@ def act(  # noqa: C901, PLR0912, PLR0917  (a table)
             engine = ("kyverno", APIS[second % 2][0], "shop")
             world.ledger.supersede(frozenset({engine}) - world.ledger.desired.superseded, now=now)
         case "broken":
-            view.upsert(b'{"metadata":{"name":"a","namespace":"shop"},"results":[')
+            report_sink.upsert(b'{"metadata":{"name":"a","namespace":"shop"},"results":[')
         case _:
-            view.unreadable(raw(document), ValueError("too large"))
+            report_sink.unreadable(raw(document), ValueError("too large"))
 
 
 @settings(max_examples=100, deadline=None)

@@ -78,17 +78,17 @@ class World:
         )
         self.rollup = Rollup(ledger=self.ledger, owners=self.owners)
         self.ledger.sources.ownership = self.rollup
-        self.views = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}
+        self.report_sinks = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}
         self.ledger.observed.take_part("", [], now=self.now)
         self.ledger.finish_inventory()
         self.ledger.sources.set_reports_listed(listed=True)
-        for view in self.views.values():
-            view.begin()
-            view.finish()
-            self.ledger.sources.set_coverage(view.source_api, Coverage(live=True, since=START - DAY_MS))
-            self.ledger.sources.confirmed[view.source_api] = START + DAY_MS
-        for origin in OWNERS:
-            self.ledger.sources.confirmed[origin] = START + DAY_MS
+        for report_sink in self.report_sinks.values():
+            report_sink.begin()
+            report_sink.finish()
+            self.ledger.sources.set_coverage(report_sink.source_api, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.sources.confirmed[report_sink.source_api] = START + DAY_MS
+        for api in OWNERS:
+            self.ledger.sources.confirmed[api] = START + DAY_MS
         if listed:
             self.lists()
 
@@ -98,7 +98,7 @@ class World:
             group=group,
             resource=plural,
             ledger=self.ledger,
-            wanted=Filter(
+            filter_=Filter(
                 exclude_sources=(),
                 include_namespaces=("*",),
                 exclude_namespaces=(),
@@ -108,7 +108,7 @@ class World:
             ),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.now,
-            wall=lambda: WallMs(int(self.now)),
+            wall_clock=lambda: WallMs(int(self.now)),
             rollup=self.rollup,
         )
 
@@ -134,8 +134,15 @@ class World:
 
     def report(self, kind: str, name: str, result: str = "fail", *, rule: str = "limits", **more: object) -> None:
         """Kyverno's report of one object."""
-        said = {"source": "kyverno", "policy": "p", "rule": rule, "result": result, "message": f"{name} is bad", **more}
-        self.views[REPORTS[0]].upsert(json.dumps(self._report(kind, name, [said])).encode())
+        content = {
+            "source": "kyverno",
+            "policy": "p",
+            "rule": rule,
+            "result": result,
+            "message": f"{name} is bad",
+            **more,
+        }
+        self.report_sinks[REPORTS[0]].upsert(json.dumps(self._report(kind, name, [content])).encode())
 
     def all_of(self, pods: Iterable[str], *, name: str = "all", policy: str = "p") -> None:
         """One report of many Pods."""
@@ -151,10 +158,10 @@ class World:
             for pod in pods
         ]
         document = {"metadata": {"name": name, "namespace": "shop"}, "results": results}
-        self.views[REPORTS[0]].upsert(json.dumps(document).encode())
+        self.report_sinks[REPORTS[0]].upsert(json.dumps(document).encode())
 
     def unreport(self, kind: str, name: str) -> None:
-        self.views[REPORTS[0]].delete(json.dumps(self._report(kind, name, [])).encode())
+        self.report_sinks[REPORTS[0]].delete(json.dumps(self._report(kind, name, [])).encode())
 
     def _report(self, kind: str, name: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         scope = {"apiVersion": VERSIONS[kind], "kind": kind, "name": name, "namespace": "shop"}
@@ -172,12 +179,12 @@ class World:
             "violations": listed,
         }
         constraint = {"kind": "K8sLimits", "metadata": {"name": "limits"}, "status": status}
-        self.views[CONSTRAINTS[0]].upsert(json.dumps(constraint).encode())
+        self.report_sinks[CONSTRAINTS[0]].upsert(json.dumps(constraint).encode())
 
     # -- what came of it ------------------------------------------------------------------------------------------
 
     @property
-    def wanted(self) -> dict[tuple[str, str], Entry]:
+    def desired(self) -> dict[tuple[str, str], Entry]:
         return {(e.subject.kind, e.subject.name): e for e in self.ledger.entries.values() if e.desired and e.subject}
 
     def sent(self) -> None:
@@ -197,7 +204,7 @@ class World:
     def decide(self) -> Decision:
         """Of the one finding that there is."""
         [entry] = self.ledger.entries.values()
-        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
+        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall_clock=WallMs(int(self.now)))[0]
         if isinstance(decision, Hold):
             self.ledger.mark_decided(entry, decision)
         return decision
@@ -220,7 +227,7 @@ def rollout() -> World:
 def test_a_deployment_its_replicaset_and_its_pods_are_one_finding() -> None:
     """Four reports, one finding, in the Deployment's own words."""
     world = rollout()
-    [entry] = world.wanted.values()
+    [entry] = world.desired.values()
     assert entry.subject == Subject("apps", "Deployment", "shop", "web")
     assert entry.representative is not None
     assert (entry.representative.rule, entry.representative.message) == ("limits", "web is bad")
@@ -236,16 +243,16 @@ def test_a_pod_in_a_report_that_was_not_evaluated_whole(*, passes: bool) -> None
     world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD))
     world.report("Pod", "web-old-1")
     world.sent()
-    said = {"source": "kyverno", "policy": "p", "rule": "limits", "result": "pass"}
-    report = world._report("Pod", "web-old-1", [said] if passes else [])
-    world.views[REPORTS[0]].upsert(json.dumps({**report, "summary": {"error": 1}}).encode())
-    assert ("Deployment", "web") not in world.wanted if passes else world.wanted.keys() == {("Deployment", "web")}
+    content = {"source": "kyverno", "policy": "p", "rule": "limits", "result": "pass"}
+    report = world._report("Pod", "web-old-1", [content] if passes else [])
+    world.report_sinks[REPORTS[0]].upsert(json.dumps({**report, "summary": {"error": 1}}).encode())
+    assert ("Deployment", "web") not in world.desired if passes else world.desired.keys() == {("Deployment", "web")}
 
 
 def test_a_rollout_changes_nothing() -> None:
     """New Pods come, are scanned, old ones go: the same id, the same digest, nothing to send."""
     world = rollout()
-    [entry] = world.wanted.values()
+    [entry] = world.desired.values()
     before = entry.id, entry.digest, entry.observed
     world.put(workload("ReplicaSet", "web-new", WEB), workload("Pod", "web-new-1", NEW))
     world.report("ReplicaSet", "web-new", rule="autogen-limits")
@@ -254,7 +261,7 @@ def test_a_rollout_changes_nothing() -> None:
     world.unreport("Pod", "web-old-1")
     world.unreport("Pod", "web-old-2")
     world.drop("ReplicaSet", "web-old")
-    [entry] = world.wanted.values()
+    [entry] = world.desired.values()
     assert (entry.id, entry.digest, entry.observed) == before
     assert world.decide() is None
 
@@ -268,7 +275,7 @@ def test_a_sidecar_that_only_the_pods_have() -> None:
     world.report("Deployment", "web", "pass", rule="autogen-limits")
     world.report("Pod", "web-old-1", message="sidecar of web-old-1 has no limits")
     world.report("Pod", "web-old-2", message="sidecar of web-old-2 has no limits")
-    [(where, entry)] = world.wanted.items()
+    [(where, entry)] = world.desired.items()
     assert where == ("Deployment", "web")
     assert entry.representative is not None
     assert entry.representative.message == "sidecar of <pod> has no limits"
@@ -279,10 +286,10 @@ def test_results_wait_until_their_objects_are_known() -> None:
     world = World(listed=False)
     world.report("Pod", "web-old-1")
     world.report("Service", "web")
-    assert set(world.wanted) == {("Service", "web")}
+    assert set(world.desired) == {("Service", "web")}
     world.lists([workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD)])
-    assert set(world.wanted) == {("Service", "web"), ("Deployment", "web")}
-    assert world.wanted["Deployment", "web"].backlog
+    assert set(world.desired) == {("Service", "web"), ("Deployment", "web")}
+    assert world.desired["Deployment", "web"].backlog
 
 
 def test_a_report_that_comes_before_its_pod() -> None:
@@ -290,10 +297,10 @@ def test_a_report_that_comes_before_its_pod() -> None:
     world = World()
     world.put(workload("ReplicaSet", "web-old", WEB))
     world.report("Pod", "web-old-1")
-    assert not world.wanted
+    assert not world.desired
     world.put(workload("Pod", "web-old-1", OLD))
-    assert set(world.wanted) == {("Deployment", "web")}
-    assert not world.wanted["Deployment", "web"].backlog
+    assert set(world.desired) == {("Deployment", "web")}
+    assert not world.desired["Deployment", "web"].backlog
 
 
 def test_a_pod_comes_before_its_replicaset() -> None:
@@ -301,9 +308,9 @@ def test_a_pod_comes_before_its_replicaset() -> None:
     world = World()
     world.put(workload("Pod", "web-old-1", OLD))
     world.report("Pod", "web-old-1")
-    assert not world.wanted
+    assert not world.desired
     world.put(workload("ReplicaSet", "web-old", WEB))
-    assert set(world.wanted) == {("Deployment", "web")}
+    assert set(world.desired) == {("Deployment", "web")}
 
 
 def test_one_report_of_many_pods() -> None:
@@ -321,10 +328,10 @@ def test_one_report_of_many_pods() -> None:
         for name in ("web-old-1", "bare", "long-gone")
     ]
     document = {"metadata": {"name": "cpol-p", "namespace": "shop"}, "results": results}
-    world.views[REPORTS[0]].upsert(json.dumps(document).encode())
-    assert set(world.wanted) == {("Deployment", "web"), ("Pod", "bare")}
+    world.report_sinks[REPORTS[0]].upsert(json.dumps(document).encode())
+    assert set(world.desired) == {("Deployment", "web"), ("Pod", "bare")}
     world.drop("Pod", "web-old-1")
-    assert set(world.wanted) == {("Pod", "bare")}
+    assert set(world.desired) == {("Pod", "bare")}
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
@@ -357,7 +364,7 @@ def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
     assert world.decide() is Hold.UNREPORTED
     world.report("Pod", "web-new-1", "pass")
     world.report("ReplicaSet", "web-new", "pass")
-    assert world.rollup.news
+    assert world.rollup.has_changes
     world.ledger.sources.reconsider()
     assert world.decide() is Change.ARCHIVED
 
@@ -387,12 +394,12 @@ def scanned(*reports: tuple[str, str, str, str], namespace: str = "shop") -> Wor
     world.report("Pod", "db-0")
     world.report("StatefulSet", "db", rule="autogen-limits")
     for policy, result, kind, name in reports:
-        said = {"source": "kyverno", "policy": policy, "rule": "limits", "result": result}
-        report = world._report(kind, name, [said])
+        content = {"source": "kyverno", "policy": policy, "rule": "limits", "result": result}
+        report = world._report(kind, name, [content])
         for place in (report["metadata"], report["scope"]):
             place["namespace"] = namespace
         report["metadata"]["name"] += policy
-        world.views[REPORTS[0]].upsert(json.dumps(report).encode())
+        world.report_sinks[REPORTS[0]].upsert(json.dumps(report).encode())
     world.sent()
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
@@ -469,7 +476,7 @@ def test_new_pods_that_the_policy_does_not_match() -> None:
         scan(a="p", b="p", db_1="another")
     assert world.decide() == Wait(world.now + DELAY)
     [entry] = world.ledger.entries.values()
-    evidence = world.ledger.evidence(entry, rules=RULES, now=world.now, wall=WallMs(int(world.now)))
+    evidence = world.ledger.evidence(entry, rules=RULES, now=world.now, wall_clock=WallMs(int(world.now)))
     assert evidence.grade is Grade.REPEATED
 
 
@@ -495,13 +502,13 @@ def test_of_an_unsettled_owner_everything_waits() -> None:
 def test_that_a_policy_writes_passing_results_is_news() -> None:
     """What is held for its namespace is decided again."""
     world = scanned()
-    world.rollup.take_news()
+    world.rollup.take_changes()
     world.report("Service", "s", "pass")
-    news = world.rollup.take_news()
-    assert news is not None
-    assert set(news[0]) == {"shop"}
+    has_changes = world.rollup.take_changes()
+    assert has_changes is not None
+    assert set(has_changes[0]) == {"shop"}
     world.report("Service", "s", "pass")
-    assert not world.rollup.news
+    assert not world.rollup.has_changes
 
 
 def test_a_pod_that_passes_says_nothing_of_the_others() -> None:
@@ -604,7 +611,7 @@ def test_a_deployment_without_replicas_is_not_deleted() -> None:
     world.sent()
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
-    assert set(world.wanted) == {("StatefulSet", "db")}
+    assert set(world.desired) == {("StatefulSet", "db")}
 
 
 def test_nothing_is_archived_while_owners_are_not_known() -> None:
@@ -630,8 +637,8 @@ def test_another_cluster_that_answers_has_no_pods() -> None:
     world.report("Pod", "bare")
     world.sent()
     world.now += 1_000
-    for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
-        world.ledger.sources.confirmed[origin] = world.now
+    for api in (*OWNERS, "policyreports.wgpolicyk8s.io"):
+        world.ledger.sources.confirmed[api] = world.now
     world.now += 1_000
     world.lists()
     world.now += DELAY
@@ -647,8 +654,8 @@ def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str
     world.sent()
     world.unreport("Pod", "bare")
     world.now += 1_000
-    for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
-        world.ledger.sources.confirmed[origin] = world.now
+    for api in (*OWNERS, "policyreports.wgpolicyk8s.io"):
+        world.ledger.sources.confirmed[api] = world.now
     world.now += 1_000
     pods = world.owners.sinks[PODS]
     if reopened == "listed again":
@@ -682,7 +689,7 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
     world.now += DAY_MS // 2
     assert world.decide() is Hold.OWNERS_UNKNOWN
     world.lists([workload("Pod", "db-0", DB)])
-    assert set(world.wanted) == {("StatefulSet", "db")}
+    assert set(world.desired) == {("StatefulSet", "db")}
 
 
 def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
@@ -692,11 +699,11 @@ def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
     pods.begin()
     pods.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN)))
     world.report("Pod", "web-old-1")
-    assert not world.wanted
+    assert not world.desired
     world.now += 60_000
     pods.begin()
     pods.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN)))
-    assert set(world.wanted) == {("Pod", "web-old-1")}
+    assert set(world.desired) == {("Pod", "web-old-1")}
     world.sent()
     world.unreport("Pod", "web-old-1")
     assert world.decide() == Wait(max(world.now + DELAY, SteadyMs(RESUME_MS)))
@@ -710,11 +717,11 @@ def test_dead_pods_in_a_constraint_make_no_finding() -> None:
     world = World()
     world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD))
     world.audit(("Pod", "web-old-1"), ("Pod", "long-gone"))
-    assert set(world.wanted) == {("Deployment", "web")}
+    assert set(world.desired) == {("Deployment", "web")}
     world.sent()
     world.drop("Pod", "web-old-1")
     world.audit(("Pod", "web-old-1"), ("Pod", "long-gone"))
-    assert not world.wanted
+    assert not world.desired
 
 
 def test_a_truncated_list_is_read_by_its_pods() -> None:
@@ -726,9 +733,9 @@ def test_a_truncated_list_is_read_by_its_pods() -> None:
     world.audit(("Pod", "a"), ("Pod", "m"), total=3)
     world.sent()
     world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)  # m is above: it may be there, unlisted
-    assert ("Deployment", "web") in world.wanted
+    assert ("Deployment", "web") in world.desired
     world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=2)  # m is below, and not there
-    assert ("Deployment", "web") not in world.wanted
+    assert ("Deployment", "web") not in world.desired
     entry = next(e for e in world.ledger.entries.values() if e.subject == Subject("apps", "Deployment", "shop", "web"))
     assert not entry.confirmed_by_audit
     world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=3)
@@ -742,9 +749,9 @@ def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
     world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "m", OLD), workload("Pod", "a"))
     world.audit(("Pod", "a"), ("Pod", "m"), total=3)
     world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)
-    assert ("Deployment", "web") in world.wanted
+    assert ("Deployment", "web") in world.desired
     world.drop("Pod", "m")
-    assert ("Deployment", "web") not in world.wanted
+    assert ("Deployment", "web") not in world.desired
 
 
 def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
@@ -768,7 +775,7 @@ def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
     world.put(workload("Pod", "newer", OLD, created="2026-09-01T00:00:31Z"))
     assert world.decide() is Hold.UNREPORTED
     world.audit(("Pod", "newer"), at=40)
-    assert world.wanted
+    assert world.desired
 
 
 # -- what it costs ----------------------------------------------------------------------------------------------------
@@ -880,8 +887,8 @@ def _compare(happened: list[tuple[int, str]]) -> None:
         list(world.rollup.catch_up(now=world.now))
         assert not world.ledger.sources.waiting_namespaces
         world.all_of((f"p-{number}" for number in range(0, 30, 3)), name="other", policy="q")
-    assert {where: entry.representative for where, entry in moved.wanted.items()} == {
-        where: entry.representative for where, entry in fresh.wanted.items()
+    assert {where: entry.representative for where, entry in moved.desired.items()} == {
+        where: entry.representative for where, entry in fresh.desired.items()
     }
     assert {key: set(ids) for key, ids in moved.ledger.desired.objects.items()} == {
         key: set(ids) for key, ids in fresh.ledger.desired.objects.items()
@@ -915,7 +922,7 @@ def test_586_failing_results_are_209_findings() -> None:
     world = World(listed=False)
     world.lists(owners, controllers=False)  # the recording has none, and they are believed
     for report in reports:
-        world.views[REPORTS[0]].upsert(json.dumps(report).encode())
+        world.report_sinks[REPORTS[0]].upsert(json.dumps(report).encode())
     found = [entry.representative for entry in world.ledger.entries.values() if entry.desired and entry.representative]
     assert (number, len(expected)) == (586, 209)
     assert {(v.policy, v.rule, (v.subject.kind, v.subject.namespace, v.subject.name)) for v in found} == expected

@@ -35,7 +35,7 @@ def rounds(made: Scans, namespace: str, number: int, *, now: SteadyMs = NOW, nam
 
 
 @pytest.mark.parametrize(
-    ("omitted_at", "newest", "heard"),
+    ("omitted_at", "newest", "scanned"),
     [
         pytest.param(None, WRITTEN, False, id="lost in silence: the report that was known"),
         pytest.param(None, WRITTEN - 1, False, id="lost in silence: what another API left behind"),
@@ -45,12 +45,12 @@ def rounds(made: Scans, namespace: str, number: int, *, now: SteadyMs = NOW, nam
         pytest.param(WRITTEN + 50, WRITTEN + 51, True, id="omitted: a later one"),
     ],
 )
-def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, *, heard: bool) -> None:
+def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, *, scanned: bool) -> None:
     """A report from before the loss, or with it, proves nothing, whenever it is read."""
     made = Scans()
     read_report(made, WRITTEN)
     made.expect("id", KYVERNO, WEB, omitted_at=omitted_at)
-    assert made.reported(KYVERNO, WEB, newest) == (["id"] if heard else [])
+    assert made.reported(KYVERNO, WEB, newest) == (["id"] if scanned else [])
 
 
 def test_an_engine_that_named_no_time_is_heard_by_the_first() -> None:

@@ -37,9 +37,9 @@ def test_few_or_many_they_speak_alike(steps: list[tuple[SourceKey, Violation | N
         assert len(claims) == len(model)
         assert claim_of(claims, key) == model.get(key)
         if model:
-            speaks = representative_claim(model)
+            representative = representative_claim(model)
             assert claims[0] == next(iter(model.items()))
             assert representative_of(claims) == (
-                speaks,
-                min(one.source_api for one, words in model.items() if words == speaks),
+                representative,
+                min(one.source_api for one, words in model.items() if words == representative),
             )

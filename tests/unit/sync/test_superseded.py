@@ -6,7 +6,7 @@ import pytest
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.doctor.engines import Seen
-from policyhub.model.engines import ENGINES_EACH
+from policyhub.model.engines import MAX_ENGINES_PER_NAMESPACE
 from policyhub.model.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.render.collector import Collector
 from policyhub.render.target import target
@@ -17,11 +17,11 @@ OLD = NOW - SUPERSEDED_AFTER_SECONDS - 1
 KYVERNO_OLD = frozenset({("kyverno", POLICY_REPORTS, "shop")})
 
 
-def told(*notes: tuple[str, str, str, int]) -> Superseded:
+def noted(*notes: tuple[str, str, str, int]) -> Superseded:
     made = Superseded()
     for note in notes:
         made.note(*note)
-    made.settle(all_listed=True, listed_at=SteadyMs(1))
+    made.evaluate(all_listed=True, listed_at=SteadyMs(1))
     return made
 
 
@@ -42,14 +42,14 @@ def test_who_is_left_behind(
     notes = [(POLICY_REPORTS, "kyverno", "shop", old)]
     if new is not None:
         notes.append((OPEN_REPORTS, "kyverno", "shop", new))
-    made = told(*notes)
+    made = noted(*notes)
     assert made.reports == superseded
     assert made.dual == dual
 
 
 def test_nobody_speaks_for_another_namespace() -> None:
     """A fresh report in one namespace says nothing of an engine's reports elsewhere, nor of cluster-scoped ones."""
-    made = told(
+    made = noted(
         (POLICY_REPORTS, "kyverno", "shop", OLD),
         (POLICY_REPORTS, "kyverno", "", OLD),
         (POLICY_REPORTS, "kyverno", "tenant", OLD),
@@ -64,48 +64,48 @@ def test_nothing_changes_before_all_are_listed() -> None:
     made = Superseded()
     made.note(POLICY_REPORTS, "kyverno", "shop", OLD)
     made.note(OPEN_REPORTS, "kyverno", "shop", NOW)
-    assert not made.settle(all_listed=False)
+    assert not made.evaluate(all_listed=False)
     assert not made.reports
     assert not made.dual
-    assert made.settle(all_listed=True, listed_at=SteadyMs(1))
+    assert made.evaluate(all_listed=True, listed_at=SteadyMs(1))
     assert made.reports == KYVERNO_OLD
     made.note(POLICY_REPORTS, "kyverno", "shop", OLD)  # the listing after a reconnect: the older API first
-    assert not made.settle(all_listed=False)
+    assert not made.evaluate(all_listed=False)
     assert made.reports == KYVERNO_OLD
-    assert not made.settle(all_listed=True, listed_at=SteadyMs(2))
+    assert not made.evaluate(all_listed=True, listed_at=SteadyMs(2))
     assert made.reports == KYVERNO_OLD
 
 
 def test_reports_that_go_bring_nothing_back() -> None:
     """The newer reports are wiped: the older ones, which listings still bring, stay left behind."""
-    made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
+    made = noted((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     for moment in range(2, 9):
         made.note(POLICY_REPORTS, "kyverno", "shop", OLD)
-        made.settle(all_listed=True, listed_at=SteadyMs(moment))
+        made.evaluate(all_listed=True, listed_at=SteadyMs(moment))
     assert made.reports == KYVERNO_OLD
 
 
 def test_a_result_brings_them_back() -> None:
     """The engine writes to the older API again: both are heard, and it says that something has changed, once."""
-    made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
+    made = noted((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     made.note(POLICY_REPORTS, "kyverno", "shop", NOW + 60)
-    assert made.settle(all_listed=True, listed_at=SteadyMs(1))
-    assert not made.settle(all_listed=True, listed_at=SteadyMs(1))
+    assert made.evaluate(all_listed=True, listed_at=SteadyMs(1))
+    assert not made.evaluate(all_listed=True, listed_at=SteadyMs(1))
     assert not made.reports
     assert made.dual == {("kyverno", "shop")}
 
 
 def test_what_no_listing_brings_is_forgotten() -> None:
     """A namespace that is gone: nothing is kept of it after two whole rounds of listings, and not before."""
-    made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
+    made = noted((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     kept = []
     for moment in range(2, 6):
-        made.settle(all_listed=True, listed_at=SteadyMs(moment))
-        made.settle(all_listed=True, listed_at=SteadyMs(moment))  # the same round
+        made.evaluate(all_listed=True, listed_at=SteadyMs(moment))
+        made.evaluate(all_listed=True, listed_at=SteadyMs(moment))  # the same round
         kept.append(bool(made.reports))
     assert kept == [True, True, False, False]
     made.note(OPEN_REPORTS, "kyverno", "shop", NOW)
-    made.settle(all_listed=True, listed_at=SteadyMs(9))
+    made.evaluate(all_listed=True, listed_at=SteadyMs(9))
     assert not made.reports
     assert not made.dual
 
@@ -121,12 +121,12 @@ def test_names_of_one_namespace_are_bounded() -> None:
             made.note(group, "kyverno", namespace, at)
     made.note(POLICY_REPORTS, "mine", "shop", OLD)
     made.note(OPEN_REPORTS, "mine", "shop", NOW)
-    made.settle(all_listed=True, listed_at=SteadyMs(1))
+    made.evaluate(all_listed=True, listed_at=SteadyMs(1))
     assert len(made.reports) == 3 + 3
     assert len(made._times) == 3 + 3
     assert ("mine", POLICY_REPORTS, "shop") in made.reports
     for moment in range(2, 6):
-        made.settle(all_listed=True, listed_at=SteadyMs(moment))
+        made.evaluate(all_listed=True, listed_at=SteadyMs(moment))
     assert not made._times
     assert not made._named
 
@@ -138,7 +138,7 @@ def test_of_three_apis_the_newest_counts() -> None:
     for group, shop, bank in zip(apis, (OLD, NOW - 60, NOW), (NOW, OLD, OLD), strict=True):
         made.note(group, "kyverno", "shop", shop)
         made.note(group, "kyverno", "bank", bank)
-    made.settle(all_listed=True, listed_at=SteadyMs(1))
+    made.evaluate(all_listed=True, listed_at=SteadyMs(1))
     assert made.reports == {
         ("kyverno", POLICY_REPORTS, "shop"),
         ("kyverno", OPEN_REPORTS, "bank"),
@@ -154,7 +154,7 @@ def test_of_three_apis_the_newest_counts() -> None:
 
 def test_constraints_supersede_no_reports() -> None:
     """Whatever an audit's time: no engine switches between reports and constraints."""
-    made = told((POLICY_REPORTS, "gatekeeper", "shop", OLD), (CONSTRAINTS, "gatekeeper", "shop", NOW))
+    made = noted((POLICY_REPORTS, "gatekeeper", "shop", OLD), (CONSTRAINTS, "gatekeeper", "shop", NOW))
     assert not made.reports
     assert not made.dual
 
@@ -172,11 +172,11 @@ def test_constraints_supersede_no_reports() -> None:
 def test_there_is_one_rule(judge: Callable[[], Superseded]) -> None:
     """Who brings in many names of engines is held to as few by the doctor and render as by the operator."""
     made = judge()
-    for number in range(2 * ENGINES_EACH):
+    for number in range(2 * MAX_ENGINES_PER_NAMESPACE):
         for group, at in ((POLICY_REPORTS, OLD), (OPEN_REPORTS, NOW)):
             made.note(group, f"engine{number}", "tenant", at)
     for group, at in ((POLICY_REPORTS, OLD), (OPEN_REPORTS, NOW)):
         made.note(group, "kyverno", "tenant", at)
-    made.settle(all_listed=True, listed_at=SteadyMs(1))
-    assert len(made.reports) == ENGINES_EACH + 1
+    made.evaluate(all_listed=True, listed_at=SteadyMs(1))
+    assert len(made.reports) == MAX_ENGINES_PER_NAMESPACE + 1
     assert ("kyverno", POLICY_REPORTS, "tenant") in made.reports

@@ -21,7 +21,7 @@ from policyhub.sync.throttle import MAX_DEFERRED_BYTES, PER_SECOND, Throttle
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
-ORIGIN = "policyreports.wgpolicyk8s.io"
+SOURCE_API = "policyreports.wgpolicyk8s.io"
 BURST = 2_000
 """A tenth of the real one: the rules are the same, and floods ten times as quickly made."""
 
@@ -86,21 +86,21 @@ class World:
         self.ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.observed.take_part("", [], now=NOW)
         self.ledger.sources.set_reports_listed(listed=True)
-        self.view = ReportSink(
+        self.sink = ReportSink(
             cluster="c",
             group="wgpolicyk8s.io",
             resource="policyreports",
             ledger=self.ledger,
-            wanted=Filter(),
+            filter_=Filter(),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.now,
-            wall=lambda: WallMs(int(self.now)),
+            wall_clock=lambda: WallMs(int(self.now)),
         )
-        self.view.begin()
-        self.view.finish()
-        self.view.state(ReflectorState(phase="watching", listed=1.0))
+        self.sink.begin()
+        self.sink.finish()
+        self.sink.state(ReflectorState(phase="watching", listed=1.0))
 
-    def wanted(self, namespace: str) -> set[str]:
+    def desired(self, namespace: str) -> set[str]:
         return {
             e.representative.policy
             for e in self.ledger.entries.values()
@@ -109,7 +109,7 @@ class World:
 
     def flood(self) -> None:
         for turn in range(BURST // 1_000 + 1):
-            self.view.upsert(raw("flood", *(f"{turn}-{number}" for number in range(1_000))))
+            self.sink.upsert(raw("flood", *(f"{turn}-{number}" for number in range(1_000))))
 
 
 def raw(name: str, *policies: str, namespace: str = "team-a", **more: Any) -> bytes:
@@ -122,37 +122,37 @@ def test_another_namespace_is_read_at_once() -> None:
     world = World()
     world.flood()
     for number in range(5):
-        world.view.upsert(raw("mine", f"p{number}"))
-    world.view.upsert(raw("theirs", "q", namespace="shop"))
-    assert world.wanted("shop") == {"q"}
-    assert not world.wanted("team-a") & {f"p{number}" for number in range(5)}
+        world.sink.upsert(raw("mine", f"p{number}"))
+    world.sink.upsert(raw("theirs", "q", namespace="shop"))
+    assert world.desired("shop") == {"q"}
+    assert not world.desired("team-a") & {f"p{number}" for number in range(5)}
     world.now += 60_000
-    list(world.view.catch_up())
-    assert "p4" in world.wanted("team-a")
-    assert not world.wanted("team-a") & {f"p{number}" for number in range(4)}
+    list(world.sink.catch_up())
+    assert "p4" in world.desired("team-a")
+    assert not world.desired("team-a") & {f"p{number}" for number in range(4)}
     assert not world.ledger.sources.waiting_namespaces
 
 
 def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     """A deferred report may contain the violation again."""
     world = World()
-    world.view.upsert(raw("mine", "p"))
+    world.sink.upsert(raw("mine", "p"))
     (entry,) = world.ledger.entries.values()
     world.ledger.mark_in_flight(entry)
     world.ledger.acknowledge(
         entry, ObservedFinding(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
     )
-    world.ledger.sources.set_coverage(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
-    world.ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
+    world.ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+    world.ledger.sources.confirm([SOURCE_API], now=NOW + 10**12)
     world.flood()
-    world.view.delete(raw("mine"))
-    world.view.upsert(raw("mine", "p"))
+    world.sink.delete(raw("mine"))
+    world.sink.upsert(raw("mine", "p"))
     rules = Rules(archive_delay_ms=1_000)
-    decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall=WALL + 5_000)[0]
+    decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall_clock=WALL + 5_000)[0]
     assert decision is Hold.SOURCE
     world.ledger.mark_decided(entry, Hold.SOURCE)
     world.now += 60_000
-    list(world.view.catch_up())
+    list(world.sink.catch_up())
     assert entry.desired
     assert entry.id in world.ledger.agenda.dirty
 
@@ -161,11 +161,11 @@ def test_a_deletion_is_read_at_once() -> None:
     """Together with the deferred event of the object."""
     world = World()
     world.flood()
-    world.view.upsert(raw("mine", "p"))
-    world.view.delete(raw("mine"))
+    world.sink.upsert(raw("mine", "p"))
+    world.sink.delete(raw("mine"))
     world.now += 60_000
-    list(world.view.catch_up())
-    assert "p" not in world.wanted("team-a")
+    list(world.sink.catch_up())
+    assert "p" not in world.desired("team-a")
 
 
 def test_a_listing_is_not_deferred() -> None:
@@ -173,27 +173,27 @@ def test_a_listing_is_not_deferred() -> None:
     world = World()
     world.flood()
     for number in range(40):
-        world.view.upsert(raw(f"r{number}", "p", padding="x" * (MAX_DEFERRED_BYTES // 20)))
-    world.view.begin()
-    world.view.upsert(raw("late", "late"))
-    world.view.abort()
-    assert world.view.dropped is True, "a listing that failed has brought nothing for sure"
-    world.view.begin()
-    world.view.upsert(raw("late", "late"))
-    world.view.finish()
+        world.sink.upsert(raw(f"r{number}", "p", padding="x" * (MAX_DEFERRED_BYTES // 20)))
+    world.sink.begin()
+    world.sink.upsert(raw("late", "late"))
+    world.sink.abort()
+    assert world.sink.dropped is True, "a listing that failed has brought nothing for sure"
+    world.sink.begin()
+    world.sink.upsert(raw("late", "late"))
+    world.sink.finish()
     assert set(world.ledger.sources.waiting_namespaces) == set()
-    assert "late" in world.wanted("team-a")
+    assert "late" in world.desired("team-a")
 
 
 def test_a_flood_changes_nothing_in_other_namespaces() -> None:
     """No finding of another namespace is decided again because one namespace is throttled."""
     world = World()
-    world.view.upsert(raw("theirs", "q", namespace="shop"))
+    world.sink.upsert(raw("theirs", "q", namespace="shop"))
     (entry,) = (e for e in world.ledger.entries.values())
-    assert world.ledger.decide(entry, rules=Rules(archive_delay_ms=0), now=NOW, wall=WALL)[0] is Change.NEW
+    assert world.ledger.decide(entry, rules=Rules(archive_delay_ms=0), now=NOW, wall_clock=WALL)[0] is Change.NEW
     world.ledger.agenda.dirty.clear()
     world.flood()
-    world.view.upsert(raw("mine", "p"))
+    world.sink.upsert(raw("mine", "p"))
     assert entry.id not in world.ledger.agenda.dirty
 
 
@@ -211,15 +211,15 @@ def test_a_listing_between_two_events_that_are_read_late() -> None:
     world = World()
     world.flood()
     for name in ("one", "two"):
-        world.view.upsert(raw(name, name))
+        world.sink.upsert(raw(name, name))
     world.now += 60_000
-    reading = world.view.catch_up()
-    next(reading)
-    world.view.begin()
-    assert list(reading) == []
-    world.view.upsert(raw("one", "one"))
-    world.view.finish()
-    assert "two" not in world.wanted("team-a")
+    parsed = world.sink.catch_up()
+    next(parsed)
+    world.sink.begin()
+    assert list(parsed) == []
+    world.sink.upsert(raw("one", "one"))
+    world.sink.finish()
+    assert "two" not in world.desired("team-a")
 
 
 def test_a_rejected_event_is_charged_too() -> None:
@@ -227,5 +227,5 @@ def test_a_rejected_event_is_charged_too() -> None:
     world = World()
     big = raw("big", padding="x" * 900_000)
     for _ in range(10):
-        world.view.upsert(big)
-    assert world.view._throttle.is_throttling
+        world.sink.upsert(big)
+    assert world.sink._throttle.is_throttling

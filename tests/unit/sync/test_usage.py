@@ -47,7 +47,7 @@ def test_nothing_is_kept_of_namespaces_that_have_nothing() -> None:
     assert meter.total == 0
 
 
-def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0) -> ParsedReport:
+def parsed(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0) -> ParsedReport:
     violations = tuple(
         (
             Violation(
@@ -77,19 +77,19 @@ def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0
 def test_texts_are_counted() -> None:
     """A namespace may hold 2 kB of text for each finding that it may have; then what it said before stands."""
     shares = Usage(Limits(namespace_findings=2))
-    assert shares.charge(reading("a", "x" * TEXT_BYTES)) is None
-    assert shares.charge(reading("b", "x" * TEXT_BYTES)) is Excess.NAMESPACE
-    assert shares.charge(reading("b", "x" * TEXT_BYTES, namespace="shop")) is None
-    assert shares.charge(reading("a", "short")) is None, "less is always taken"
-    assert shares.charge(reading("b", "x" * TEXT_BYTES)) is None
-    shares.drop(reading("b").key)
-    assert shares.charge(reading("c", "x" * TEXT_BYTES)) is None
+    assert shares.charge(parsed("a", "x" * TEXT_BYTES)) is None
+    assert shares.charge(parsed("b", "x" * TEXT_BYTES)) is Excess.NAMESPACE
+    assert shares.charge(parsed("b", "x" * TEXT_BYTES, namespace="shop")) is None
+    assert shares.charge(parsed("a", "short")) is None, "less is always taken"
+    assert shares.charge(parsed("b", "x" * TEXT_BYTES)) is None
+    shares.drop(parsed("b").key)
+    assert shares.charge(parsed("c", "x" * TEXT_BYTES)) is None
 
 
 def test_reports_about_pods_are_counted() -> None:
     """Also what passes is remembered, for Pods; it is bounded too."""
     shares = Usage(Limits(namespace_findings=2))
-    assert shares.charge(reading("a", spoke=100)) is Excess.NAMESPACE
+    assert shares.charge(parsed("a", spoke=100)) is Excess.NAMESPACE
 
 
 def test_imports_of_a_day_end_and_begin_again() -> None:

@@ -33,7 +33,7 @@ from policyhub.metrics.definitions import Metrics
 from policyhub.model.text import line
 from policyhub.model.violation import Malformed, ParsedReport, SourceKey
 from policyhub.sources import reader, reports
-from policyhub.sources.event_logs import logs_in
+from policyhub.sources.event_logs import event_log_sources
 from policyhub.sources.filter import Filter
 from policyhub.sources.fingerprint import Decoded
 from policyhub.sources.naming import named
@@ -73,17 +73,17 @@ class ReportSink:
         group: str,
         resource: str,
         ledger: Ledger,
-        wanted: Filter,
+        filter_: Filter,
         metrics: Metrics,
         now: Callable[[], SteadyMs],
-        wall: Callable[[], WallMs],
+        wall_clock: Callable[[], WallMs],
         rollup: Rollup | None = None,
         policies: PolicyMetadata | None = None,
-        spoke: Callable[[str, str, int], None] | None = None,
+        on_results: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """`wall` is compared with times of engines. Without `rollup` no result rolls up; without `policies` none is
-        enriched. `spoke` gets, for each report, the engine, the namespace, and the newest time (Unix s) of the engine's
-        results in it.
+        """`wall_clock` is compared with times of engines. Without `rollup` no result rolls up; without `policies` none
+        is enriched. `on_results` gets, for each report, the engine, the namespace, and the newest time (Unix s) of the
+        engine's results in it.
         """
         self.source_api = f"{resource}.{group}"
         self.last_listed = NEVER
@@ -92,10 +92,11 @@ class ReportSink:
         """The same by the wall clock, for people and metrics."""
         self.newest = 0
         """The newest time (Unix s) in any object; 0: none."""
-        self._heard = Freshness()
-        self.newest_by = self._heard.newest
+        self._freshness = Freshness()
+        self.newest_by = self._freshness.newest
         """The same for each admitted engine, while a report names it or it has active findings."""
-        self.unlisted, self.listed, self.unaudited = self._heard.unlisted, self._heard.listed, self._heard.unaudited
+        self.unlisted, self.listed = self._freshness.unlisted, self._freshness.listed
+        self.unaudited = self._freshness.unaudited
         self.grade = False
         """Set it, and the next listing reads positive evidence (pass, skip) for findings that nobody reports."""
         self._cluster = cluster
@@ -104,12 +105,12 @@ class ReportSink:
         self._ledger = ledger
         self._metrics = metrics
         self._now = now
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._rollup = rollup
         self._policies = policies
-        self._spoke = spoke
+        self._on_results = on_results
         self._claims = ReportClaims(
-            group=group, resource=resource, ledger=ledger, wanted=wanted, now=now, rollup=rollup, policies=policies
+            group=group, resource=resource, ledger=ledger, filter_=filter_, now=now, rollup=rollup, policies=policies
         )
         self._rewrites = Rewrites(ledger=ledger, rollup=rollup, policies=policies)
         self._sweep = Sweep()
@@ -128,7 +129,7 @@ class ReportSink:
         self.stream_started()
         self._ledger.refusals.begin(self.source_api)
         self._listing = True
-        self._heard.begin()
+        self._freshness.begin()
         self._sweep.begin(self._known())
         self._throttle.begin()
         self._ledger.sources.set_listing(self.source_api, listing=True)
@@ -149,7 +150,7 @@ class ReportSink:
 
     def _by_event(self, *, new: bool) -> None:
         self._paged = False
-        self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.recheck_backlog
+        self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.progress.recheck_backlog
 
     def _defer(self, raw: bytes | msgspec.Raw) -> bool:
         """Defer the event if its namespace has used up its budget; returns whether it was deferred."""
@@ -184,17 +185,17 @@ class ReportSink:
         try:
             if self._is_too_large(raw):
                 return
-            latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+            latest = self._wall_clock() // 1000 + PLAUSIBLE_AHEAD_SECONDS
             decoded = reader.decode(self._group, self._resource, raw)
             fingerprint = None if decoded is None else decoded.fingerprint()
             if decoded is not None and self._repeat(decoded, fingerprint, raw, latest=latest):
                 return
-            reading = self._parse(decoded, raw, latest=latest)
+            parsed = self._parse(decoded, raw, latest=latest)
         except Malformed as error:
             self._malformed(error, raw)
             return
-        if self._read(reading, raw):
-            self._rewrites.remember(reading, fingerprint)
+        if self._read(parsed, raw):
+            self._rewrites.remember(parsed, fingerprint)
 
     def _repeat(self, decoded: Decoded, fingerprint: int | None, raw: bytes | msgspec.Raw, *, latest: int) -> bool:
         """Learn only the times of a report that is otherwise unchanged; returns whether it is unchanged."""
@@ -208,24 +209,24 @@ class ReportSink:
         self._done(key, raw, changed=False)
         return True
 
-    def _read(self, reading: ParsedReport, raw: bytes | msgspec.Raw) -> bool:
+    def _read(self, parsed: ParsedReport, raw: bytes | msgspec.Raw) -> bool:
         """Read an object into the ledger. Returns False if a limit leaves it out."""
-        refusals = self._problems(reading)
-        key = reading.key
-        doubted = key in self._ledger.sources.incomplete
-        if (excess := self._ledger.usage.charge(reading)) is not None:
-            self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0), raw)
+        refusals = self._problems(parsed)
+        key = parsed.key
+        was_incomplete = key in self._ledger.sources.incomplete
+        if (excess := self._ledger.usage.charge(parsed)) is not None:
+            self._leave_out(key, Refusal(excess, number=len(parsed.violations), taken=0), raw)
             return False
-        self._note(key, reading.newest_by, logs=logs_in(reading))
-        self._heard.take(reading)
-        changed = self._claims.take(reading, raw, refusals, backlog=self._backlog)
+        self._note(key, parsed.newest_by, logs=event_log_sources(parsed))
+        self._freshness.take(parsed)
+        changed = self._claims.take(parsed, raw, refusals, backlog=self._backlog)
         self._ledger.refusals.put(self.source_api, key.namespace, key.name, tuple(refusals))
-        violations = len(reading.violations) if changed else 0
-        if doubted and key not in self._ledger.sources.incomplete:  # what it held is decided again
+        violations = len(parsed.violations) if changed else 0
+        if was_incomplete and key not in self._ledger.sources.incomplete:  # what it held is decided again
             violations += len(self._ledger.agenda) // HELD_EACH
         self._done(key, raw, changed=changed, violations=violations)
-        if self._grading and not reading.over:
-            self._ledger.mark_passed(self._claims.passed(raw), key=key, newest=reading.newest_by)
+        if self._grading and not parsed.over:
+            self._ledger.mark_passed(self._claims.passed(raw), key=key, newest=parsed.newest_by)
         return True
 
     def _done(self, key: SourceKey, raw: bytes | msgspec.Raw, *, changed: bool, violations: int = 0) -> None:
@@ -237,8 +238,8 @@ class ReportSink:
 
     def _is_too_large(self, raw: bytes | msgspec.Raw) -> bool:
         """Leave the object out if it is too large; returns whether it is. Raises Malformed."""
-        size, most = len(raw), self._ledger.usage.limits.report_bytes
-        if size > most:
+        size, limit = len(raw), self._ledger.usage.limits.report_bytes
+        if size > limit:
             refusal = Refusal(Excess.REPORT_BYTES, number=size)
         elif size > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
             refusal = Refusal(Excess.REPORT_RESULTS, number=parts, taken=0)
@@ -248,21 +249,21 @@ class ReportSink:
         return True
 
     def _parse(self, decoded: Decoded | None, raw: bytes | msgspec.Raw, *, latest: int) -> ParsedReport:
-        most = self._ledger.usage.limits.report_results
+        limit = self._ledger.usage.limits.report_results
         if decoded is not None:
-            return reports.parse(decoded, latest=latest, most=most)
+            return reports.parse(decoded, latest=latest, limit=limit)
         template = self._policies.template_severity(self._resource) if self._policies is not None else None
-        return reader.read(self._group, self._resource, raw, latest=latest, template=template, most=most)
+        return reader.read(self._group, self._resource, raw, latest=latest, template=template, limit=limit)
 
-    def _problems(self, reading: ParsedReport) -> list[Refusal]:
+    def _problems(self, parsed: ParsedReport) -> list[Refusal]:
         """The parts of an object that could not be used."""
         refusals: list[Refusal] = []
-        for reason, number in Counter(reading.problems).items() if reading.problems else ():
+        for reason, number in Counter(parsed.problems).items() if parsed.problems else ():
             self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, reason).inc(number)
             refusals.append(Refusal(reason, number))
-        if reading.over:
-            most = self._ledger.usage.limits.report_results
-            refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
+        if parsed.over:
+            limit = self._ledger.usage.limits.report_results
+            refusals.append(Refusal(Excess.REPORT_RESULTS, number=limit + parsed.over, taken=limit))
         return refusals
 
     def _note(
@@ -271,10 +272,10 @@ class ReportSink:
         """Update the figures for status and metrics."""
         for source, newest in newest_by:
             self.newest = max(self.newest, newest)
-            if self._spoke is not None:
-                self._spoke(source, key.namespace, newest)
+            if self._on_results is not None:
+                self._on_results(source, key.namespace, newest)
             if source not in logs:
-                self._heard.note(source, newest, namespace=key.namespace, listing=self._listing)
+                self._freshness.note(source, newest, namespace=key.namespace, listing=self._listing)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         self._by_event(new=False)
@@ -283,7 +284,7 @@ class ReportSink:
         except Malformed as error:
             self._malformed(error, raw)
             return
-        self._heard.forget(key)
+        self._freshness.forget(key)
         self._charge(key, raw, violations=len(self._ledger.desired.objects.get(key, ())))
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
@@ -294,10 +295,10 @@ class ReportSink:
 
     def finish(self) -> None:
         for key in self._sweep.finish(self._known()):
-            self._heard.forget(key)
+            self._freshness.forget(key)
             self.forget(key)
-        self._heard.finish(self._ledger.guard.active)
-        self.last_listed, self.listed_at = self._now(), self._wall()
+        self._freshness.finish(self._ledger.guard.active)
+        self.last_listed, self.listed_at = self._now(), self._wall_clock()
         self._listing = False
         self._throttle.finish()
         self._ledger.sources.set_waiting(self.source_api, waiting := self._throttle.waiting())
@@ -359,16 +360,16 @@ class ReportSink:
 
     def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
         self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, error.reason).inc()
-        name, is_news, where = "", True, None
+        name, is_new, where = "", True, None
         with suppress(Malformed):
             key = named(self._group, self._resource, raw)
             where = key.namespace
             self._sweep.seen(key)
             self._charge(key, raw)
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
-            is_news = self._ledger.refusals.put(self.source_api, key.namespace, key.name, (Refusal(error.reason),))
+            is_new = self._ledger.refusals.put(self.source_api, key.namespace, key.name, (Refusal(error.reason),))
         self._sweep.mark_unreadable(where)
-        if is_news:  # once, even if it is rewritten
+        if is_new:  # once, even if it is rewritten
             log.warning(
                 "source_object_malformed",
                 cluster=self._cluster,

@@ -32,31 +32,31 @@ def pod(name: str = "p", namespace: str = "shop") -> Subject:
 @pytest.mark.parametrize("word", ["fail", "warn", "error", "pass", "skip", "what?"])
 def test_any_result_shows_that_the_object_was_looked_at(word: str) -> None:
     """Whether the report is about the Pod, or the result names it."""
-    for reading in (read(result(word), scope=POD), read(result(word, "a", POD))):
-        assert reading.covered == ((pod(), frozenset({("kyverno", "a")})),)
-        assert reading.passing == ((("shop", frozenset({("kyverno", "a")})),) if word in {"pass", "skip"} else ())
+    for parsed in (read(result(word), scope=POD), read(result(word, "a", POD))):
+        assert parsed.covered == ((pod(), frozenset({("kyverno", "a")})),)
+        assert parsed.passing == ((("shop", frozenset({("kyverno", "a")})),) if word in {"pass", "skip"} else ())
 
 
 def test_each_object_has_the_policies_that_spoke_of_it() -> None:
     """Of Pods, ReplicaSets and Jobs; what else passes shows only that its policy writes that."""
     other = {**POD, "name": "q"}
-    reading = read(
+    parsed = read(
         result("pass", "a", POD, other), result("fail", "b", POD), result("pass", "c", WEB), result("fail", "d", WEB)
     )
     both = frozenset({("kyverno", "a"), ("kyverno", "b")})
-    assert reading.covered == ((pod(), both), (pod("q"), frozenset({("kyverno", "a")})))
-    assert reading.passing == (("shop", frozenset({("kyverno", "a"), ("kyverno", "c")})),)
+    assert parsed.covered == ((pod(), both), (pod("q"), frozenset({("kyverno", "a")})))
+    assert parsed.passing == (("shop", frozenset({("kyverno", "a"), ("kyverno", "c")})),)
 
 
 def test_a_report_of_the_cluster_shows_it_where_its_objects_are() -> None:
     """Each namespace for itself; a namespaced report shows nothing of another namespace."""
     away = {**POD, "namespace": "team"}
     node = {"apiVersion": "v1", "kind": "Node", "name": "n"}
-    reading = read(result("pass", "a", away), result("pass", "b", node), result("skip", "c"), namespace="", scope=node)
-    assert reading.covered == ((pod(namespace="team"), frozenset({("kyverno", "a")})),)
-    assert dict(reading.passing) == {"": {("kyverno", "b"), ("kyverno", "c")}, "team": {("kyverno", "a")}}
-    reading = read(result("pass", "a", away))
-    assert (reading.covered, [namespace for namespace, _ in reading.passing]) == ((), ["shop"])
+    parsed = read(result("pass", "a", away), result("pass", "b", node), result("skip", "c"), namespace="", scope=node)
+    assert parsed.covered == ((pod(namespace="team"), frozenset({("kyverno", "a")})),)
+    assert dict(parsed.passing) == {"": {("kyverno", "b"), ("kyverno", "c")}, "team": {("kyverno", "a")}}
+    parsed = read(result("pass", "a", away))
+    assert (parsed.covered, [namespace for namespace, _ in parsed.passing]) == ((), ["shop"])
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["results name it", "the report is about it"])
@@ -66,11 +66,11 @@ def test_a_report_of_any_number_of_policies_is_learned_from_up_to_a_bound(*, nam
         result("pass" if n % 2 else "fail", f"p-{n}", *([POD] if named else []), source=f"engine-{n % 50}")
         for n in range(POLICIES + 500)
     ]
-    reading = read(*results, scope=POD)
-    [(of, by)] = reading.covered
+    parsed = read(*results, scope=POD)
+    [(of, by)] = parsed.covered
     assert (of, len(by)) == (pod(), POLICIES)
-    assert sum(len(passing) for _, passing in reading.passing) == POLICIES // 2
-    assert len(reading.violations) == (POLICIES + 500) // 2
+    assert sum(len(passing) for _, passing in parsed.passing) == POLICIES // 2
+    assert len(parsed.violations) == (POLICIES + 500) // 2
 
 
 @pytest.mark.parametrize("about", [POD, WEB], ids=["a Pod", "a Deployment"])
@@ -88,10 +88,14 @@ def test_a_report_shows_the_same_whether_its_results_name_the_object_or_it_does(
     named = [{**one, "resources": [about]} for one in plain]
     mixed = [*plain[:3], *named[3:]]
     expected = read(*named, namespace=namespace)
-    assert expected.about
+    assert expected.scanned
     assert expected.passing
     for results in (plain, mixed):
-        reading = read(*results, scope=about, namespace=namespace)
-        assert (reading.covered, reading.about, reading.passing) == (expected.covered, expected.about, expected.passing)
+        parsed = read(*results, scope=about, namespace=namespace)
+        assert (parsed.covered, parsed.scanned, parsed.passing) == (
+            expected.covered,
+            expected.scanned,
+            expected.passing,
+        )
     nothing = read(scope=about, namespace=namespace)
-    assert (nothing.covered, nothing.about, nothing.passing) == ((), (), ())
+    assert (nothing.covered, nothing.scanned, nothing.passing) == ((), (), ())

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policyhub.model.violation import Result, Severity, Subject, Violation
-from policyhub.sources.verdict import worst
+from policyhub.sources.merge import worst
 
 
 def violation(result: Result, severity: Severity | None, message: str = "m") -> Violation:
@@ -45,5 +45,5 @@ def test_the_worst_speaks(place: int) -> None:
 
 def test_equal_statements_differ_by_what_is_left() -> None:
     """Even what differs in the properties alone has one speaker, in whatever order it comes."""
-    said = [msgspec.structs.replace(IN_ORDER[0], properties=((key, "v"),)) for key in "bac"]
-    assert {worst(order).properties for order in permutations(said)} == {(("a", "v"),)}
+    violations = [msgspec.structs.replace(IN_ORDER[0], properties=((key, "v"),)) for key in "bac"]
+    assert {worst(order).properties for order in permutations(violations)} == {(("a", "v"),)}

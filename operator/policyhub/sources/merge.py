@@ -55,10 +55,10 @@ def bounded(properties: Properties) -> Properties:
     """As many as fit, from the first one on."""
     if len(properties) * (LIMIT + MESSAGE_LIMIT) <= _PROPERTY_CHARACTERS:
         return properties
-    left = _PROPERTY_CHARACTERS
+    remaining = _PROPERTY_CHARACTERS
     for number, (key, value) in enumerate(properties):
-        left -= len(key) + len(value)
-        if left < 0:
+        remaining -= len(key) + len(value)
+        if remaining < 0:
             return properties[:number]
     return properties
 
@@ -70,8 +70,8 @@ def worst(violations: Iterable[Violation]) -> Violation:
 
 def merge(violations: list[Violation]) -> Violation:
     """One violation from several with the same identity: the worst one, with the distinct messages of all."""
-    speaker = worst(violations)
-    return msgspec.structs.replace(speaker, message=listed({violation.message for violation in violations}))
+    representative = worst(violations)
+    return msgspec.structs.replace(representative, message=listed({violation.message for violation in violations}))
 
 
 def listed(messages: set[str]) -> str:
