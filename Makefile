@@ -18,7 +18,7 @@ demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--kee
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kubectl
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=$(COVERAGE)
 COVERAGE := 90
@@ -37,7 +37,7 @@ lint: docs  ## the docs and their prose, Dockerfiles, CloudFormation, Lua, alert
 	@$(BIN)/python -m dev.cluster build vale
 	$$($(BIN)/python -m dev.cluster path vale) --no-global $(PROSE)
 	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
-	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/unit/iam/test_iam_stackset.py tests/component/chart/test_chart_health.py tests/component/alerts tests/component/prose
+	$(BIN)/pytest tests/lint
 PROSE := *.md docs charts/policyhub-access/README.md
 
 fmt: venv  ## format, and mend what the linter can mend
@@ -59,7 +59,7 @@ pictures: venv  ## take the pictures of docs/images that show what has changed s
 
 browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
 	@$(PYTHON) dev/bootstrap.py browser
-	$(BIN)/pytest -m browser $(ARGS)
+	$(BIN)/pytest tests/browser $(ARGS)
 
 bench: venv  ## the measurements of docs/performance.md
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm

@@ -15,8 +15,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from dev.hub.process import HubProcess, access_key
 from dev.hub.sample import company, finding, later
 
-pytestmark = pytest.mark.browser
-
 MANY = 10_000
 TITLE = "Findings: local Security Hub stand-in (not AWS)"
 INJECTION = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'

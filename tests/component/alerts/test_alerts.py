@@ -1,18 +1,14 @@
-"""Every alert of the chart, evaluated by Prometheus' own promtool: when it fires, what it says, and when it does not.
+"""Every alert of the chart: cases in which it fires and in which none does, the metrics that it uses, its runbook.
 
-Debian's package `prometheus` has promtool; without it these tests are skipped.
+tests/lint/test_alerts_fire.py evaluates the cases with promtool.
 """
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from dev import metrics
@@ -368,73 +364,10 @@ SILENT = {
 }
 
 
-def promtool(*arguments: str) -> str:
-    """What it prints; the test is skipped where there is none."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  (found on PATH)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def evaluate(folder: Path, series: Mapping[str, str], *tests: dict[str, Any]) -> None:
-    """Run promtool's own unit tests over these series."""
-    document = {
-        "rule_files": [str(FILE)],
-        "evaluation_interval": "1m",
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [{"series": name, "values": values} for name, values in series.items()],
-                "alert_rule_test": list(tests),
-            }
-        ],
-    }
-    path = folder / "rules.test.yaml"
-    path.write_text(json.dumps(document))
-    promtool("test", "rules", str(path))
-
-
-def said(case: Case) -> dict[str, str]:
-    """The annotations, as Prometheus fills them for this case."""
-    rule = next(r for r in RULES if r["alert"] == case.alert and r["labels"]["severity"] == case.severity)
-
-    def fill(text: str) -> str:
-        text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: case.labels[found[1]], text)
-        return re.sub(r"\{\{ \$value( \| humanizeDuration)? \}\}", case.value, text)
-
-    return {name: fill(text) for name, text in rule["annotations"].items()}
-
-
-@pytest.mark.parametrize("case", FIRING, ids=lambda case: f"{case.alert} {case.name}".strip())
-def test_an_alert_fires_when_it_should_and_says_what_is_wrong(case: Case, tmp_path: Path) -> None:
-    """It is silent before its time, then fires with its labels, and its annotations name what they are about."""
-    alert = {"exp_labels": {**case.labels, "severity": case.severity}, "exp_annotations": said(case)}
-    evaluate(
-        tmp_path,
-        case.series,
-        {"alertname": case.alert, "eval_time": case.quiet, "exp_alerts": []},
-        {"alertname": case.alert, "eval_time": case.fires, "exp_alerts": [alert]},
-    )
-
-
-@pytest.mark.parametrize(("series", "at"), SILENT.values(), ids=SILENT.keys())
-def test_no_alert_fires_without_a_reason(series: Mapping[str, str], at: str, tmp_path: Path) -> None:
-    """None of them fires at any time up to then."""
-    silent = [{"alertname": alert, "eval_time": at, "exp_alerts": []} for alert in ALERTS]
-    evaluate(tmp_path, series, *silent)
-
-
 def test_every_alert_is_tested() -> None:
     """Each alert, at each severity that it has, fires in one of the cases above."""
     tested = {(case.alert, case.severity) for case in FIRING}
     assert tested == {(rule["alert"], rule["labels"]["severity"]) for rule in RULES}
-
-
-def test_promtool_finds_nothing_to_say() -> None:
-    """The rules are what Prometheus loads."""
-    assert f"{len(RULES)} rules found" in promtool("check", "rules", str(FILE))
 
 
 def test_alerts_ask_for_metrics_that_there_are() -> None:

@@ -47,10 +47,8 @@ print(json.dumps({
 """
 VALUES = {"image": {"repository": "policyhub"}, "extraEnv": [{"name": "OF_THE_CHART", "value": "yes"}]}
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounting and changing the root need root"),
-    pytest.mark.skipif(not PYTHON.exists(), reason="no Python of the system to start in its own root"),
-]
+if os.geteuid() != 0 or not PYTHON.exists():
+    pytest.skip(f"mounting and changing the root need root, and {PYTHON}", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

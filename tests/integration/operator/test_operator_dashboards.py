@@ -14,6 +14,9 @@ from dev.dashboards.trial import LOST, VARIABLES, trial
 from dev.hub.process import HubProcess
 from policyhub.metrics.series import Definition
 
+if Prometheus.installed() is None:
+    pytest.skip("prometheus is not installed (Debian: prometheus)", allow_module_level=True)
+
 QUERIES = [
     pytest.param(name, panel, query, id=f"{board.uid} {panel.title} {number}")
     for name, board in BOARDS.items()
@@ -25,8 +28,6 @@ SECONDS = 600
 
 @pytest.fixture(scope="module")
 def prometheus(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    if Prometheus.installed() is None:
-        pytest.skip("prometheus is not installed (Debian: prometheus)")
     folder = tmp_path_factory.mktemp("dashboards")
     with HubProcess.start() as hub, trial(plane.cluster("boards"), hub, folder, copies=2) as prometheus:
         yield prometheus

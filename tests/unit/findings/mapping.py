@@ -72,7 +72,7 @@ def read(document: dict[str, Any]) -> ParsedReport:
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW + 300)
 
 
-def findings(parsed: ParsedReport) -> Iterator[dict[str, Any]]:
+def findings(parsed: ParsedReport, *, archived: bool = False) -> Iterator[dict[str, Any]]:
     notice = () if parsed.notice is None else ((parsed.notice, parsed.newest),)
     for unrated, observed in (*parsed.violations, *notice):
         violation = rated(unrated)
@@ -86,7 +86,7 @@ def findings(parsed: ParsedReport) -> Iterator[dict[str, Any]]:
             created_at=WallMs(first),
             observed_at=WallMs(NOW * 1000),
             updated_at=WallMs(NOW * 1000),
-            archived=False,
+            archived=archived,
         )
 
 

@@ -1,13 +1,11 @@
 """Where releases are published: named in one place."""
 
-import re
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dev import address, generated
+from dev import address
 from dev.chart.files import ACCESS, CHART
 
 ROOT = Path(__file__).parents[3]
@@ -16,53 +14,6 @@ WRITTEN = [
     for place in (".github", "charts", "crds", "dev", "docs", "operator", "requirements", "tests")
     for path in (ROOT / place).rglob("*")
 ] + list(ROOT.glob("*"))
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """What the generators read, in a folder of its own."""
-    for chart in (CHART, ACCESS):
-        shutil.copytree(ROOT / chart, tmp_path / chart)
-    for path in (Path("pyproject.toml"), *address.FILES):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / path, tmp_path / path)
-    return tmp_path
-
-
-def named(project: Path, repository: str) -> None:
-    text = (project / "pyproject.toml").read_text("utf-8")
-    changed, number = re.subn(r'(?m)^Repository = ".*"$', f'Repository = "{repository}"', text)
-    assert number == 1
-    (project / "pyproject.toml").write_text(changed, "utf-8")
-
-
-def test_one_setting_is_enough(project: Path) -> None:
-    """Another owner in pyproject.toml, and after `make generate` no file names the old one."""
-    named(project, "https://github.com/Acme-Corp/policyhub")
-    assert generated.main(["--check", f"--root={project}"]) == 1
-    assert generated.main(["--write", f"--root={project}"]) == 0
-    for path in address.FILES:
-        text = (project / path).read_text("utf-8")
-        assert {found["owner"] for found in address.ADDRESS.finditer(text)} <= {"Acme-Corp", "acme-corp"}, path
-        assert address.PLACEHOLDER not in text, path
-    chart = yaml.safe_load((project / CHART / "Chart.yaml").read_text("utf-8"))
-    assert chart["home"] == chart["sources"][0] == "https://github.com/Acme-Corp/policyhub"
-    images = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
-    assert images[0]["image"] == f"ghcr.io/acme-corp/policyhub:{chart['appVersion']}"
-    named(project, "https://github.com/OWNER/policyhub")
-    assert generated.main(["--write", f"--root={project}"]) == 0
-    for path in address.FILES:
-        assert (project / path).read_text("utf-8") == (ROOT / path).read_text("utf-8"), path
-
-
-@pytest.mark.parametrize(
-    "repository", ["", "policyhub", "https://github.com/acme/other", "https://example.com/a/policyhub"]
-)
-def test_what_is_no_address_is_said(repository: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Any other repository ends `make generate` with what is wanted, and nothing is written."""
-    named(project, repository)
-    assert generated.main(["--write", f"--root={project}"]) == 2
-    assert "Repository is not https://github.com/<owner>/policyhub" in capsys.readouterr().err
 
 
 def test_no_other_file_names_an_address() -> None:
@@ -74,7 +25,7 @@ def test_no_other_file_names_an_address() -> None:
         and path.is_file()
         and address.ADDRESS.search(path.read_text("utf-8"))
     }
-    own = {Path("pyproject.toml"), Path("dev/address.py"), Path("tests/unit/generated/test_address.py")}
+    own = {Path("pyproject.toml"), Path("dev/address.py"), Path("tests/component/generated/test_generated_command.py")}
     assert found - own == set(address.FILES)
 
 

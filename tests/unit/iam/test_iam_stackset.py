@@ -169,13 +169,6 @@ def test_what_no_template_can_make_is_told(given: list[str], told: str) -> None:
     assert told in done.stderr
 
 
-@pytest.mark.parametrize("wanted", PLANS.values(), ids=PLANS)
-def test_cloudformation_finds_no_fault(wanted: Plan) -> None:
-    """cfn-lint, where it is installed, has nothing to say of any template."""
-    api = pytest.importorskip("cfnlint.api", reason="cfn-lint is no dependency of the project's own environment")
-    assert api.lint(stackset(wanted), regions=["eu-west-1"]) == []
-
-
 def test_the_command_prints_the_same() -> None:
     """-o stackset has the same accounts, clusters and group as JSON has."""
     flags = [f"--eks={arn}" for arn in FLEET] + [f"--eks-role={role(account)}" for account in (FIRST, SECOND)]

@@ -180,18 +180,6 @@ def test_what_looks_like_a_number_is_written_as_text(text: str, output: str) -> 
             assert [value for value in plain(done.stdout) if number(value) or value.lower() in {"y", "n"}] == []
 
 
-@pytest.mark.parametrize("sign_in", ["pod identity", "irsa"])
-def test_cloudformation_finds_no_fault(sign_in: str) -> None:
-    """cfn-lint, where it is installed, has nothing to say of any template."""
-    api = pytest.importorskip("cfnlint.api", reason="cfn-lint is no dependency of the project's own environment")
-    issuer = ("oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",)
-    theirs = tuple(arn.replace(ACCOUNT, OTHER) for arn in CLUSTERS)
-    who = {"clusters": CLUSTERS} if sign_in == "pod identity" else {"issuers": issuer}
-    wanted = plan(eks_clusters=(*CLUSTERS, *theirs), **who)
-    for role in wanted.roles():
-        assert api.lint(template.cloudformation(wanted, role), regions=["eu-west-1"]) == []
-
-
 def test_the_page_shows_what_the_command_prints() -> None:
     """Each example of docs/iam.md is the output of the command above it, to the letter."""
     examples = [(match["command"], match["output"]) for match in COMMAND.finditer(PAGE)]

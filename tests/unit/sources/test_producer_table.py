@@ -1,35 +1,21 @@
 """What producers call by names of their own is read by them; see the table in model/engines.py."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from policyhub.findings.digest import digest
-from policyhub.findings.identity import finding_id
 from policyhub.findings.text import title
 from policyhub.model.engines import has_fixed_times
-from policyhub.model.violation import ParsedReport, Violation
+from policyhub.model.violation import Violation
 from policyhub.sources import reader
-from policyhub.sources.filter import Filter
 from policyhub.sources.reports import passed
-
-RECORDED = Path(__file__).parents[4] / "shared/data/reports"
-"""What producers wrote, and one thing that each of them showed to be wrong."""
-PLURALS = {"PolicyReport": "policyreports", "ClusterPolicyReport": "clusterpolicyreports", "HouseLabels": "houselabels"}
-
-
-def read(document: dict[str, Any]) -> ParsedReport:
-    group = document.get("apiVersion", "wgpolicyk8s.io/v1alpha2").partition("/")[0]
-    resource = PLURALS[document.get("kind", "PolicyReport")]
-    return reader.read(group, resource, json.dumps(document).encode(), latest=1_800_000_000)
 
 
 def violations_of(*results: dict[str, Any]) -> tuple[Violation, ...]:
     made = [{"policy": "p", "result": "fail", "message": "m", **result} for result in results]
-    return read({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).plain_violations
+    report = json.dumps({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).encode()
+    return reader.read("wgpolicyk8s.io", "policyreports", report, latest=1_800_000_000).plain_violations
 
 
 @pytest.mark.parametrize(
@@ -133,60 +119,3 @@ def test_whose_times_stand_still() -> None:
     assert has_fixed_times("CIS Kube Bench")
     assert not has_fixed_times("kyverno")
     assert not has_fixed_times("house rules")
-
-
-# -- what was recorded ------------------------------------------------------------------------------------------------
-
-pytestmark_recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings are not at hand")
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    text = (RECORDED / name).read_text("utf-8")
-    return [json.loads(json.dumps(made, default=str)) for made in yaml.safe_load_all(text)]
-
-
-def essence(name: str) -> list[tuple[str, str]]:
-    found = [violation for document in documents(name) for violation in read(document).plain_violations]
-    return [(finding_id("prod", violation.identity), digest(violation)) for violation in found]
-
-
-@pytestmark_recorded
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("kyverno-podsecurity.json", "kyverno-podsecurity-next-scan.json"),
-        ("netchecks-times-in-properties.yaml", "netchecks-times-in-properties-next-run.yaml"),
-    ],
-)
-def test_the_recorded_next_scan_costs_nothing(one: str, other: str) -> None:
-    """Recorded from Kyverno 1.19.1, and as Netchecks writes."""
-    assert essence(one) == essence(other)
-    assert len(essence(one)) == 1
-
-
-@pytestmark_recorded
-def test_no_recorded_event_is_reported() -> None:
-    """Tracee, KubeArmor, Hubble."""
-    found = [
-        violation for made in documents("event-logs-not-left-out.yaml") for violation in read(made).plain_violations
-    ]
-    assert found
-    assert not [violation for violation in found if Filter(event_logs=False).admits(violation)]
-
-
-@pytestmark_recorded
-def test_the_recorded_object_of_two_groups_is_one() -> None:
-    """Of four entries two are left."""
-    assert len(essence("gatekeeper-same-object-two-groups.yaml")) == 2
-
-
-@pytestmark_recorded
-def test_the_recorded_namespace_within_a_name_counts() -> None:
-    """Neither result is reported where its namespace is left out."""
-    found = [
-        violation
-        for made in documents("trivy-compliance-namespace-in-name.yaml")
-        for violation in read(made).plain_violations
-    ]
-    assert len(found) == 2
-    assert not [v for v in found if Filter(exclude_namespaces=("kube-system",)).admits(v)]

@@ -10,11 +10,10 @@ import pytest
 from dev.engines.rules import PAYMENTS, RULES
 from policyhub.findings.digest import digest
 from policyhub.model.violation import Identity, ObjectRef
-from tests.unit.sources.recorded import DATA, Recorded, at, everything
+from tests.unit.sources.recorded import BAD, DATA, Recorded, at, everything
 
 BY_TEMPLATE = {rule.template: rule for rule in RULES}
 SEVERITIES = {rule.told: rule.severity.upper().replace("INFO", "INFORMATIONAL") for rule in (*RULES, PAYMENTS)}
-BAD = ("fail", "warn", "error")
 
 
 def constraint(moment: str, kind: str) -> Recorded:
@@ -46,7 +45,7 @@ def test_recordings_are_small() -> None:
     assert "managedFields" not in "".join(path.read_text("utf-8") for path in DATA.glob("*/*.json"))
 
 
-@pytest.mark.parametrize("one", everything(), ids=lambda one: f"{one.moment}-{one.document['metadata']['name']}")
+@pytest.mark.parametrize("one", everything(), ids=lambda one: one.name)
 def test_each_object_is_read_whole(one: Recorded) -> None:
     """No problem, each bad result is a violation with the severity that its policy states, about the object itself."""
     parsed = one.read()
@@ -91,16 +90,20 @@ def test_severity_and_action_of_a_constraint(kind: str, severity: str | None, ac
 
 def test_a_list_that_gatekeeper_cut() -> None:
     """It says how many are missing, is no whole list, and speaks up to its boundary: it is in Gatekeeper's order."""
-    cut = [one for one in at("limit", "constraints") if one.read().unlisted]
+    constraints = [(one, one.read()) for one in everything() if one.group == "constraints.gatekeeper.sh"]
+    assert all(reading.audited == reading.newest is not None for _, reading in constraints)
+    assert all(reading.complete and reading.boundary is None for _, reading in constraints if not reading.unlisted)
+    cut = [one for one in constraints if one[1].unlisted]
     assert cut
-    for one in cut:
-        status, parsed = one.document["status"], one.read()
+    for one, parsed in cut:
+        status = one.document["status"]
         assert parsed.unlisted == status["totalViolations"] - len(status["violations"]) > 0
         assert not parsed.complete
         first = status["violations"][0]
         assert parsed.boundary == ObjectRef(
             first["group"], first["version"], first["kind"], first["namespace"], first["name"]
         )
+        assert parsed.boundary == max(violation.object_ref for violation in parsed.plain_violations)
 
 
 def test_both_report_apis_say_the_same() -> None:

@@ -33,22 +33,22 @@ FLAWS = {(o.kind, o.namespace, o.name): found for o, found in Company.build().fl
 REPORTS = ("policyreports", "clusterpolicyreports")
 
 
-def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
-    """What the ledger wants when it has seen the owners and these objects."""
+def calls(recorded: Iterable[Recorded], *, owners: Iterable[Recorded]) -> set[Call]:
+    """What the ledger wants when it has seen these owners and objects."""
     malformed: list[tuple[str, ...]] = []
     ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-    owners = Owners(
+    known = Owners(
         now=lambda: NOW,
         on_change=lambda objects: rollup.shift(objects, now=NOW),
         on_malformed=lambda *arguments: malformed.append(arguments),
     )
-    rollup = Rollup(ledger=ledger, owners=owners)
+    rollup = Rollup(ledger=ledger, owners=known)
     ledger.sources.ownership = rollup
-    for sink in owners.sinks.values():
+    for sink in known.sinks.values():
         sink.begin()
-    for one in at(moment, "owners"):
-        owners.sinks[RESOURCES[one.document["kind"]]].upsert(one.raw)
-    for sink in owners.sinks.values():
+    for one in owners:
+        known.sinks[RESOURCES[one.document["kind"]]].upsert(one.raw)
+    for sink in known.sinks.values():
         sink.finish()
         sink.state(WATCHING)
     report_sinks: dict[tuple[str, str], ReportSink] = {}
@@ -92,7 +92,7 @@ def test_reports_of_a_workload_are_its_findings() -> None:
     results = [result for one in at("company", *REPORTS) for result in one.document["results"]]
     failing = sum(result["result"] == "fail" for result in results)
     assert failing > len(expected) > 30
-    assert calls(at("company", *REPORTS), moment="company") == expected
+    assert calls(at("company", *REPORTS), owners=at("company", "owners")) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,12 @@ def test_listed_pods_are_findings_of_what_made_them(kind: str, flaw: str) -> Non
     listed = [one for one in at("company", "constraints") if one.document["kind"] == kind]
     expected = {call for call in truth.wanted(FLAWS) if call.policy == kind}
     assert expected
-    assert calls(listed, moment="company") == expected
+    assert calls(listed, owners=at("company", "owners")) == expected
 
 
 def test_a_rollout_changes_nothing() -> None:
     """New ReplicaSet, new Pods, and the old ReplicaSet kept for a rollback: the Deployment's findings, as ever."""
     names = {one.document["scope"]["name"] for one in at("rollout", "policyreports")}
     assert len(names) >= 5, "Deployment and Service of one name, two ReplicaSets, two Pods"
-    assert calls(at("rollout", "policyreports"), moment="rollout") == of_kyverno(("Deployment", "shop", "web"))
+    found = calls(at("rollout", "policyreports"), owners=at("rollout", "owners"))
+    assert found == of_kyverno(("Deployment", "shop", "web"))

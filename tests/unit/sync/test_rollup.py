@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -46,7 +45,6 @@ DB = ("apps/v1", "StatefulSet", "db")
 RESOURCES = {"Pod": PODS, "ReplicaSet": REPLICASETS, "Job": JOBS}
 VERSIONS = {"Pod": "v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Service": "v1"}
 LISTED = {"Pod": ("", "v1"), "Deployment": ("apps", "v1")}
-DATA = Path(__file__).parents[4] / "shared" / "data" / "live"
 
 
 def workload(
@@ -893,37 +891,3 @@ def _compare(happened: list[tuple[int, str]]) -> None:
     assert {key: set(ids) for key, ids in moved.ledger.desired.objects.items()} == {
         key: set(ids) for key, ids in fresh.ledger.desired.objects.items()
     }
-
-
-@pytest.mark.skipif(not DATA.exists(), reason="the recordings are not at hand")
-def test_586_failing_results_are_209_findings() -> None:
-    """A recording of 35 Pods under 39 policies, counted here without any of our code."""
-    owners = json.loads((DATA / "owners.json").read_text("utf-8"))["items"]
-    reports = json.loads((DATA / "kyverno-1.19.1-policyreports.json").read_text("utf-8"))["items"]
-    above = {}
-    for one in owners:
-        meta = one["metadata"]
-        for reference in meta.get("ownerReferences", ()):
-            above[one["kind"], meta["namespace"], meta["name"]] = (
-                reference["kind"],
-                meta["namespace"],
-                reference["name"],
-            )
-    expected, number = set(), 0
-    for report in reports:
-        where = report["scope"]["kind"], report["metadata"]["namespace"], report["scope"]["name"]
-        while where in above:
-            where = above[where]
-        for result in report["results"]:
-            if result["result"] == "fail":
-                number += 1
-                rule = result.get("rule", "").removeprefix("autogen-cronjob-").removeprefix("autogen-")
-                expected.add((result["policy"], rule, where))
-    world = World(listed=False)
-    world.lists(owners, controllers=False)  # the recording has none, and they are believed
-    for report in reports:
-        world.report_sinks[REPORTS[0]].upsert(json.dumps(report).encode())
-    found = [entry.representative for entry in world.ledger.entries.values() if entry.desired and entry.representative]
-    assert (number, len(expected)) == (586, 209)
-    assert {(v.policy, v.rule, (v.subject.kind, v.subject.namespace, v.subject.name)) for v in found} == expected
-    assert len(found) == 209

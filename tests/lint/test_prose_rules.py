@@ -1,4 +1,4 @@
-"""The rules of prose (.vale/), by vale itself: each finds the sentence that it is for, and leaves a plain one alone."""
+"""The prose rules in .vale/, run by vale: each one finds the sentence it is for, and none objects to a plain page."""
 
 import json
 import os
@@ -9,11 +9,9 @@ import pytest
 
 from dev.cluster.toolchain import RECIPES, cache_folder, folder_name
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 VALE = cache_folder(os.environ) / "bin" / folder_name(RECIPES["vale"]) / "vale"
 RULES = sorted(path.stem for path in (ROOT / ".vale/styles/policyhub").glob("*.yml"))
-
-pytestmark = pytest.mark.skipif(not VALE.exists(), reason="vale is not built: make lint builds it")
 
 BAD = [
     ("Dialect", "The doctor says how to mend it."),
