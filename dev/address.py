@@ -1,4 +1,4 @@
-"""Where releases are published: pyproject.toml names the repository's owner, and every other file follows.
+"""The addresses of releases: pyproject.toml names the repository's owner, and the other files are generated from it.
 
 | published                     | address                                       |
 |-------------------------------|-----------------------------------------------|
@@ -6,7 +6,7 @@
 | image                         | `ghcr.io/OWNER/policyhub`                     |
 | charts                        | `oci://ghcr.io/OWNER/charts/policyhub`, `…/charts/policyhub-access` |
 
-While the owner is the placeholder `OWNER`, nothing is published, and the chart says so where it would link to a page.
+While the owner is the placeholder `OWNER`, nothing is published, and the chart has a note instead of links.
 """
 
 import re
@@ -23,7 +23,7 @@ FILES = (
     Path("docs/install.md"),
     Path("docs/upgrade.md"),
 )
-"""Those that tell an address; a test finds any that is missing here."""
+"""Files with such an address; a test finds any that is missing here."""
 ADDRESS = re.compile(
     r"(?P<host>github(?:\\)?\.com/|raw\.githubusercontent\.com/|ghcr\.io/|--repo )(?P<owner>[\w.-]+)"
     r"(?P<rest>/(?:charts/policyhub(?:-access)?|policyhub)(?![\w-]))"
@@ -31,11 +31,11 @@ ADDRESS = re.compile(
 
 
 class AddressError(Exception):
-    """pyproject.toml names no repository; the message says what it should look like."""
+    """pyproject.toml does not name the repository in the expected form, which the message has."""
 
 
 def owner(root: Path) -> str:
-    """Of the repository that pyproject.toml names. Raises AddressError."""
+    """Owner of the repository in pyproject.toml. Raises AddressError."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     found = re.fullmatch(r"https://github\.com/([\w.-]+)/policyhub", project.get("urls", {}).get("Repository", ""))
     if found is None:
@@ -44,7 +44,7 @@ def owner(root: Path) -> str:
 
 
 def addressed(text: str, owner: str) -> str:
-    """The text with this owner in each address. A registry's names are in lower case, but for the placeholder."""
+    """The text with this owner in each address; in lower case for the registry, except the placeholder."""
 
     def named(found: re.Match[str]) -> str:
         registry = found["host"] == "ghcr.io/" and owner != PLACEHOLDER
@@ -54,6 +54,6 @@ def addressed(text: str, owner: str) -> str:
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """What each of FILES should hold, by path relative to the project. Raises AddressError."""
+    """Path relative to the project → expected content, for each of FILES. Raises AddressError."""
     name = owner(root)
     return {path: addressed((root / path).read_text("utf-8"), name) for path in FILES}

@@ -1,7 +1,7 @@
-"""Makes the project's virtual environment: `python3 dev/bootstrap.py [LOCK …]`.
+"""Creates the project's virtual environment: `python3 dev/bootstrap.py [LOCK …]`.
 
-Runs on any Python ≥ 3.11 with venv and nothing else, says what it does from the first second on, and does nothing when
-the environment already fits the lock files. Every package is checked against its locked hash.
+Needs only Python ≥ 3.11 with venv. Prints what it does, and does nothing if the environment matches the lock files.
+Each package is verified against its locked hash.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def install(locks: list[str]) -> None:
-    """Install each lock into the environment, once per content of lock and pyproject.toml."""
+    """Installs each lock into the environment, unless lock and pyproject.toml are unchanged since."""
     python = VENV / "bin" / "python"
     if not python.exists():
         say(f"creating {VENV.name} with Python {sys.version.split()[0]}")
@@ -45,7 +45,7 @@ def install(locks: list[str]) -> None:
         wanted = fingerprint([path, ROOT / "pyproject.toml"])
         if stamp.exists() and stamp.read_text() == wanted:
             continue
-        say(f"installing requirements/{lock}.lock into {VENV.name} (half a minute; once, until the lock changes)")
+        say(f"installing requirements/{lock}.lock into {VENV.name} (half a minute; only if the lock has changed)")
         start = time.monotonic()
         run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", path)
         if lock == "dev":
@@ -69,6 +69,6 @@ if __name__ == "__main__":
     if sys.version_info < MINIMUM:
         sys.exit(
             f"policyhub needs Python ≥ {'.'.join(map(str, MINIMUM))}, this is {sys.version.split()[0]}; "
-            "name another with: make PYTHON=python3.12 …"
+            "choose another one with: make PYTHON=python3.12 …"
         )
     install(sys.argv[1:] or ["dev"])

@@ -1,6 +1,6 @@
-"""Small CRDs of the kinds that policyhub reads, for clusters without the engines: served like the real, schema open.
+"""Minimal CRDs of the kinds that policyhub reads, for clusters without the engines, with open schemas.
 
-Versions, scope and subresources are those of the real CRDs: reports have no status subresource, constraints have one
+Versions, scope and subresources are those of the real CRDs: reports have no status subresource, constraints have one,
 and are served as v1beta1 and v1alpha1.
 """
 
@@ -49,7 +49,7 @@ def crd(
 
 
 def reports(group: str, *versions: str) -> list[Document]:
-    """The kinds of a report API, in the version that is preferred unless versions are named."""
+    """The kinds of a report API, by default in the preferred version."""
     api = SOURCE_GROUPS[group]
     served = versions or api.versions[:1]
     return [
@@ -59,7 +59,7 @@ def reports(group: str, *versions: str) -> list[Document]:
 
 
 def policy_reports(*versions: str) -> list[Document]:
-    """PolicyReport and ClusterPolicyReport, as Kyverno serves them unless versions are named."""
+    """PolicyReport and ClusterPolicyReport, by default in Kyverno's version."""
     return reports(POLICY_REPORTS, *versions)
 
 
@@ -74,7 +74,7 @@ def report_apis() -> list[Document]:
 
 
 def policies() -> list[Document]:
-    """The policies that are read, but those that an API server has of itself, and Gatekeeper's templates."""
+    """The kinds of policies that are read, except built-in ones, and Gatekeeper's templates."""
     return [
         crd(group=api.group, kind=kind.kind, plural=kind.plural, versions=api.versions[:1], namespaced=kind.namespaced)
         for api in POLICY_APIS
@@ -84,7 +84,7 @@ def policies() -> list[Document]:
 
 
 def constraint(kind: str) -> Document:
-    """The kind of one Gatekeeper template."""
+    """The kind that Gatekeeper creates for a template."""
     return crd(
         group=CONSTRAINTS,
         kind=kind,

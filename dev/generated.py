@@ -1,15 +1,15 @@
-"""`python -m dev.generated --write|--check`: every committed file that is made from another part of the project.
+"""`python -m dev.generated --write|--check`: the committed files that are generated from other parts of the project.
 
-| file                                | from                                     |
-|-------------------------------------|------------------------------------------|
-| the CRDs, for kubectl and for Helm  | the models of operator/policyhub/api     |
-| the charts' schemas and README tables | the comments of their values.yaml      |
-| the charts' rules of what is read   | the tables in operator/policyhub/model   |
-| the other rules in policyhub-access | those in the chart policyhub             |
-| docs/metrics.md                     | the definitions in policyhub.metrics.definitions     |
-| the chart's dashboards              | dev/dashboards                           |
-| the names of Regions, and FIPS      | botocore's endpoint data                 |
-| addresses of releases (dev.address) | the owner in pyproject.toml              |
+| file                                  | from                                             |
+|---------------------------------------|--------------------------------------------------|
+| the CRDs, for kubectl and for Helm    | the models of operator/policyhub/api             |
+| the charts' schemas and README tables | the comments of their values.yaml                |
+| the charts' RBAC rules for reading    | the tables in operator/policyhub/model           |
+| other RBAC rules in policyhub-access  | those in the chart policyhub                     |
+| docs/metrics.md                       | the definitions in policyhub.metrics.definitions |
+| the chart's dashboards                | dev/dashboards                                   |
+| the names of Regions, and FIPS        | botocore's endpoint data                         |
+| addresses of releases (dev.address)   | the owner in pyproject.toml                      |
 """
 
 import argparse
@@ -25,7 +25,7 @@ from policyhub.api import crd
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """What each should hold, by path relative to the project. Raises ValuesError, AddressError."""
+    """Path relative to the project → expected content. Raises ValuesError, AddressError."""
     return {
         **crd.generated(),
         **chart.generated(root),
@@ -37,7 +37,7 @@ def generated(root: Path) -> dict[Path, str]:
 
 
 def stale(root: Path) -> dict[Path, str]:
-    """Those that hold something else, with what they should hold."""
+    """The files with other content, with their expected content."""
     return {
         path: text
         for path, text in generated(root).items()
@@ -46,7 +46,9 @@ def stale(root: Path) -> dict[Path, str]:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dev.generated", description="The project's generated files.")
+    parser = argparse.ArgumentParser(
+        prog="python -m dev.generated", description="Writes or checks the project's generated files."
+    )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write them")
     action.add_argument("--check", action="store_true", help="fail if one is out of date")

@@ -10,7 +10,7 @@ from policyhub.metrics.series import Definition
 
 PAGE = Path("docs/metrics.md")
 CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES = 5_210, 64, 250
-"""The most of a cluster without its sources, the most of one source, and those of an ordinary cluster."""
+"""Maximum of a cluster without its sources, maximum of a source, and an ordinary cluster."""
 
 HEAD = f"""\
 # Metrics

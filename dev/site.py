@@ -1,10 +1,10 @@
-"""The hook of mkdocs.yml: what docs/ needs so that one Markdown file reads alike on GitHub and on the site.
+"""The hook of mkdocs.yml: adapts docs/ so that pages work on GitHub and on the site.
 
 | in a page                                  | on the site                                                  |
 |--------------------------------------------|--------------------------------------------------------------|
 | a link to a file outside docs/             | the file in the repository that pyproject.toml names         |
-| a link to a file that does not exist       | a warning, with which a strict build fails                   |
-| part of a list item, indented by 1-3 blanks | a warning: GitHub takes it for the item's, the site does not |
+| a link to a file that does not exist       | a warning, which fails a strict build                        |
+| part of a list item, indented by 1-3 blanks | a warning: part of the item on GitHub, but not on the site   |
 """
 
 import logging
@@ -22,12 +22,12 @@ log = logging.getLogger("mkdocs.hooks.site")
 
 
 def on_config(config: Any) -> None:
-    """A link to the repository, from the one place that names it. With `repo_url`, each page would call GitHub."""
+    """Adds a link to the repository. With `repo_url` instead, each page would call GitHub."""
     config.extra["social"] = [{"icon": "fontawesome/brands/github", "link": REPOSITORY, "name": "Source"}]
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The page with the repository's address in each link that leaves docs/. Code blocks stay as they are."""
+    """The page with the repository's address in each link that leaves docs/, except in code blocks."""
     source = PurePosixPath("docs", page.file.src_uri)
     lines: list[str] = []
     fence, blank = "", False
@@ -35,7 +35,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         found = FENCE.match(line)
         if not fence and blank and re.match(r" {1,3}\S", line):
             log.warning(
-                "%s:%d: indented by fewer than four blanks: no part of the list item on the site", source, number
+                "%s:%d: indented by fewer than four blanks, so the site does not make it part of the list item",
+                source,
+                number,
             )
         if found and (not fence or found[1].startswith(fence)):
             fence = "" if fence else found[1]
@@ -49,7 +51,7 @@ def _link(link: re.Match[str], source: PurePosixPath) -> str:
     if target.is_relative_to(ROOT / "docs"):
         return link[0]
     if not target.exists() or not target.is_relative_to(ROOT):
-        log.warning("%s: the link %r leads to no file of the project", source, link["path"])
+        log.warning("%s: the link %r does not lead to a file of the project", source, link["path"])
         return link[0]
     kind = "tree" if target.is_dir() else "blob"
     return f"{link['before']}{REPOSITORY}/{kind}/main/{target.relative_to(ROOT).as_posix()}{link['rest']}"

@@ -1,7 +1,7 @@
-"""The operator as a user runs it, on one machine: what the chart renders, applied to a real API server, and it runs
-as its own process with the start command, environment and service account that the chart gives it.
+"""Installs the chart in a real API server, and runs the operator as a process with the command, environment and service
+account from the chart. For demo, integration tests and benchmarks.
 
-Demo, integration tests and benchmarks all stand on this. Nothing here runs as admin but the set-up itself.
+Only the set-up itself has the rights of an admin.
 """
 
 import json
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import URLError
-from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, build_opener
 
-from dev.cluster import Cluster, helm, kubeconfig
+from dev.cluster import Cluster, helm
 from dev.cluster.process import Child, Launcher
 from dev.hub.process import HubProcess
 
@@ -32,13 +32,13 @@ STOP_SECONDS = 30.0
 Document = dict[str, Any]
 Progress = Callable[[str], None]
 Command = tuple[list[str | Path], dict[str, str]]
-"""A command and its whole environment."""
+"""A command and its complete environment."""
 Home = Callable[["Installed", Mapping[str, str]], Command]
-"""Where the operator runs: the command for a chart, and for what this machine says otherwise than the chart."""
+"""Where the operator runs: returns its command, given the chart and variables that override the chart's."""
 
 
 class StandError(Exception):
-    """The operator did not do what the set-up needs; the message holds the end of its log."""
+    """The operator exited, or a wait timed out; the message has the end of its log."""
 
 
 def silent(_: str) -> None:
@@ -64,7 +64,7 @@ class Installed:
         return str(next(d for d in self.documents if d["kind"] == "ServiceAccount")["metadata"]["name"])
 
     def kubeconfig(self) -> Path:
-        """A file with a fresh token of the chart's service account."""
+        """Writes a kubeconfig with a new token of the chart's service account."""
         config = self.cluster.kubeconfig_for(namespace=NAMESPACE, service_account=self.service_account)
         path = self.folder / f"{self.cluster.name}.kubeconfig"
         path.write_text(json.dumps(config))
@@ -74,7 +74,7 @@ class Installed:
 def install(
     cluster: Cluster, folder: Path, *, values: Mapping[str, Any] | None = None, progress: Progress = silent
 ) -> Installed:
-    """Render the chart with helm and apply what it says. `values` are added to account, Region and cluster name."""
+    """Renders the chart with helm, and applies it. `values` are added to account, Region and cluster name."""
     given = {"clusterName": cluster.name, "securityHub": {"accountId": ACCOUNT, "region": REGION}, **(values or {})}
     documents = helm.render(CHART, RELEASE, NAMESPACE, given, progress=progress)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -83,9 +83,9 @@ def install(
 
 
 def here(installed: Installed, environment: Mapping[str, str]) -> Command:
-    """In the virtual environment of this process, with a kubeconfig.
+    """Runs the operator in the virtual environment of this process, with a kubeconfig.
 
-    As in the image, nothing is compiled at each start: the first one leaves bytecode beside the sources.
+    As in the image, later starts do not compile: the first one writes bytecode beside the sources.
     """
     container = installed.container
     program = Path(sys.executable).parent / str(container["command"][0])
@@ -100,21 +100,21 @@ def here(installed: Installed, environment: Mapping[str, str]) -> Command:
 
 @dataclass
 class Operator:
-    """The operator's process. It dies with this one, and ctrl-c in the terminal reaches this one alone."""
+    """The operator's process. It dies with this one; ctrl-c in the terminal does not reach it."""
 
     installed: Installed
     hub: HubProcess
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More environment, as `extraEnv` of the chart would give."""
+    """Additional environment, as the chart's `extraEnv`."""
     account: str = ACCOUNT
-    """Whose credentials it has."""
+    """AWS account of its credentials."""
     home: Home = here
     _launcher: Launcher | None = None
     _child: Child | None = None
     port: int = 0
 
     def start(self, *, wait: bool = True) -> Self:
-        """Start it; with `wait`, return when it is ready. Raises StandError."""
+        """Starts it; with `wait`, returns when it is ready. Raises StandError."""
         command, environment = self.home(
             self.installed,
             {
@@ -135,10 +135,10 @@ class Operator:
 
     @property
     def ready(self) -> bool:
-        """Raises StandError where the process has ended."""
+        """Raises StandError if the process has exited."""
         code = self._running().returncode
         if code is not None:
-            raise StandError(f"the operator ended with {code}:\n{self.tail()}")
+            raise StandError(f"the operator exited with {code}:\n{self.tail()}")
         if not self.port:
             self.port = next((int(line["metrics_port"]) for line in self.log() if line.get("event") == "started"), 0)
         if not self.port:
@@ -150,13 +150,13 @@ class Operator:
         return True
 
     def get(self, path: str) -> str:
-        """What the metrics port answers."""
+        """The answer of the metrics port."""
         with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             text: str = answer.read().decode()
         return text
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's series that have these labels; 0 where there is none."""
+        """The sum of a metric's series with these labels; 0 if there are none."""
         total = 0.0
         for line in self.get("/metrics").splitlines():
             if line.startswith((f"{name}{{", f"{name} ")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
@@ -164,7 +164,7 @@ class Operator:
         return total
 
     def log(self) -> list[Document]:
-        """Its log so far; lines that are no JSON come as `{"text": …}`."""
+        """Its log so far; lines that are not JSON as `{"text": …}`."""
         lines = []
         text = self._child.log.read_text(errors="replace") if self._child is not None else ""
         for line in text.splitlines():
@@ -179,12 +179,12 @@ class Operator:
 
     @property
     def pid(self) -> int | None:
-        """Of the process; None where it does not run."""
+        """Process id; None if it does not run."""
         child = self._child
         return child.pid if child is not None and child.returncode is None else None
 
     def usage(self) -> tuple[float, float]:
-        """(RSS now in MiB, CPU seconds so far) of the process."""
+        """(current RSS in MiB, CPU seconds so far) of the process."""
         pid = self._running().pid
         status = Path(f"/proc/{pid}/status").read_text()
         rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -192,14 +192,14 @@ class Operator:
         return rss / 1024, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> float:
-        """SIGTERM; returns the seconds until it was gone. Raises StandError where it has to be killed."""
+        """SIGTERM; returns the seconds until it exited. Raises StandError if it had to be killed."""
         started = time.monotonic()
         child = self._running()
         child.stop(grace=STOP_SECONDS)
         seconds = time.monotonic() - started
         self._close()
         if seconds >= STOP_SECONDS:
-            raise StandError(f"the operator did not end within {STOP_SECONDS:.0f} s:\n{self.tail()}")
+            raise StandError(f"the operator did not exit within {STOP_SECONDS:.0f} s:\n{self.tail()}")
         return seconds
 
     def kill(self) -> None:
@@ -228,7 +228,7 @@ class Operator:
 def until(
     holds: Callable[[], bool], *, seconds: float, what: str, operator: Operator | None = None, every: float = 0.1
 ) -> float:
-    """Wait until it holds; returns the seconds that it took. Raises StandError with the operator's log."""
+    """Waits until it holds; returns the seconds. Raises StandError with the operator's log."""
     started = time.monotonic()
     while not holds():
         if time.monotonic() - started > seconds:
@@ -239,26 +239,11 @@ def until(
 
 
 def monitored(cluster: Cluster, name: str) -> Document:
-    """A MonitoredCluster as the home cluster has it."""
+    """A MonitoredCluster in the home cluster."""
     return cluster.request("GET", f"/apis/policyhub.dev/v1alpha1/monitoredclusters/{name}")
 
 
 def condition(document: Document, type_: str) -> Document:
-    """One condition of a MonitoredCluster; empty where it is not there yet."""
+    """One condition of a MonitoredCluster; empty if it does not exist yet."""
     conditions = document.get("status", {}).get("conditions", ())
     return next((dict(c) for c in conditions if c["type"] == type_), {})
-
-
-def table(cluster: Cluster, path: str, *, wide: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Header and rows as `kubectl get` shows them: the API server renders them. `wide` is kubectl's `-o wide`."""
-    admin = kubeconfig.access(cluster.kubeconfig())
-    request = Request(admin.url + path)  # noqa: S310  (the https address of an API server)
-    request.add_header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
-    if admin.token:
-        request.add_header("Authorization", f"Bearer {admin.token}")
-    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=admin.ssl_context()))
-    with opener.open(request, timeout=10) as answer:
-        rendered = json.load(answer)
-    shown = [n for n, column in enumerate(rendered["columnDefinitions"]) if wide or not column["priority"]]
-    header = [str(rendered["columnDefinitions"][n]["name"]).upper() for n in shown]
-    return header, [[str(row["cells"][n]) for n in shown] for row in rendered["rows"]]

@@ -1,3 +1,1 @@
-"""What is generated for the chart: from values.yaml the schema of the values and their table in the README; and the
-rendered examples that the tests compare with.
-"""
+"""Generates the chart's schema and README table from values.yaml, and the rendered examples for the tests."""

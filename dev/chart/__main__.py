@@ -1,4 +1,4 @@
-"""`python -m dev.chart`: renders the examples of tests/component/chart anew, with the real helm, to be reviewed."""
+"""`python -m dev.chart`: renders the examples of tests/component/chart with the real helm, for review."""
 
 from dev.chart import golden
 from dev.chart.files import CHART

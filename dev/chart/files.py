@@ -1,5 +1,5 @@
-"""The charts' generated files: values.schema.json and README.md by the comments of values.yaml, and the rules that both
-charts give the operator: those of what is read by its tables, the others as they are written in one of the charts.
+"""The charts' generated files: values.schema.json and README.md from the comments of values.yaml; the RBAC rules for
+reading, from the operator's tables; and the other rules of policyhub-access, a copy of those in the chart policyhub.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def generated(root: Path) -> dict[Path, str]:
 def _documented(
     root: Path, chart: Path, *, own: frozenset[str] = frozenset(), others: frozenset[str] = frozenset()
 ) -> dict[Path, str]:
-    """What is made from the values of one chart."""
+    """The files generated from the values of one chart."""
     try:
         found = values.parse((root / chart / "values.yaml").read_text("utf-8"))
         return {

@@ -1,6 +1,6 @@
-"""The rendered examples: what `helm template` makes of each set of values, as committed and reviewed.
+"""The rendered examples: the output of `helm template` for each set of values, committed and reviewed.
 
-A set of values is `values/<name>.yaml` beside the folder of what it becomes, `golden/<name>.yaml`.
+The values are in `values/<name>.yaml`, the output in `golden/<name>.yaml`.
 """
 
 from pathlib import Path
@@ -14,19 +14,19 @@ NAMESPACE = "policyhub"
 
 
 def names(folder: Path) -> list[str]:
-    """Of the sets of values, in order."""
+    """The names of the sets of values, in order."""
     return sorted(path.stem for path in (folder / "values").glob("*.yaml"))
 
 
 def render(chart: Path, folder: Path, name: str, *, progress: Progress = silent) -> str:
-    """What helm makes of one set, without the CRDs. Raises HelmError."""
+    """Helm's output for one set, without the CRDs. Raises HelmError."""
     return helm.template(
         chart, RELEASE, NAMESPACE, values=folder / "values" / f"{name}.yaml", crds=False, progress=progress
     )
 
 
 def write(chart: Path, folder: Path, *, progress: Progress = silent) -> None:
-    """All of them anew; one whose values are gone goes."""
+    """Renders all sets, and removes the output of sets that no longer exist."""
     (folder / "golden").mkdir(exist_ok=True)
     for path in (folder / "golden").glob("*.yaml"):
         path.unlink()

@@ -12,7 +12,7 @@ _LONG = 60
 
 
 def render(text: str, values: Iterable[Value]) -> str:
-    """The README with the tables between its two marks made anew. Raises ValuesError where a mark is missing."""
+    """The README with new tables between its two marks. Raises ValuesError if a mark is missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -34,7 +34,7 @@ def _row(value: Value) -> str:
 
 
 def _default(value: Value) -> str:
-    """A group of values has none; a long one stands in values.yaml."""
+    """Empty for a group of values; a link to values.yaml for a long default."""
     if value.children:
         return ""
     text = json.dumps(value.default, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The rules of the charts' roles that give the operator what it reads, by the tables of source and policy APIs."""
+"""The RBAC rules for what the operator reads, from its tables of source and policy APIs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +14,7 @@ _ANY_KIND = "Each constraint kind is a resource of its own. Gatekeeper creates a
 
 
 def render() -> str:
-    """The template file that both charts have."""
+    """The template file of both charts."""
     asked = (api for api in POLICY_APIS if api.behind is Shape.REPORT)
     return _HEAD + "\n".join(
         (

@@ -1,6 +1,6 @@
-"""values.schema.json from the values: what Helm refuses before anything is rendered.
+"""Generates values.schema.json, with which Helm rejects wrong values before it renders.
 
-Unknown values are refused everywhere but in Kubernetes' own shapes. Pure: no I/O, no clock.
+Unknown values are rejected everywhere except in Kubernetes' own shapes. Pure: no I/O, no clock.
 """
 
 import json
@@ -27,7 +27,7 @@ _ENABLED = {"type": "boolean", "description": "Read by Helm alone, where a chart
 def render(
     values: Iterable[Value], *, own: frozenset[str], others: frozenset[str] = frozenset(), chart: str = "policyhub"
 ) -> str:
-    """The file. `own`: the settings that the chart sets itself; `others`: names that its templates refuse in words."""
+    """The file. `own`: settings that the chart sets itself; `others`: names that its templates reject with a text."""
     document: Schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": f"Values of the chart {chart}",
@@ -44,7 +44,7 @@ def render(
 
 
 def _let_pass(node: Schema, path: list[str]) -> None:
-    """Accept anything under a name that is no value, so that the templates can say what is."""
+    """Accepts anything under this unknown name, so that the templates can reject it with a message."""
     name, *rest = path
     if rest:
         _let_pass(node["properties"].setdefault(name, {"type": "object", "properties": {}}), rest)
@@ -68,14 +68,14 @@ def _value(value: Value, own: frozenset[str]) -> Schema:
 
 
 def _group(value: Value) -> Schema:
-    """A map; of anything else Helm says which values belong into it, instead of "got string, want object"."""
+    """A map; for anything else, Helm's error lists its values, instead of "got string, want object"."""
     names = [child.name for child in value.children]
     several = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
     return {"if": {"type": "object"}, "else": {"const": f"a group: set {several}"}}
 
 
 def _expanded(hints: Schema, *, optional: bool, name: str) -> Schema:
-    """The hints with our own words replaced, at every depth."""
+    """The hints with our own keywords replaced, at every depth."""
     node = dict(hints)
     if "items" in node:
         node["items"] = _expanded(node["items"], optional=False, name=f"{name}[]")
@@ -91,7 +91,7 @@ def _expanded(hints: Schema, *, optional: bool, name: str) -> Schema:
 
 
 def _scalar(kind: str, *, optional: bool, name: str) -> Schema:
-    """What one of our API's scalars accepts; or nothing at all, where that is the default."""
+    """The schema of one of our API's scalars; `optional`: or an empty string."""
     try:
         found = wording.bounds(kind)
     except ValuesError as error:
@@ -114,7 +114,7 @@ def _settings(own: frozenset[str]) -> Schema:
 
 
 def _plain(node: Schema, definitions: Schema) -> Schema:
-    """A node of a pydantic model without references, titles and null: what is not set is left out in values."""
+    """A node of a pydantic model without references, titles and null: values omit what is not set."""
     choices: list[Schema] = node.get("anyOf", [])
     referred: Schema = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else {}
     given = next((choice for choice in choices if choice.get("type") != "null"), {})
@@ -132,19 +132,19 @@ def _plain(node: Schema, definitions: Schema) -> Schema:
 
 
 def other_names(template: str) -> frozenset[str]:
-    """The names that the tables of a template say something about."""
+    """The names in the tables of a template."""
     return frozenset(re.findall(r"(?m)^([A-Za-z.]+): ", template))
 
 
 def own_settings(template: str) -> frozenset[str]:
-    """The settings that a template names."""
+    """The settings in a template."""
     return frozenset(name.lower() for name in re.findall(r"POLICYHUB_([A-Z_]+[A-Z])", template))
 
 
 def _closed(node: Schema) -> Schema:
-    """A structural schema as Helm's validator takes it; fields that it does not name are refused.
+    """A structural schema for Helm's validator, which rejects unknown fields.
 
-    What is required is left to the caller: the chart fills in the connection of its own cluster.
+    Required fields are omitted: the chart adds the connection of its own cluster.
     """
     kept = {key: item for key, item in node.items() if not key.startswith("x-kubernetes-") and key != "format"}
     kept |= wording.narrower(node)

@@ -1,16 +1,16 @@
-"""Reads values.yaml with its comments: each value with its default, its description and what it may be.
+"""Reads values.yaml with its comments: each value with its default, its description and its schema.
 
-What stands directly above a key is its description. In it, a line `# schema: {…}` (one line of YAML) says what the
-default does not tell, in the words of JSON Schema and these:
+The comment directly above a key is its description. A line `# schema: {…}` in it (one line of YAML) adds to the schema,
+with the keywords of JSON Schema and these:
 
     scalar: Name      a scalar of the operator's own API (policyhub.api.scalar), so that both accept the same
     crd: spec         the spec of a MonitoredCluster
-    settings: true    the operator's settings, but for those that the chart sets itself
-    want: sentence    what Helm says instead of a pattern that a value does not match (dev.chart.wording)
-    others: true      a group that may hold others' values too
+    settings: true    the operator's settings, except those that the chart sets itself
+    want: sentence    Helm's error instead of a pattern that a value does not match (dev.chart.wording)
+    others: true      a group that may contain other charts' values
 
-A line `## Title` begins a section of the README. A value without a description, and an empty map or list of which
-nothing says what may stand in it, are errors. Pure: no I/O, no clock.
+A line `## Title` begins a section of the README. A value without a description is an error, and so is an empty map or
+list without a schema for its content. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ import yaml
 
 _SCHEMA = "schema: "
 _OPEN = frozenset({"additionalProperties", "crd", "settings"})
-"""With one of these a map is a value of its own, and what stands in it is its default."""
+"""With one of these, a map is a single value, and its content is the default."""
 
 
 class ValuesError(Exception):
-    """The values are not documented as they should be; the message names the value."""
+    """A value is not documented correctly; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Value:
     section: str
     description: str
     hints: dict[str, Any]
-    """The line `schema:`."""
+    """Content of the lines `schema:`."""
     default: Any
     children: tuple["Value", ...] = ()
 
@@ -58,7 +58,7 @@ def parse(text: str) -> tuple[Value, ...]:
 
 def _mapping(node: yaml.Node | None, content: Any, lines: list[str], path: tuple[str, ...]) -> Iterator[Value]:
     if not isinstance(node, yaml.MappingNode):
-        raise ValuesError(f"{'.'.join(path) or 'values.yaml'} is no map")
+        raise ValuesError(f"{'.'.join(path) or 'values.yaml'} is not a map")
     for key, value in node.value:
         place = (*path, key.value)
         description, hints = _comment(lines, key.start_mark.line, place)
@@ -66,10 +66,10 @@ def _mapping(node: yaml.Node | None, content: Any, lines: list[str], path: tuple
         group = isinstance(default, dict) and not _OPEN & hints.keys()
         if group and not default:
             raise ValuesError(
-                f"{'.'.join(place)}: nothing says what may stand in the map; schema: additionalProperties"
+                f"{'.'.join(place)}: the map has no schema for its content; add schema: additionalProperties"
             )
         if isinstance(default, list) and "items" not in hints:
-            raise ValuesError(f"{'.'.join(place)}: nothing says what may stand in the list; schema: items")
+            raise ValuesError(f"{'.'.join(place)}: the list has no schema for its content; add schema: items")
         yield Value(
             path=place,
             section=_section(lines, key.start_mark.line),

@@ -1,8 +1,8 @@
-"""Errors of the schema that a person can use: what is wanted with an example, instead of a pattern.
+"""Readable errors of the schema: the expected value with an example, instead of a pattern.
 
-Helm prints a failed `pattern` as it stands, and a wrong type as "got number, want string". It prints a failed `const`
-as "value must be '…'", so each node with a pattern becomes: if it has the form, fine; else it must be the sentence,
-which it must not be. That accepts just what the pattern accepts. Pure: no I/O, no clock.
+Helm prints a failed `pattern` literally, and a wrong type as "got number, want string". It prints a failed `const` as
+"value must be '…'". So each node with a pattern becomes a condition: the value has the form, or else equals the
+sentence, which is forbidden too. This accepts the same values as the pattern. Pure: no I/O, no clock.
 """
 
 import re
@@ -30,13 +30,13 @@ SCALARS = {
     "SecretDataKey": "a key of a Secret, of letters, digits, hyphens, dots and _, such as kubeconfig",
     "Duration": "a duration, such as 90s, 10m or 1h30m",
 }
-"""By the name of the API's scalar: what Helm puts after "value must be"."""
+"""Scalar of the API → Helm's text after "value must be"."""
 
 _FORM = ("type", "pattern", "minLength", "maxLength", "anyOf")
 
 
 def bounds(kind: str) -> Schema:
-    """What a scalar of the API accepts, in JSON Schema. Raises ValuesError."""
+    """The JSON Schema of a scalar of the API. Raises ValuesError."""
     if not hasattr(scalar, kind):
         raise ValuesError(f"policyhub.api.scalar has no {kind}")
     found: Schema = {}
@@ -51,7 +51,7 @@ def bounds(kind: str) -> Schema:
 
 
 def narrower(node: Schema) -> Schema:
-    """The pattern of a CEL rule that is nothing but a pattern: the API server says it in words, Helm knows no CEL."""
+    """The pattern of a CEL rule that only matches a pattern: Helm does not support CEL."""
     written = (
         re.fullmatch(r"self\.matches\('(.+)'\)", rule["rule"]) for rule in node.get("x-kubernetes-validations", ())
     )
@@ -59,7 +59,7 @@ def narrower(node: Schema) -> Schema:
 
 
 def worded(node: Any, *, name: str = "values") -> Any:
-    """The schema, all patterns in it replaced. `want` beside a pattern is the sentence. Raises ValuesError."""
+    """The schema with all patterns replaced. `want` beside a pattern is the sentence. Raises ValuesError."""
     if isinstance(node, list):
         return [worded(item, name=name) for item in node]
     if not isinstance(node, dict):
@@ -69,13 +69,13 @@ def worded(node: Any, *, name: str = "values") -> Any:
         return made
     want = made.pop("want", None) or _by_pattern().get(made["pattern"])
     if want is None:
-        raise ValuesError(f"{name}: nothing says what is wanted instead of {made['pattern']}; schema: want")
+        raise ValuesError(f"{name}: the pattern {made['pattern']} has no sentence; add schema: want")
     form = {word: made.pop(word) for word in _FORM if word in made}
     return made | {"if": {"type": "string"} | form, "else": {"const": want}, "not": {"const": want}}
 
 
 def _by_pattern() -> dict[str, str]:
-    """The sentences for what is written in the API's own schema, where scalars have no name any more."""
+    """Pattern → sentence, for the API's own schema, in which scalars have no names."""
     return {bounds(kind)["pattern"]: want for kind, want in SCALARS.items()} | {
         r"^[a-z]+=\d+(,[a-z]+=\d+)*$": "days by severity, such as critical=7,high=30",
     }

@@ -1,4 +1,4 @@
-"""python -m dev.cluster up | build | path: a Kubernetes API by hand, and the programs that make it."""
+"""python -m dev.cluster up | build | path: starts a Kubernetes API, and builds the programs for it."""
 
 import argparse
 import signal
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dev.cluster import kubeconfig, toolchain
-from dev.cluster.kubeconfig import KubeconfigError
 from dev.cluster.local import StartError
 from dev.cluster.plane import open_plane
+from policyhub.kube.kubeconfig import KubeconfigError
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 
@@ -20,15 +20,21 @@ NAMES = ("alpha", "beta", "gamma", "delta")
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start a Kubernetes API and keep it until ctrl-c")
-    up.add_argument("--name", action="append", help="a cluster's name; may be given several times")
+    up = commands.add_parser("up", help="start a Kubernetes API; ctrl-c stops it")
+    up.add_argument("--name", action="append", help="name of a cluster; may be repeated")
     up.add_argument(
-        "--clusters", type=int, default=1, choices=range(1, len(NAMES) + 1), help="how many, by default names"
+        "--clusters",
+        type=int,
+        default=1,
+        choices=range(1, len(NAMES) + 1),
+        help="number of clusters, with default names",
     )
-    up.add_argument("--kubeconfig-out", type=Path, help="the admin's, of all clusters; default: a temporary file")
+    up.add_argument(
+        "--kubeconfig-out", type=Path, help="file for the admin kubeconfig of all clusters; default: a temporary file"
+    )
     build = commands.add_parser("build", help="build programs into the cache")
-    build.add_argument("programs", nargs="*", metavar="PROGRAM", help="default: what the demo needs")
-    path = commands.add_parser("path", help="print where a program lies, built first where needed")
+    build.add_argument("programs", nargs="*", metavar="PROGRAM", help="default: the programs of the demo")
+    path = commands.add_parser("path", help="print the path of a program; builds it if needed")
     path.add_argument("program", choices=list(toolchain.RECIPES))
     options = parser.parse_args(arguments)
     try:
@@ -57,7 +63,7 @@ def _up(names: Sequence[str], wanted: Path | None) -> int:
         kubeconfig.write(kubeconfig.merge([cluster.kubeconfig() for cluster in clusters]), out)
         for cluster in clusters:
             _say(f"{cluster.name}: {cluster.url}, uid {cluster.uid}")
-        _say(f"ready after {time.monotonic() - started:.0f} s; until ctrl-c:\n\n  export KUBECONFIG={out}\n")
+        _say(f"ready after {time.monotonic() - started:.0f} s; ctrl-c stops it:\n\n  export KUBECONFIG={out}\n")
         _on_end(ended.set)
         ended.wait()
         _say("stopping")

@@ -1,6 +1,6 @@
-"""Certificates and keys of a control plane: one authority per plane, gone with it.
+"""Certificates and keys of a control plane, with one CA that is deleted with it.
 
-They carry the key identifiers and usages that Python's strict verification (the default from 3.13 on) asks for.
+They have the key identifiers and usages that Python's strict verification (the default from 3.13 on) requires.
 """
 
 import ipaddress
@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = timedelta(days=30)  # longer than any plane is kept running
+LIFETIME = timedelta(days=30)  # longer than any control plane runs
 SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """PEM files: a certificate and its key, the key readable by its owner alone."""
+    """PEM files of a certificate and its key. Only the owner can read the key."""
 
     certificate: Path
     key: Path
@@ -45,7 +45,7 @@ class Authority:
         return self.certificate.read_text(encoding="ascii")
 
     def issue(self, name: str, *, hosts: Iterable[str] = ("localhost",)) -> Pair:
-        """For a server on 127.0.0.1, by these names too, and for a client alike."""
+        """A certificate for a client and for a server on 127.0.0.1 and these host names."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = [*map(x509.DNSName, hosts), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         certificate = (
@@ -80,7 +80,7 @@ class Authority:
 
 
 def service_account_key(folder: Path, name: str) -> Path:
-    """The key an API server signs service-account tokens with."""
+    """The key with which an API server signs service account tokens."""
     path = folder / f"{name}.key"
     write_key(path, ec.generate_private_key(ec.SECP256R1()))
     return path

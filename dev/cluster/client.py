@@ -1,6 +1,8 @@
-"""A small blocking client of a Kubernetes API, for set-up and assertions. Thread-safe; one pool of connections.
+"""A small blocking client of a Kubernetes API, for set-up and assertions. Thread-safe, with one connection pool.
 
-It shares no code with the operator's own connection, so that a test never checks that one with itself.
+Requests share no code with the operator's own connection: no test checks that connection with itself. Kubeconfigs and
+certificates are read by the operator's code, which has its own tests. docs/decisions/0025 says why this is not the
+`kubernetes` package.
 """
 
 import json
@@ -12,12 +14,15 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
-from dev.cluster.kubeconfig import Access
+from policyhub.kube.kubeconfig import Access
+from policyhub.kube.trust import trust
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FIELD_MANAGER = "policyhub-dev"
 TIMEOUT = 30.0  # seconds, per request
-THREADS = 4  # of one `apply`: more only queue up in an API server that shares two cores
+THREADS = 4  # of one `apply`: more would only queue in an API server that shares two cores
+JSON = "application/json, application/jwk-set+json"  # the latter for /openid/v1/jwks
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 Patch = Literal["merge", "json", "apply"]
 Document = dict[str, Any]
@@ -30,7 +35,7 @@ _CONTENT_TYPES = {
 
 
 class ApiError(Exception):
-    """The API server refused a request. `reason` is the Status object's, such as Forbidden, NotFound, Conflict."""
+    """The API server rejected a request. `reason` is the Status object's, such as Forbidden, NotFound, Conflict."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -40,22 +45,22 @@ class ApiError(Exception):
 
 
 class UnreachableError(Exception):
-    """No answer came from the API server."""
+    """The API server did not answer."""
 
 
 class Client:
     def __init__(self, access: Access) -> None:
-        url = urlsplit(access.url)
+        self.access = access
+        self.tls = trust(access)
+        url = urlsplit(access.server)
         self._prefix = url.path.rstrip("/")
-        self._headers = {"Accept": "application/json, application/jwk-set+json"}  # the latter for /openid/v1/jwks
-        if access.token:
-            self._headers["Authorization"] = f"Bearer {access.token}"
+        self._headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
         self._pool = urllib3.HTTPSConnectionPool(
-            url.hostname or "", url.port or 443, maxsize=8, ssl_context=access.ssl_context(), retries=False
+            url.hostname or "", url.port or 443, maxsize=8, ssl_context=self.tls, retries=False
         )
         self._resources: dict[str, list[Document]] = {}
         self.warnings: list[str] = []
-        """What the server warned of in its answers so far."""
+        """The `Warning` headers of all answers so far."""
 
     def request(
         self,
@@ -64,11 +69,12 @@ class Client:
         body: Any = None,
         *,
         patch: Patch = "merge",
+        accept: str = JSON,
         timeout: float = TIMEOUT,
         **params: Any,
     ) -> Document:
-        """The decoded answer. `patch` is the kind of a PATCH. Raises ApiError or UnreachableError."""
-        headers = dict(self._headers)
+        """The decoded answer. `patch` is the type of a PATCH. Raises ApiError, UnreachableError."""
+        headers = {**self._headers, "Accept": accept}
         if body is not None:
             headers["Content-Type"] = _CONTENT_TYPES[patch] if method == "PATCH" else "application/json"
         try:
@@ -92,9 +98,10 @@ class Client:
         self._pool.close()
 
     def apply(self, documents: Iterable[Document], *, timeout: float = TIMEOUT) -> None:
-        """Server-side apply, status included where the kind has it as a subresource.
+        """Server-side apply, including the status if the kind has it as a subresource.
 
-        CRDs go first and are waited for until they are served, then namespaces; the rest goes in no particular order.
+        CRDs are applied first; `timeout` limits how long they may take to be served. Namespaces come second, the rest
+        in no particular order.
         """
         crds: list[Document] = []
         namespaces: list[Document] = []
@@ -109,30 +116,37 @@ class Client:
         self._apply_all(namespaces)
         self._apply_all(rest)
 
-    def remove_crd(self, name: str, *, timeout: float = TIMEOUT) -> None:
+    def remove_crd(self, plural: str, group: str) -> None:
         """Deletes a CRD, and waits until none of its versions is served: the API server answers the DELETE first, then
         deletes the objects, and serves the resource for a moment longer.
         """
-        deadline = time.monotonic() + timeout
-        spec = self.request("GET", f"{CRDS}/{name}")["spec"]
-        group, plural = spec["group"], spec["names"]["plural"]
-        self.request("DELETE", f"{CRDS}/{name}")
-        served = [f"/apis/{group}/{version['name']}/{plural}" for version in spec["versions"] if version.get("served")]
-        for path in (f"{CRDS}/{name}", *served):
+        deadline = time.monotonic() + TIMEOUT
+        crd = f"{CRDS}/{plural}.{group}"
+        versions = self.request("GET", crd)["spec"]["versions"]
+        self.request("DELETE", crd)
+        served = [f"/apis/{group}/{version['name']}/{plural}" for version in versions if version.get("served")]
+        for path in (crd, *served):
             while (answer := self._status(path)) != 404:
                 if time.monotonic() > deadline:
-                    raise UnreachableError(f"{path} is still served after {timeout:.0f} s: {answer}")
+                    raise UnreachableError(f"{path} is still served after {TIMEOUT:.0f} s: {answer}")
                 time.sleep(0.05)
 
+    def table(self, path: str, *, wide: bool = False) -> tuple[list[str], list[list[Any]]]:
+        """Column names and cells as the API server renders them for `kubectl get` (`wide`: with `-o wide`)."""
+        rendered = self.request("GET", path, accept=TABLE)
+        shown = [n for n, column in enumerate(rendered["columnDefinitions"]) if wide or not column["priority"]]
+        names = [rendered["columnDefinitions"][n]["name"] for n in shown]
+        return names, [[row["cells"][n] for n in shown] for row in rendered["rows"]]
+
     def path(self, document: Document) -> str:
-        """Of the object that the document describes. Namespace `default` where a namespaced one names none."""
+        """API path of the object that the document describes. A namespaced object without namespace is in `default`."""
         resource = self.resource(document["apiVersion"], document["kind"])
         metadata = document["metadata"]
         namespace = f"namespaces/{metadata.get('namespace', 'default')}/" if resource["namespaced"] else ""
         return f"{_root(document['apiVersion'])}/{namespace}{resource['name']}/{quote(metadata['name'], safe='')}"
 
     def resource(self, api_version: str, kind: str) -> Document:
-        """The discovery entry of a kind: name (plural), namespaced, verbs …; `status` is True where /status exists."""
+        """The discovery entry of a kind: name (plural), namespaced, verbs …; `status`: whether /status exists."""
         for fresh in (False, True):
             if fresh or api_version not in self._resources:
                 self._resources[api_version] = self.request("GET", _root(api_version))["resources"]
@@ -145,7 +159,7 @@ class Client:
 
     def _apply_all(self, documents: Sequence[Document]) -> None:
         for api_version, kind in {(document["apiVersion"], document["kind"]) for document in documents}:
-            self.resource(api_version, kind)  # fills the cache before the threads ask for it
+            self.resource(api_version, kind)  # fills the cache before the threads read it
         if len(documents) < 4:
             for document in documents:
                 self._apply(document)
@@ -170,9 +184,8 @@ class Client:
         self.request("PATCH", path, document, patch="apply", fieldManager=FIELD_MANAGER, force="true")
 
     def _await_served(self, crd: Document, deadline: float) -> None:
-        """Established comes first, discovery and the resource itself a moment later, in this order or the other; all
-        are needed before an object can be applied. What discovery answered before does not count: the CRD may have
-        been removed since.
+        """Waits until the CRD is Established, in discovery, and served: the last two follow in any order, and an object
+        can only be applied after all three. Cached discovery is ignored: the CRD may have been removed since.
         """
         path, spec = self.path(crd), crd["spec"]
         versions = [f"{spec['group']}/{version['name']}" for version in spec["versions"] if version.get("served")]
@@ -182,7 +195,7 @@ class Client:
             if established and all(self._serves(version, spec["names"]) for version in versions):
                 return
             if time.monotonic() > deadline:
-                raise UnreachableError(f"{crd['metadata']['name']} is not served in time: {conditions}")
+                raise UnreachableError(f"CRD {crd['metadata']['name']} was not served in time: {conditions}")
             time.sleep(0.05)
 
     def _serves(self, api_version: str, names: Document) -> bool:
@@ -196,7 +209,7 @@ class Client:
         return self._status(f"{_root(api_version)}/{names['plural']}") == 200
 
     def _status(self, path: str) -> int:
-        """Of the answer to a GET. While a CRD ends, 429 and 5xx are answers too."""
+        """HTTP status of a GET. While a CRD is being deleted, the server also answers 429 and 5xx."""
         try:
             self.request("GET", path, limit=1)
         except ApiError as error:
@@ -209,7 +222,7 @@ def _root(api_version: str) -> str:
 
 
 def _decode(data: bytes) -> Document:
-    """An answer that is no JSON object, such as that of /readyz, comes under the key `message`."""
+    """An answer that is not a JSON object, such as that of /readyz, is returned as `{"message": …}`."""
     try:
         decoded = json.loads(data) if data else {}
     except ValueError:

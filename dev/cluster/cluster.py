@@ -1,12 +1,13 @@
-"""One Kubernetes API as its admin sees it, wherever it came from."""
+"""A Kubernetes API with the rights of its admin, and the process of its API server if that was started here."""
 
 import copy
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 from dev.cluster import kubeconfig
-from dev.cluster.client import TIMEOUT, Client, Document, Patch
+from dev.cluster.client import Client, Document
+from policyhub.kube.kubeconfig import Access, parse
 
 
 class NotOursError(Exception):
@@ -14,7 +15,7 @@ class NotOursError(Exception):
 
 
 class Server(Protocol):
-    """An API server that can be taken away and brought back at the same address with the same data."""
+    """An API server that can be stopped and started again at the same address with the same data."""
 
     @property
     def pid(self) -> int: ...
@@ -26,58 +27,35 @@ class Server(Protocol):
     def kill(self) -> None: ...
 
 
-class Cluster:
-    def __init__(self, name: str, admin: Document, *, folder: Path | None = None, server: Server | None = None) -> None:
-        """`admin` is a kubeconfig whose current context is meant; relative paths in it count from `folder`."""
+class Cluster(Client):
+    def __init__(
+        self, name: str, admin: Document, *, access: Access | None = None, server: Server | None = None
+    ) -> None:
+        """`admin` is a kubeconfig. `access` is what its current context leads to, if that needs files or a plug-in."""
+        super().__init__(access or parse(admin))
         self.name = name
         self._admin = admin
         self._server = server
-        access = kubeconfig.access(admin, folder=folder)
-        self.url = access.url
-        self.ca = access.ca
-        self.admin_token = access.token
-        self._client = Client(access)
+
+    @property
+    def url(self) -> str:
+        return self.access.server
+
+    @property
+    def ca(self) -> str | None:
+        """PEM; None: the system's CAs."""
+        return self.access.authority.decode() if self.access.authority else None
 
     @property
     def uid(self) -> str:
-        """The uid of namespace kube-system: what tells one cluster from another."""
+        """The uid of the namespace kube-system, which identifies a cluster."""
         uid: str = self.request("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"]
         return uid
 
     @property
     def pid(self) -> int:
-        """Of the API server."""
+        """Process id of the API server."""
         return self._owned().pid
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the server warned of in its answers so far."""
-        return self._client.warnings
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        patch: Patch = "merge",
-        timeout: float = TIMEOUT,
-        **params: Any,
-    ) -> Document:
-        """As admin. Raises ApiError or UnreachableError."""
-        return self._client.request(method, path, body, patch=patch, timeout=timeout, **params)
-
-    def apply(self, documents: Iterable[Document], *, timeout: float = TIMEOUT) -> None:
-        """Server-side apply as admin, see Client.apply. `timeout` is how long CRDs may take to be served."""
-        self._client.apply(documents, timeout=timeout)
-
-    def remove_crd(self, plural: str, group: str, *, timeout: float = TIMEOUT) -> None:
-        """Deletes a CRD with its objects, see Client.remove_crd."""
-        self._client.remove_crd(f"{plural}.{group}", timeout=timeout)
-
-    def path(self, document: Document) -> str:
-        """The API path of the object that a document describes."""
-        return self._client.path(document)
 
     def kubeconfig(self) -> Document:
         """The admin's."""
@@ -87,7 +65,7 @@ class Cluster:
         return kubeconfig.write(self._admin, path)
 
     def kubeconfig_for(self, *, namespace: str, service_account: str, seconds: int = 3600) -> Document:
-        """With a token of the service account by TokenRequest; the API server allows no less than 600 seconds."""
+        """With a token of the service account by TokenRequest; the API server's minimum is 600 seconds."""
         request = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -100,28 +78,46 @@ class Cluster:
         )
 
     def as_user(self, config: Document) -> "Cluster":
-        """The same API with another kubeconfig's credentials."""
+        """The same API with the credential of another kubeconfig."""
         return Cluster(self.name, config)
 
     def stop(self) -> None:
-        """Ends the API server; its data stays. Raises NotOursError where it was not started here."""
+        """Stops the API server; its data stays. Raises NotOursError if it was not started here."""
         self._owned().stop()
 
     def kill(self) -> None:
-        """Ends it with no chance to say good-bye, as a crashed node would."""
+        """Kills it without a graceful shutdown, as when a node crashes."""
         self._owned().kill()
 
     def restart(self) -> None:
-        """At the same address with the same data; returns when it is ready. Stops it first where it still runs."""
+        """Starts it at the same address with the same data, and returns when it is ready. Stops it first if it runs."""
         server = self._owned()
         server.stop()
         server.start()
-
-    def close(self) -> None:
-        """Closes the connections; the API server goes on."""
-        self._client.close()
 
     def _owned(self) -> Server:
         if self._server is None:
             raise NotOursError(f"cluster {self.name!r} runs elsewhere; only one started here can be stopped here")
         return self._server
+
+
+class Plane(ABC):
+    """A context manager that returns clusters by name: always the same one for the same name."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, Cluster] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @abstractmethod
+    def cluster(self, name: str) -> Cluster: ...
+
+    def stop(self) -> None:
+        """Closes the connections. May be called again."""
+        for cluster in self._clusters.values():
+            cluster.close()
+        self._clusters.clear()

@@ -1,4 +1,4 @@
-"""Runs one `go build` and tells, every few seconds, what it is doing; on failure, why and how to mend it."""
+"""Runs one `go build`, and prints its progress every few seconds; after a failure, the cause and a remedy."""
 
 import re
 import subprocess
@@ -9,20 +9,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.cluster.process import leashed
+from dev.cluster.process import dying_with_parent
 
 Progress = Callable[[str], None]
 
 TICK = 15.0  # seconds between two lines of progress
 TAIL = 25  # lines of go's output that a failure shows
 
-# What go says → what mends it; the first match counts.
-_MENDING = (
-    (r"no space left on device", "free about 4 GB, or point POLICYHUB_CACHE, GOCACHE and GOMODCACHE to a larger disk"),
+# Pattern of go's output → remedy; the first match counts.
+_REMEDIES = (
+    (
+        r"no space left on device",
+        "free about 4 GB, or set POLICYHUB_CACHE, GOCACHE and GOMODCACHE to folders on a larger disk",
+    ),
     (r"signal: killed|cannot allocate memory", "the compiler ran out of memory: about 3 GB must be free"),
     (
         r"dial tcp|no such host|i/o timeout|x509|TLS handshake|connection re|403 Forbidden|407 |502 |503 ",
-        "the modules could not be downloaded: see that GOPROXY names a module proxy that this machine reaches",
+        "the modules could not be downloaded: set GOPROXY to a module proxy that this machine can reach",
     ),
     (
         r"checksum mismatch|SECURITY ERROR",
@@ -31,18 +34,18 @@ _MENDING = (
     (r"C compiler .* not found", "install a C compiler: Debian's gcc and libc6-dev"),
     (
         r"permission denied|read-only file system",
-        "point POLICYHUB_CACHE, GOCACHE and GOMODCACHE to folders you can write to",
+        "set POLICYHUB_CACHE, GOCACHE and GOMODCACHE to writable folders",
     ),
 )
 
 
 def silent(_: str) -> None:
-    """Progress for callers who want none."""
+    """A Progress that prints nothing."""
 
 
 @dataclass(slots=True)
 class Output:
-    """What `go build -v` has printed so far: modules it downloads, then packages as it compiles them."""
+    """The output of `go build -v` so far: modules that it downloads, then packages that it compiles."""
 
     downloaded: int = 0
     compiled: int = 0
@@ -57,7 +60,7 @@ class Output:
             self.tail.append(line)
 
     def doing(self, packages: int) -> str:
-        """`packages`: about how many will be compiled where nothing is cached."""
+        """`packages`: about how many are compiled if nothing is cached."""
         if self.compiled:
             return f"compiled {self.compiled} of at most {max(packages, self.compiled)} packages, then links"
         if self.downloaded:
@@ -73,11 +76,11 @@ class GoBuild:
     packages: int
 
     def run(self, name: str, *, progress: Progress) -> str | None:
-        """None when it was built, else an account of the failure for a person to read."""
+        """None if the build succeeded, else a message for the user."""
         started = time.monotonic()
         output = Output()
         with subprocess.Popen(
-            leashed(self.argv),
+            dying_with_parent(self.argv),
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -95,7 +98,7 @@ class GoBuild:
                     except subprocess.TimeoutExpired:
                         progress(f"  {name}: {duration(time.monotonic() - started)}, {output.doing(self.packages)}")
             except BaseException:
-                process.terminate()  # an interrupted build leaves nothing running
+                process.terminate()  # an interrupted build leaves no process
                 raise
             reader.join()
         if process.returncode == 0:
@@ -106,9 +109,9 @@ class GoBuild:
 
 def explain(name: str, code: int, tail: list[str]) -> str:
     text = "\n".join(tail)
-    mending = next((mend for pattern, mend in _MENDING if re.search(pattern, text)), None)
+    remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text)), None)
     lines = [f"go build of {name} ended with {code}:", *(f"  {line}" for line in tail)]
-    return "\n".join([*lines, f"What may help: {mending}"] if mending else lines)
+    return "\n".join([*lines, f"Possible remedy: {remedy}"] if remedy else lines)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The real helm, built from its pinned module: renders the chart, checks it, and installs it into a cluster."""
+"""Runs the real helm, built from its pinned module: renders, checks and installs the chart."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from dev.cluster.client import Document
 from dev.cluster.gobuild import Progress, silent
 
 Values = Mapping[str, Any] | Path
-"""As a map, or a file of YAML."""
+"""As a map, or as a YAML file."""
 
 
 class HelmError(Exception):
-    """What helm said against a chart or its values."""
+    """Helm's error message about a chart or its values."""
 
 
 def render(
@@ -41,17 +41,17 @@ def template(
         return run("template", release, chart, f"--values={file}", *options, progress=progress).stdout
 
 
-def lint(chart: Path, *, values: Values, progress: Progress = silent) -> str:
-    """What `helm lint --strict` prints where it finds nothing wrong. Raises HelmError."""
+def lint(chart: Path, *, values: Values) -> str:
+    """What `helm lint --strict` prints if it finds nothing wrong. Raises HelmError."""
     with _file(values) as file:
-        return run("lint", "--strict", chart, f"--values={file}", progress=progress).stdout
+        return run("lint", "--strict", chart, f"--values={file}").stdout
 
 
 def run(
     *arguments: str | Path, kubeconfig: Path | None = None, home: Path | None = None, progress: Progress = silent
 ) -> subprocess.CompletedProcess[str]:
-    """Helm with these arguments: what it prints, and on stderr the warnings of the API server. It sees no settings of
-    the user's; `home` is where it keeps its own. Raises HelmError.
+    """Runs helm: stdout is its output, stderr has the warnings of the API server. The user's settings do not apply;
+    `home` is the folder for helm's own. Raises HelmError.
     """
     helm = toolchain.ensure("helm", progress=progress)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}

@@ -1,7 +1,7 @@
-"""Clusters by kind, for machines with Docker: real nodes, one container each.
+"""Clusters of kind, for machines with Docker.
 
-Not covered by the project's tests, which run without Docker. Each cluster is one node with kind's defaults and gets a
-name that no other run shares; `stop` deletes what was made here and nothing else.
+Not covered by the project's tests, which run without Docker. Each cluster has one node with kind's defaults, and a name
+that is unique to the run; `stop` only deletes clusters of this run.
 """
 
 import secrets
@@ -9,20 +9,18 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import yaml
 
-from dev.cluster.cluster import Cluster
+from dev.cluster.cluster import Cluster, Plane
 from dev.cluster.gobuild import Progress, silent
 from dev.cluster.local import StartError
 
-WAIT = "180s"  # for the node to be ready, image pulled
+WAIT = "180s"  # for the node to be ready, including the image pull
 
 
 def docker_answers() -> bool:
-    """Whether kind is installed, and the Docker engine says something within a few seconds."""
+    """Whether kind is installed, and the Docker engine answers within a few seconds."""
     if not (shutil.which("kind") and shutil.which("docker")):
         return False
     try:
@@ -31,36 +29,26 @@ def docker_answers() -> bool:
         return False
 
 
-class KindPlane:
+class KindPlane(Plane):
     def __init__(self, *, progress: Progress = silent) -> None:
+        super().__init__()
         self._progress = progress
         self._folder = Path(tempfile.mkdtemp(prefix="policyhub-kind-"))
         self._run = secrets.token_hex(3)
-        self._clusters: dict[str, Cluster] = {}
         self._made: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def cluster(self, name: str) -> Cluster:
         if name not in self._clusters:
             full = f"policyhub-{name}-{self._run}"
             config = self._folder / f"{name}.yaml"
             self._progress(f"creating the kind cluster {full}; the first one downloads its node image")
-            self._made.append(full)  # also where creating fails half-way
+            self._made.append(full)  # even if the creation fails
             self._kind("create", "cluster", "--name", full, "--kubeconfig", str(config), "--wait", WAIT)
             self._clusters[name] = Cluster(name, yaml.safe_load(config.read_text(encoding="utf-8")))
         return self._clusters[name]
 
     def stop(self) -> None:
-        for cluster in self._clusters.values():
-            cluster.close()
-        self._clusters.clear()
+        super().stop()
         while self._made:
             self._kind("delete", "cluster", "--name", self._made.pop(), "--kubeconfig", str(self._folder / "deleted"))
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,12 +1,12 @@
-"""A control plane of child processes: one etcd, and one kube-apiserver per cluster with a prefix of its own in it.
+"""A control plane of child processes: one etcd, and one kube-apiserver per cluster with its own prefix in etcd.
 
-RBAC decides, nobody is anonymous, service-account tokens are issued. There is no kubelet and no controller manager:
-objects are stored and served, Pods stay pending, nothing is garbage-collected. That is what an operator that reads and
-writes objects meets in a real cluster's API.
+RBAC is enforced, anonymous requests are rejected, and service account tokens are issued. There is no kubelet and no
+controller manager: objects are stored and served, Pods stay pending, and nothing is garbage-collected. For an operator
+that reads and writes objects, the API is that of a real cluster.
 
-All listens on 127.0.0.1, on ports that stay reserved while a server is down. Data lies in a temporary folder, whose
-writes are not synced to disk. Nothing outlives the process that started it: the children are leashed to it
-(process.py), and a folder that a killed process left behind is removed by the next start.
+All servers listen on 127.0.0.1, on ports that stay reserved while a server is down. Data is in a temporary folder,
+whose writes are not synced to disk. The children die with the process that started them (process.py), and the next
+start removes the folder of a killed process.
 """
 
 import fcntl
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO
 
 import urllib3
@@ -28,16 +27,16 @@ import urllib3
 from dev.cluster import kubeconfig, toolchain
 from dev.cluster.certificate import Authority, Pair, service_account_key
 from dev.cluster.client import ApiError, Client, UnreachableError
-from dev.cluster.cluster import Cluster
+from dev.cluster.cluster import Cluster, Plane
 from dev.cluster.gobuild import Progress, silent
-from dev.cluster.kubeconfig import Access
 from dev.cluster.process import Child, Launcher
+from policyhub.kube.kubeconfig import Access, parse
 
-START = 90.0  # seconds: 4 on an idle machine, more where the tests' other processes share two cores
+START = 90.0  # seconds: 4 on an idle machine, more if the tests' other processes share two cores
 POLL = 0.1
 STORED_BYTES = 8 << 30
-"""What etcd may hold: 50,000 reports rewritten a few times within the five minutes between two compactions are more
-than its default of 2 GiB."""
+"""Limit of etcd's data: 50,000 reports, rewritten a few times in the five minutes between two compactions, exceed its
+default of 2 GiB."""
 PREFIX = "policyhub-plane-"
 
 
@@ -52,21 +51,21 @@ class Binaries:
 
     @classmethod
     def find(cls, *, progress: Progress = silent, environ: Mapping[str, str] = os.environ) -> Self:
-        """Those of KUBEBUILDER_ASSETS, else built from source."""
+        """Those in the folder KUBEBUILDER_ASSETS, else built from source."""
         if assets := environ.get("KUBEBUILDER_ASSETS"):
             found = cls(Path(assets) / "etcd", Path(assets) / "kube-apiserver")
             for binary in (found.etcd, found.kube_apiserver):
                 if not os.access(binary, os.X_OK):
-                    raise StartError(f"KUBEBUILDER_ASSETS is set, but {binary} is no program; unset it to build one")
+                    raise StartError(f"KUBEBUILDER_ASSETS is set, but {binary} is not a program; unset it to build one")
             return found
         etcd = toolchain.ensure("etcd", progress=progress, environ=environ)
         return cls(etcd, toolchain.ensure("kube-apiserver", progress=progress, environ=environ))
 
 
 class Port:
-    """A free port of 127.0.0.1 that stays ours: bound here, and shared with the server that listens on it.
+    """A free port of 127.0.0.1, reserved by binding it here, and shared with the server that listens on it.
 
-    While no server listens, connections are refused, as those to a server that is down.
+    While no server listens, connections are refused.
     """
 
     def __init__(self) -> None:
@@ -80,23 +79,23 @@ class Port:
         self._socket.close()
 
 
-class ControlPlane:
+class ControlPlane(Plane):
     """`with ControlPlane.start() as plane: alpha = plane.cluster("alpha")`."""
 
     def __init__(self, binaries: Binaries, *, progress: Progress = silent) -> None:
+        super().__init__()
         self._binaries = binaries
         self._progress = progress
         self._folder, self._lock = _own_folder(Path(tempfile.gettempdir()))
         self._launcher = Launcher()
         self._authority = Authority(self._folder)
         self._ports: list[Port] = []
-        self._clusters: dict[str, Cluster] = {}
         self._etcd_client: Pair | None = None
         self._etcd_url = ""
 
     @classmethod
     def start(cls, *, progress: Progress = silent, environ: Mapping[str, str] = os.environ) -> Self:
-        """Builds what is missing, starts etcd. Raises ToolchainError or StartError."""
+        """Builds missing programs, and starts etcd. Raises ToolchainError, StartError."""
         plane = cls(Binaries.find(progress=progress, environ=environ), progress=progress)
         try:
             plane._start_etcd()
@@ -105,32 +104,22 @@ class ControlPlane:
             raise
         return plane
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     @property
     def folder(self) -> Path:
-        """Data, keys and logs; gone after `stop`."""
+        """Data, keys and logs; deleted by `stop`."""
         return self._folder
 
     def cluster(self, name: str, *, authenticator: str = "") -> Cluster:
-        """Started at the first call with this name, ready when this returns. `authenticator` is the URL of a webhook
-        that knows more tokens than the API server itself.
+        """Starts it at the first call with this name, and returns when it is ready. `authenticator`: URL of a webhook
+        for tokens that the API server does not know.
         """
         if name not in self._clusters:
             self._clusters[name] = self._start_cluster(name, authenticator)
         return self._clusters[name]
 
     def stop(self) -> None:
-        """Ends all servers and removes their data. May be called again."""
-        for cluster in self._clusters.values():
-            cluster.close()
-        self._clusters.clear()
+        """Stops all servers and removes their data. May be called again."""
+        super().stop()
         self._launcher.close()
         for port in self._ports:
             port.close()
@@ -179,12 +168,12 @@ class ControlPlane:
             except urllib3.exceptions.HTTPError:
                 return False
 
-        with_deadline(child, healthy)
+        _await_ready(child, healthy)
         pool.close()
 
     def _start_cluster(self, name: str, authenticator: str) -> Cluster:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", name):
-            raise ValueError(f"a cluster's name is of lower-case letters, digits and inner dashes, not {name!r}")
+            raise ValueError(f"a cluster's name has lower-case letters, digits and inner dashes: {name!r}")
         self._progress(f"starting cluster {name}")
         port = self._port()
         folder = self._folder / name
@@ -200,17 +189,17 @@ class ControlPlane:
                 name="webhook",
                 url=authenticator,
                 ca=None,
-                token="none",  # noqa: S106  (the authenticator asks for none)
+                token="none",  # noqa: S106  (the authenticator requires none)
             )
             flags += [
                 f"--authentication-token-webhook-config-file={kubeconfig.write(webhook, folder / 'webhook.yaml')}",
                 "--authentication-token-webhook-version=v1",
-                "--authentication-token-webhook-cache-ttl=1s",  # tests take rights away, and look at once
+                "--authentication-token-webhook-cache-ttl=1s",  # tests revoke permissions, and check immediately
             ]
         server = ApiServer(
             name=name,
             launcher=self._launcher,
-            access=kubeconfig.access(admin),
+            access=parse(admin),
             argv=[str(self._binaries.kube_apiserver), *flags],
             log=folder / "kube-apiserver.log",
         )
@@ -218,7 +207,7 @@ class ControlPlane:
         return Cluster(name, admin, server=server)
 
     def _flags(self, name: str, port: Port, folder: Path, tokens: Path) -> list[str]:
-        assert self._etcd_client is not None  # noqa: S101 - `start` makes it first; tells mypy
+        assert self._etcd_client is not None  # noqa: S101 - set by `start`; for mypy
         serving = self._authority.issue(f"{name}-server")
         signing = service_account_key(self._folder, f"{name}-service-accounts")
         return [
@@ -228,10 +217,10 @@ class ControlPlane:
             f"--etcd-certfile={self._etcd_client.certificate}",
             f"--etcd-keyfile={self._etcd_client.key}",
             "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",  # else it looks for a network interface, which a sandbox may lack
+            "--advertise-address=127.0.0.1",  # else it needs a network interface, which a sandbox may not have
             f"--secure-port={port.number}",
             "--permit-port-sharing",
-            "--endpoint-reconciler-type=none",  # a loopback address makes no valid endpoint
+            "--endpoint-reconciler-type=none",  # a loopback address is not a valid endpoint
             f"--tls-cert-file={serving.certificate}",
             f"--tls-private-key-file={serving.key}",
             f"--cert-dir={folder}",
@@ -243,7 +232,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={signing}",
             f"--service-account-signing-key-file={signing}",
-            "--disable-admission-plugins=ServiceAccount",  # waits for accounts that a controller manager would make
+            "--disable-admission-plugins=ServiceAccount",  # waits for accounts that a controller manager creates
             "--service-cluster-ip-range=10.0.0.0/24",
             "--profiling=false",
         ]
@@ -255,7 +244,7 @@ class ControlPlane:
 
 
 class ApiServer:
-    """One kube-apiserver; started again it takes the same port and finds the same data."""
+    """One kube-apiserver, which can be restarted with the same port and data."""
 
     def __init__(self, *, name: str, launcher: Launcher, access: Access, argv: list[str], log: Path) -> None:
         self._name = name
@@ -272,11 +261,11 @@ class ApiServer:
         return self._child.pid
 
     def start(self) -> None:
-        """Returns when it is ready and namespaces kube-system and default exist."""
+        """Returns when it is ready, and the namespaces kube-system and default exist."""
         self._child = self._launcher.start(f"kube-apiserver of {self._name}", self._argv, log=self._log)
         client = Client(self._access)
         try:
-            with_deadline(self._child, lambda: _ready(client))
+            _await_ready(self._child, lambda: _ready(client))
         finally:
             client.close()
 
@@ -299,28 +288,28 @@ def _ready(client: Client) -> bool:
     return True
 
 
-def with_deadline(child: Child, ready: Callable[[], bool], *, seconds: float = START) -> None:
-    """Returns when it is ready. Raises StartError, with the end of the log, when it ends or takes too long."""
-    deadline = time.monotonic() + seconds
+def _await_ready(child: Child, ready: Callable[[], bool]) -> None:
+    """Returns when it is ready. Raises StartError with the end of the log if it exits or takes too long."""
+    deadline = time.monotonic() + START
     while not ready():
         if child.returncode is not None:
             raise StartError(f"{child.name} ended with {child.returncode} while starting:\n{child.tail()}")
         if time.monotonic() > deadline:
-            raise StartError(f"{child.name} was not ready within {seconds:.0f} s:\n{child.tail()}")
+            raise StartError(f"{child.name} was not ready within {START:.0f} s:\n{child.tail()}")
         time.sleep(POLL)
 
 
 def _own_folder(parent: Path) -> tuple[Path, TextIO]:
-    """A new folder with the lock that says its process lives; those of dead processes are removed on the way.
+    """Creates a folder with a lock that this process holds, and removes the folders of dead processes.
 
-    The lock is taken before it gets the name under which others look for it.
+    The lock is taken before it gets the name that other processes check.
     """
     for lock in parent.glob(f"{PREFIX}*/lock"):
         try:
             with lock.open("a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.parent, ignore_errors=True)
-        except OSError:  # it lives, is another user's, or went meanwhile
+        except OSError:  # its process runs, another user owns it, or it was removed meanwhile
             continue
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     unnamed = folder / "lock.new"

@@ -1,63 +1,42 @@
-"""Chooses where the Kubernetes API comes from.
+"""Chooses where the Kubernetes API comes from: the first of these that is available.
 
-1. a kubeconfig that the caller or POLICYHUB_KUBECONFIG names
-2. the programs in the folder that KUBEBUILDER_ASSETS names (local.py)
-3. kind, where it is installed and Docker answers (kind.py)
-4. the same programs, built from source (local.py, toolchain.py)
+1. the clusters of a kubeconfig that the caller or POLICYHUB_KUBECONFIG names
+2. etcd and kube-apiserver in the folder that KUBEBUILDER_ASSETS names (local.py)
+3. kind, if it is installed and Docker answers (kind.py)
+4. etcd and kube-apiserver, built from source (local.py, toolchain.py)
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import yaml
 
 from dev.cluster.client import Document
-from dev.cluster.cluster import Cluster
+from dev.cluster.cluster import Cluster, Plane
 from dev.cluster.gobuild import Progress, silent
 from dev.cluster.kind import KindPlane, docker_answers
-from dev.cluster.kubeconfig import KubeconfigError
 from dev.cluster.local import ControlPlane
+from policyhub.kube import user_kubeconfig
+from policyhub.kube.kubeconfig import Access, KubeconfigError
 
 
-class Plane(Protocol):
-    """Gives clusters by name: always the same one for the same name."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def cluster(self, name: str) -> Cluster: ...
-
-    def stop(self) -> None: ...
-
-
-class KubeconfigPlane:
-    """Clusters that run already: a name is that of a context; the first name that is none means the current context."""
+class KubeconfigPlane(Plane):
+    """Clusters that run already. A name selects the context of that name; the first other name, the current context."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = path.parent
+        super().__init__()
+        self._path = path
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise KubeconfigError(f"{path} cannot be read: {error}") from error
         if not isinstance(config, dict):
-            raise KubeconfigError(f"{path} is no kubeconfig")
+            raise KubeconfigError(f"{path} is not a kubeconfig")
         self._config: Document = config
-        self._clusters: dict[str, Cluster] = {}
         self._contexts: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def cluster(self, name: str) -> Cluster:
         if name not in self._clusters:
@@ -66,14 +45,15 @@ class KubeconfigPlane:
             if context in self._contexts:
                 raise KubeconfigError(f"the kubeconfig has no further context for cluster {name!r}")
             config = {**self._config, "current-context": context}
-            self._clusters[name] = Cluster(name, config, folder=self._folder)
+            self._clusters[name] = Cluster(name, config, access=asyncio.run(_access(self._path, str(context))))
             self._contexts.add(str(context))
         return self._clusters[name]
 
-    def stop(self) -> None:
-        for cluster in self._clusters.values():
-            cluster.close()
-        self._clusters.clear()
+
+async def _access(path: Path, context: str) -> Access:
+    """Runs the user's plug-in, if it has one. Its token is not renewed: it has to be valid for the whole run."""
+    access, token = await user_kubeconfig.load(str(path), context=context)
+    return access if token is None else replace(access, token=await token())
 
 
 def open_plane(

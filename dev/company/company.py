@@ -1,7 +1,7 @@
-"""The company as a whole: drawn once from a seed, then asked for its objects and for what its engines say of them.
+"""The company: generated from a seed, with its objects and the reports about them.
 
-A workload's flaws are drawn by how common they are, and a few are told by name because stories are told about them
-(`Company.flaws`). Pure: no I/O, no clock; equal seeds give equal companies.
+A workload's flaws are drawn at random by how common they are; some workloads of the demo have fixed flaws in addition.
+Pure: no I/O, no clock; equal seeds give equal companies.
 """
 
 import random
@@ -30,9 +30,9 @@ _COMMON = {
     "no-labels": 0.5,
     "uid-zero": 0.15,
 }
-"""How many of the workloads have a flaw."""
+"""Share of the workloads with a flaw."""
 
-_TOLD = {
+_FIXED = {
     ("shop", "legacy-api"): {"root", "uid-zero", "no-limits", "no-probes", "writable-root", "host-ports"},
     ("payments", "gateway"): {"root", "token"},
     ("platform", "node-agent"): {"privileged", "host-path", "host-namespaces", "root"},
@@ -42,9 +42,9 @@ _TOLD = {
 }
 
 _AUDITED = ("web", "gateway", "legacy-api")
-"""Deployments that Trivy has a report about."""
+"""Deployments with a report of Trivy."""
 _SCANNED = ("web", "cart", "checkout", "gateway")
-"""Deployments that Kubewarden has a report about."""
+"""Deployments with a report of Kubewarden."""
 
 CONTAINER_LIMITS = ("K8sContainerLimits", "containers-must-have-limits")
 """The constraint with more violations than Gatekeeper lists."""
@@ -60,9 +60,9 @@ class Company:
     workloads: tuple[Workload, ...]
     flaws: Mapping[Object, frozenset[str]]
     pods: tuple[Breach, ...]
-    """All violations of the constraint that has too many of them."""
+    """All violations of the constraint that has more than it lists."""
     uids: Uids = field(default_factory=dict)
-    """Made up until an API server has given others (`known_as`)."""
+    """Invented, until replaced by those of an API server (`known_as`)."""
 
     @classmethod
     def build(cls, seed: int = SEED) -> Self:
@@ -70,7 +70,7 @@ class Company:
         flaws: dict[Object, frozenset[str]] = {}
         for workload in WORKLOADS:
             drawn = {flaw for flaw, share in _COMMON.items() if rng.random() < share}
-            drawn |= _TOLD.get((workload.namespace, workload.name), set())
+            drawn |= _FIXED.get((workload.namespace, workload.name), set())
             if workload.image.endswith(":latest"):
                 drawn.add("latest")
             if not workload.image.startswith("registry."):
@@ -89,7 +89,7 @@ class Company:
         return cls(WORKLOADS, flaws, pods, uids)
 
     def known_as(self, uids: Uids) -> "Company":
-        """The same company with the uids that an API server gave its objects."""
+        """The company with the uids that an API server assigned."""
         return Company(self.workloads, self.flaws, self.pods, {**self.uids, **uids})
 
     def workload(self, namespace: str, name: str) -> Workload:
@@ -108,7 +108,7 @@ class Company:
         return [manifest for workload in self.workloads for manifest in workload.manifests()]
 
     def replica_sets(self) -> list[Document]:
-        """Those that Trivy reports on, owned by their Deployments; for a cluster without a controller manager."""
+        """The ReplicaSets of Trivy's reports, owned by Deployments; for clusters without a controller manager."""
         found = []
         for workload in self.workloads:
             if workload.name in _AUDITED:
@@ -119,7 +119,7 @@ class Company:
                 found.append({**deployment, "kind": "ReplicaSet", "metadata": metadata})
         return found
 
-    # -- what the engines say -------------------------------------------------------------------------------------
+    # -- reports and constraints ----------------------------------------------------------------------------------
 
     def documents(self, *, now: int) -> list[Document]:
         """Every report and every constraint. `now` in Unix seconds."""
@@ -134,7 +134,7 @@ class Company:
         ]
 
     def report(self, subject: Object, *, now: int) -> Document:
-        """Kyverno's about one object."""
+        """Kyverno's report about one object."""
         excepted = {"disallow-host-path", "restrict-volume-types"} if subject.name == "log-shipper" else set()
         unknown = {"verify-image-signature"} if subject.name == "search" else set()
         results = kyverno.results(subject, self.flaws[subject], now=now, excepted=excepted, unknown=unknown)
@@ -144,7 +144,7 @@ class Company:
         return [self.container_limits(now=now), *self._other_constraints(now=now)]
 
     def container_limits(self, *, now: int, fixed: int = 0) -> Document:
-        """The constraint that lists 20 of its 52; after its first `fixed` Pods in Gatekeeper's order got limits."""
+        """The constraint that lists 20 of its 52 violations, without the first `fixed` Pods in Gatekeeper's order."""
         kind, name = CONTAINER_LIMITS
         match = {"kinds": [{"apiGroups": [""], "kinds": ["Pod"]}]}
         return gatekeeper.constraint(
@@ -157,7 +157,7 @@ class Company:
             Breach("", "v1", "Namespace", "", name, "label cost-center is missing")
             for name in ("analytics", "monitoring", "shop")
         ]
-        # one Pod, two containers: two violations of one object, which make one finding
+        # one Pod, two containers: two violations of one object, which become one finding
         images = [
             Breach("", "v1", "Pod", "analytics", "notebook-64d8c9b7f5-m2xkq", f"container {name}: {image} is not ours")
             for name, image in (("app", "quay.io/jupyter/scipy-notebook:latest"), ("proxy", "docker.io/nginx:1.27"))
@@ -207,8 +207,8 @@ def _replica_set(workload: Workload) -> Object:
 
 
 def _unlimited(rng: random.Random) -> list[Breach]:
-    """Pods without limits, most of them of jobs that ran last night."""
-    letters = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes draws the ends of names from
+    """Pods without limits, most of them of jobs."""
+    letters = "bcdfghjklmnpqrstvwxz2456789"  # the alphabet of Kubernetes' name suffixes
 
     def end(length: int) -> str:
         return "".join(rng.choices(letters, k=length))

@@ -1,7 +1,7 @@
-"""Constraints with the status that Gatekeeper 3.23's audit leaves behind.
+"""Constraints with the status that Gatekeeper 3.23's audit writes.
 
-The list holds the smallest N violations in order of (group, version, kind, namespace, name, message), written in
-descending order; `totalViolations` counts all. `violations` is absent where there is none; messages have at most 256
+The list has the smallest N violations in order of (group, version, kind, namespace, name, message), written in
+descending order; `totalViolations` counts all. `violations` is absent if there are none; messages have at most 256
 bytes. Pure: no I/O, no clock.
 """
 
@@ -54,8 +54,8 @@ def constraint(
     by_pod: bool = True,
     limit: int = LIMIT,
 ) -> Document:
-    """The constraint after an audit that found these. `by_pod=False`: with the `byPod: null` that a status shows until
-    each of Gatekeeper's Pods has reported.
+    """The constraint after an audit with these violations. `by_pod=False`: with `byPod: null`, as until each of
+    Gatekeeper's Pods has reported.
     """
     found = sorted(breaches)
     status: Document = {
@@ -75,7 +75,7 @@ def constraint(
 
 
 def cut(message: str) -> str:
-    """As Gatekeeper cuts it: by bytes, which may split a character."""
+    """Truncates as Gatekeeper does: by bytes, which can split a character."""
     encoded = message.encode()
     if len(encoded) <= MESSAGE_BYTES:
         return message

@@ -1,7 +1,7 @@
-"""Kubewarden's audit scanner about the company, through openreports.io.
+"""Reports of Kubewarden's audit scanner in openreports.io.
 
-No rule; the policy's unique name carries its scope; `resourceSelector` is there and empty; a policy in monitor mode has
-severity `info` whatever it says of itself. Pure: no I/O, no clock.
+Results have no rule; the policy's name has its scope as a prefix; `resourceSelector` is empty; a policy in monitor mode
+has severity `info`, whatever its own severity is. Pure: no I/O, no clock.
 """
 
 import uuid
@@ -37,7 +37,7 @@ SCAN = "7c1d2b0e-2f5b-4c1e-9a57-55a4f7f0a6d1"
 
 
 def open_report(subject: Object, failing: Collection[str], *, uid: str, now: int) -> Document:
-    """`failing` names policies."""
+    """`failing`: names of policies."""
     document = report(
         subject,
         [_result(policy, failing=policy.name in failing, now=now) for policy in POLICIES],

@@ -1,4 +1,4 @@
-"""Kyverno 1.19 about the company: per object one report, per rule one result, most of them passing.
+"""Reports of Kyverno 1.19: one per object, with one result per rule, most of them passing.
 
 | kind of object          | name of its rules                       | results |
 |-------------------------|-----------------------------------------|---------|
@@ -7,8 +7,8 @@
 | Service                 | `<rule>`                                | 2       |
 | Namespace               | `<rule>` (a ClusterPolicyReport)        | 2       |
 
-Rule names are cut to 63 characters, as Kyverno does. A policy that is not scored says `warn` where others say `fail`;
-an excepted object reads `skip`. Pure: no I/O, no clock.
+Rule names are cut to 63 characters, as Kyverno does. Violations of a policy that is not scored have the result `warn`,
+excepted objects `skip`. Pure: no I/O, no clock.
 """
 
 from collections.abc import Collection
@@ -34,7 +34,7 @@ class Check:
     category: str
     severity: str
     flaw: str
-    """What an object must have for the rule to fail; several rules may ask for the same."""
+    """The flaw for which the rule fails; several rules can have the same."""
     scored: bool = True
 
 
@@ -70,7 +70,7 @@ CHECKS = (
     Check("restrict-volume-types", "restricted-volumes", RESTRICTED, "medium", "host-path"),
     Check("verify-image-signature", "check-signature", "Software Supply Chain Security", "high", "unsigned"),
 )
-"""The rules about what makes Pods."""
+"""The rules for Pods and their controllers."""
 
 SERVICE_CHECKS = (
     Check("restrict-external-ips", "check-ips", PRACTICE, "medium", "external-ip"),
@@ -115,7 +115,7 @@ _SAYS: dict[str, tuple[str, str]] = {
     "unsigned": ("The image has no signature of the release key.", ""),
     "writable-root": ("The root file system is writable.", "containers/0/securityContext/readOnlyRootFilesystem"),
 }
-"""What a rule says about a flaw, and the path at which a pattern failed; no path: a condition denied it."""
+"""Flaw → message, and the path at which the pattern failed; empty: a condition denied it."""
 
 
 def results(
@@ -126,8 +126,8 @@ def results(
     excepted: Collection[str] = (),
     unknown: Collection[str] = (),
 ) -> list[Document]:
-    """What Kyverno says about an object with these flaws. `excepted` names policies that a PolicyException takes from
-    it; `unknown` those that cannot be evaluated (an image's signature, while the registry does not answer).
+    """Kyverno's results for an object with these flaws. `excepted`: policies with a PolicyException for it;
+    `unknown`: policies that cannot be evaluated (an image's signature, while the registry does not answer).
     """
     found = []
     for check in _checks(subject):
@@ -157,13 +157,13 @@ def results(
 
 
 def rule_name(rule: str, kind: str) -> str:
-    """A rule about Pods is generated for their controllers under another name."""
+    """Kyverno derives rules for controllers from a rule for Pods, under another name."""
     prefix = {"CronJob": "autogen-cronjob-", "Service": "", "Namespace": "", "Pod": ""}.get(kind, "autogen-")
     return f"{prefix}{rule}"[:RULE_LIMIT]
 
 
 def passed(rule: str) -> str:
-    """The message of a rule that an object meets."""
+    """The message of a result that passes."""
     return f"validation rule '{rule}' passed."
 
 

@@ -25,8 +25,8 @@ def report(
     labels: dict[str, str] | None = None,
     open_reports: bool = False,
 ) -> Document:
-    """The report about a subject; a cluster report where that has no namespace. Named by the subject's uid, as the
-    engines do, unless a name is given.
+    """The report about a subject; a cluster report if the subject has no namespace. The default name is the subject's
+    uid, as with the engines.
     """
     listed = list(results)
     counted = Counter(result["result"] for result in listed)
@@ -56,13 +56,13 @@ def stamp(now: int) -> Document:
 
 
 def audited(now: int) -> str:
-    """The time of a Gatekeeper audit, as constraints name it."""
+    """The time of a Gatekeeper audit, as in constraints."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rewrite(documents: Sequence[Document], now: int) -> list[Document]:
-    """What a pass of the engines over unchanged objects leaves behind: every report and constraint again, with new
-    times and nothing else. The originals stay as they are.
+    """Copies of the reports and constraints with new times, as the engines write them after a scan of unchanged
+    objects.
     """
     fresh = copy.deepcopy(list(documents))
     for document in fresh:
@@ -74,7 +74,7 @@ def rewrite(documents: Sequence[Document], now: int) -> list[Document]:
 
 
 def with_result(document: Document, *, policy: str, word: str, message: str, now: int) -> Document:
-    """The report after one more look at its object, of which one policy's results now read otherwise."""
+    """The report after another scan, in which the results of one policy have changed."""
     (fresh,) = rewrite([document], now)
     for result in fresh["results"]:
         if result["policy"] == policy:

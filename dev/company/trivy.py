@@ -1,7 +1,7 @@
-"""The Trivy operator's configuration audit about the company, as its adapter writes it into a PolicyReport.
+"""The Trivy operator's configuration audit, as its adapter writes it into a PolicyReport.
 
-The policy is the check's title, the rule its id; the object is the ReplicaSet, not its Deployment; the report has a
-name of its own. Pure: no I/O, no clock.
+The policy is the check's title, the rule its id; the object is the ReplicaSet, not its Deployment; the report's name is
+not the object's uid. Pure: no I/O, no clock.
 """
 
 from collections.abc import Collection
@@ -36,7 +36,7 @@ CHECKS = (
 
 
 def config_audit(replica_set: Object, failing: Collection[str], *, uid: str, now: int) -> Document:
-    """`failing` names ids of checks."""
+    """`failing`: ids of checks."""
     results = [
         {
             "source": "Trivy ConfigAudit",

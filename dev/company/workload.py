@@ -1,4 +1,4 @@
-"""What runs in the company's cluster: objects, who owns them, and the manifests that an API server takes.
+"""The objects of the company's cluster, the teams that own them, and their manifests.
 
 Pure: no I/O, no clock.
 """
@@ -13,7 +13,7 @@ REGISTRY = "registry.harbour.example"
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Enough of a Kubernetes object to refer to it. No namespace: cluster-scoped."""
+    """A reference to a Kubernetes object. Cluster-scoped objects have an empty namespace."""
 
     api_version: str
     kind: str
@@ -31,7 +31,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Something that makes Pods."""
+    """A controller of Pods."""
 
     namespace: str
     kind: str
@@ -39,7 +39,7 @@ class Workload:
     image: str
     team: str
     port: int = 0
-    """Where it has a Service."""
+    """Of its Service; 0: it has none."""
     public: bool = False
     """Whether that Service opens a port on every node."""
 

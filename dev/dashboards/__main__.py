@@ -1,7 +1,7 @@
 """`python -m dev.dashboards FOLDER`: pictures of the dashboards.
 
-They are of a real run (trial.py): in the midst of its first sync, and at its end. It needs Debian's prometheus, and
-chromium for the PNG files beside the pages.
+They show a real run (trial.py), during its first sync and at its end. Needs Debian's prometheus, and chromium for PNG
+files in addition to the HTML pages.
 """
 
 import argparse
@@ -20,15 +20,15 @@ SECONDS = 300
 
 
 def draw(folder: Path) -> None:
-    """Play the run and draw each dashboard twice. Raises PrometheusError."""
+    """Plays the run, and draws each dashboard twice. Raises PrometheusError."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def look(prometheus: Prometheus, *, when: str = "sync", note: str = "In the midst of the first sync") -> None:
+    def look(prometheus: Prometheus, *, when: str = "sync", note: str = "During the first sync") -> None:
         for name, board in BOARDS.items():
             html = folder / f"{board.uid}-{when}.html"
             page = picture.page(board, prometheus, VARIABLES[name], seconds=SECONDS, note=note)
             html.write_text(page, encoding="utf-8")
-            with suppress(FileNotFoundError):  # no Chromium: the page is the picture
+            with suppress(FileNotFoundError):  # without Chromium, the page is the only output
                 picture.screenshot(html, html.with_suffix(".png"), height=picture.height(board))
             print(html)
 

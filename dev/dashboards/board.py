@@ -9,7 +9,7 @@ Json = dict[str, Any]
 Kind = Literal["stat", "timeseries", "table", "bargauge"]
 
 COLUMNS = 24
-"""Of Grafana's grid."""
+"""Width of Grafana's grid."""
 COLORS = {
     "CRITICAL": "#8f1d21",
     "HIGH": "#e24d42",
@@ -21,7 +21,7 @@ COLORS = {
     "SUPPRESSED": "#9aa5b1",
     "RESOLVED": "#5aa469",
 }
-"""What is called so has this colour, wherever it is drawn."""
+"""Colours of the series with these names."""
 GOOD, WARNING, BAD = "#5aa469", "#f2a93b", "#e24d42"
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -39,19 +39,19 @@ class Panel:
     kind: Kind
     queries: tuple[Query, ...]
     about: str
-    """What is seen here, and what should make one look closer."""
+    """What the panel shows, and what deserves attention."""
     unit: str = "short"
     width: int = 8
     height: int = 8
     stacked: bool = False
     steps: tuple[tuple[str, float], ...] = ()
-    """From which value on it has which colour, after GOOD."""
+    """(colour, value from which on it applies); below, the colour is GOOD."""
     words: tuple[tuple[int, str, str], ...] = ()
-    """(value, text, colour) in the place of numbers."""
+    """(value, text, colour): texts instead of numbers."""
 
     @property
     def instant(self) -> bool:
-        """Whether only the newest value is asked for."""
+        """Whether the panel only shows the latest value."""
         return self.kind != "timeseries"
 
 
@@ -92,7 +92,7 @@ class Board:
 
 
 def to_json(board: Board) -> Json:
-    """What Grafana imports."""
+    """The dashboard for Grafana's import."""
     return {
         "uid": board.uid,
         "title": board.title,
@@ -157,7 +157,7 @@ def _panels(board: Board) -> Iterator[Json]:
 
 
 def placed(panels: tuple[Panel, ...]) -> Iterator[tuple[Panel, int, int]]:
-    """From left to right, in lines as high as their highest panel."""
+    """Each panel with x and y: from left to right, in lines as high as their highest panel."""
     x = y = height = 0
     for panel in panels:
         if x + panel.width > COLUMNS:
@@ -242,7 +242,7 @@ def _options(panel: Panel) -> Json:
 
 
 def _columns(panel: Panel) -> list[Json]:
-    """One line for each set of labels, with a column for each query."""
+    """One row for each set of labels, with a column for each query."""
     names = {f"Value #{ascii_uppercase[n]}": query.legend for n, query in enumerate(panel.queries)}
     if len(panel.queries) == 1:
         names = {"Value": panel.queries[0].legend, **names}

@@ -1,4 +1,4 @@
-"""A real Prometheus (Debian's package) that scrapes operators on this machine, and the queries of a dashboard to it."""
+"""Runs a Prometheus (Debian's package) that scrapes operators on this machine, and queries it."""
 
 import json
 import shutil
@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -20,20 +19,20 @@ from dev.stand import StandError, until
 SCRAPE_SECONDS = 1
 START_SECONDS = 30.0
 RATE_INTERVAL = "15s"
-"""What Grafana would put for $__rate_interval, scaled to our scrapes."""
+"""Value for Grafana's $__rate_interval, scaled to the scrape interval."""
 
 Result = list[dict[str, Any]]
 
 
 class PrometheusError(Exception):
-    """It did not start, or does not answer; the message says what it said."""
+    """It did not start, or rejected a query; the message has its output."""
 
 
 class Prometheus:
-    """A process of its own, which dies with this one."""
+    """A child process, which dies with this one."""
 
     def __init__(self, folder: Path, targets: Sequence[str], *, rules: Path | None = None) -> None:
-        """`targets` are host:port; `rules` a file of alerts to evaluate."""
+        """`targets`: host:port; `rules`: a file of alerts to evaluate."""
         self._folder = folder
         self._targets = targets
         self._rules = rules
@@ -42,7 +41,7 @@ class Prometheus:
 
     @staticmethod
     def installed() -> str | None:
-        """The program; None where there is none."""
+        """Path of the program; None if it is not installed."""
         return shutil.which("prometheus")
 
     def __enter__(self) -> Self:
@@ -76,18 +75,16 @@ class Prometheus:
             raise PrometheusError(f"prometheus did not start:\n{child.tail()}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._launcher.close()
 
     def _ready(self) -> bool:
-        with suppress(URLError, OSError, PrometheusError):  # not there yet, or not ready
+        with suppress(URLError, OSError, PrometheusError):  # not started yet, or not ready
             return self._get("/-/ready", {}) != ""
         return False
 
     def now(self, expr: str) -> Result:
-        """The value of each series at this moment."""
+        """The current value of each series."""
         return self._result("/api/v1/query", {"query": expr})
 
     def over(self, expr: str, *, seconds: int, step: int = 1) -> Result:
@@ -98,12 +95,12 @@ class Prometheus:
         )
 
     def alerts(self) -> Result:
-        """Those that are pending or firing."""
+        """Pending and firing alerts."""
         found: Result = json.loads(self._get("/api/v1/alerts", {}))["data"]["alerts"]
         return found
 
     def rules(self) -> Result:
-        """The rules as evaluated last, each with its health."""
+        """The rules with their health at the last evaluation."""
         groups = json.loads(self._get("/api/v1/rules", {}))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
@@ -133,7 +130,7 @@ def filled(query: Query, variables: Mapping[str, str]) -> str:
 
 
 def free_port() -> int:
-    """One that nobody had a moment ago."""
+    """A port that was free a moment ago."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -1,7 +1,7 @@
-"""A real run for the dashboards to show: API server, local Security Hub, operator, and a Prometheus that scrapes it.
+"""A real run for the dashboards: API server, local Security Hub, operator, and a Prometheus that scrapes it.
 
-Two MonitoredClusters and one that cannot be reached; engines that speak, rewrite and mend; an analyst who triages; a
-hub that throttles for a while; a finding that must wait. Everything that a panel asks for happens at least once.
+It has two MonitoredClusters and an unreachable one, reports that are written, rewritten and fixed, an analyst who
+triages, a hub that throttles for a while, and a held archive. Each panel gets data at least once.
 """
 
 import copy
@@ -30,7 +30,7 @@ VARIABLES: Mapping[str, Mapping[str, str]] = {
     "cluster.json": {"cluster": ALPHA, "hub": HUB},
     "fleet.json": {"cluster": ".*"},
 }
-"""What a person would have chosen, by the dashboard's file."""
+"""Values of the dashboards' variables, by file."""
 ALERTS = stand.CHART / "alerts" / "policyhub.yaml"
 
 Document = dict[str, Any]
@@ -41,8 +41,8 @@ Look = Callable[[Prometheus], None]
 def trial(
     cluster: Cluster, hub: HubProcess, folder: Path, *, copies: int, look: Look | None = None
 ) -> Iterator[Prometheus]:
-    """Play it, and give the Prometheus that has seen it all. `copies` of the company's reports make the first sync as
-    long as it should be; in its midst, `look` is called.
+    """Plays the run, and yields the Prometheus. `copies` of the company's reports make the first sync long enough;
+    `look` is called during it.
     """
     company, installed = _prepare(cluster, folder)
     port = free_port()
@@ -63,11 +63,11 @@ def trial(
             _synced(operator)
             _triage(hub)
             operator.stop()
-            operator.start()  # it reads at its start what analysts have done
+            operator.start()  # at its start, it reads the analysts' changes
             _synced(operator)
             some = _life(cluster, hub, operator, documents)
             _seen(prometheus, f'policyhub_archives_held{{cluster="{ALPHA}"}}', operator)
-            # A rate needs what has been scraped before it grew: what was archived is once more.
+            # A rate needs a scrape before the increase, so the findings are archived a second time.
             _seen(prometheus, 'policyhub_delivery_seconds_count{change="archived"}', operator)
             _write(cluster, map(_mended, rewrite(some, int(time.time()))))
             _seen(prometheus, 'rate(policyhub_delivery_seconds_count{change="archived"}[15s]) > 0', operator)
@@ -75,7 +75,7 @@ def trial(
 
 
 def _prepare(cluster: Cluster, folder: Path) -> tuple[Company, Installed]:
-    """What is there before the operator looks."""
+    """Fills the cluster before the operator starts."""
     values = {"clusterName": ALPHA, "monitoredCluster": {"spec": {"rollUp": False}}}
     installed = stand.install(cluster, folder, values=values)
     company = Company.build()
@@ -95,7 +95,7 @@ def _named(document: Document, name: str, **spec: Any) -> Document:
 
 
 def _documents(company: Company, *, copies: int) -> list[Document]:
-    """The company's, each of its own age, and more reports like them."""
+    """The company's documents and copies of its reports, with different ages."""
     now = int(time.time())
     own = company.documents(now=now)
     more = [
@@ -111,7 +111,7 @@ def _documents(company: Company, *, copies: int) -> list[Document]:
 
 
 def _copied(document: Document, number: int) -> Document:
-    """As of another object."""
+    """A copy of the report about another object."""
     fresh = copy.deepcopy(document)
     fresh["metadata"]["name"] += f"-{number}"
     fresh["scope"]["name"] += f"-{number}"
@@ -132,7 +132,7 @@ def _synced(operator: Operator) -> None:
 
 
 def _triage(hub: HubProcess) -> None:
-    """An analyst's morning."""
+    """Updates findings as an analyst does."""
     ids = [finding["Id"] for finding in hub.findings(record_state="ACTIVE")]
     for workflow, chosen in (("NOTIFIED", ids[::4]), ("SUPPRESSED", ids[1::9]), ("RESOLVED", ids[2::40])):
         for start in range(0, len(chosen), 100):
@@ -140,14 +140,14 @@ def _triage(hub: HubProcess) -> None:
 
 
 def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequence[Document]) -> list[Document]:
-    """What happens on a day, in seconds; returns the reports that were mended and have relapsed."""
+    """Plays the events of a day in seconds; returns the reports that were fixed and have relapsed."""
     now = int(time.time())
     reports = [document for document in documents if document["kind"] == "PolicyReport"]
     some = reports[: len(reports) // 4]
     fault = hub.fault("throttle", operation="BatchImportFindings", count=4)
     _write(cluster, rewrite(documents[: len(documents) // 2], now))
     _write(cluster, map(_mended, rewrite(some, now)))
-    cluster.request("DELETE", cluster.path(reports[-1]))  # nobody says that it is mended: it has to wait
+    cluster.request("DELETE", cluster.path(reports[-1]))  # deleted without a pass: the archive is held
     broken = {**copy.deepcopy(reports[0]), "results": [7, None]}
     broken["metadata"]["name"] = "broken"
     _write(cluster, [broken])
@@ -172,7 +172,7 @@ def _seen(prometheus: Prometheus, expr: str, operator: Operator | None = None) -
 
 
 def _mended(document: Document) -> Document:
-    """Every result passes now."""
+    """The report with all results passing."""
     fresh = copy.deepcopy(document)
     for result in fresh["results"]:
         result["result"] = "pass"

@@ -1,1 +1,1 @@
-"""The whole way on one machine, told live: violations become findings, are triaged, fixed, archived, and come back."""
+"""A live demonstration on one machine: violations become findings, are triaged, fixed, archived, and come back."""

@@ -1,6 +1,6 @@
 """`python -m dev.demo [--keep] [--plain] [--engines | --fleet] [--image FOLDER]`.
 
-Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly.
+Exit code 0, or 1 with the reason. Ctrl-c stops everything that was started.
 """
 
 import argparse
@@ -15,22 +15,22 @@ from dev.demo.screen import open_screen
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dev.demo", description="The whole of policyhub on this machine.")
-    parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ctrl-c")
-    parser.add_argument("--plain", action="store_true", help="plain lines on a terminal too")
-    story = parser.add_mutually_exclusive_group()
-    story.add_argument("--fleet", action="store_true", help="three EKS clusters of two accounts, one operator")
-    story.add_argument(
-        "--engines", action="store_true", help="Kyverno and Gatekeeper themselves play, built from source"
+    parser = argparse.ArgumentParser(
+        prog="python -m dev.demo", description="Runs policyhub on this machine, from violation to archived finding."
     )
-    parser.add_argument("--image", type=Path, help="run the operator in the image that dev/image/build.sh left there")
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ctrl-c")
+    parser.add_argument("--plain", action="store_true", help="print plain lines, even on a terminal")
+    story = parser.add_mutually_exclusive_group()
+    story.add_argument("--fleet", action="store_true", help="one operator with three EKS clusters in two accounts")
+    story.add_argument("--engines", action="store_true", help="with the real Kyverno and Gatekeeper, built from source")
+    parser.add_argument("--image", type=Path, help="run the operator in the image that dev/image/build.sh built there")
     arguments = parser.parse_args()
     screen = open_screen(plain=arguments.plain)
-    screen.title("policyhub: Kubernetes policy violations as findings of AWS Security Hub CSPM, on this machine alone.")
+    screen.title("policyhub: Kubernetes policy violations as findings in AWS Security Hub CSPM, all on this machine.")
     signal.signal(signal.SIGTERM, _interrupt)
     stack = ExitStack()
     try:
-        from dev.demo.play import opening_of, play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
+        from dev.demo.play import opening_of, play  # noqa: PLC0415  (loading takes a second or two; the title is printed first)
         from dev.image.pod import Image, in_image  # noqa: PLC0415  (after the title)
         from dev.stand import here  # noqa: PLC0415  (after the title)
 
@@ -38,13 +38,15 @@ def main() -> int:
         opening = opening_of(engines=arguments.engines, fleet=arguments.fleet)
         return play(screen, stack, opening, keep=arguments.keep, home=home)
     except KeyboardInterrupt:
-        screen.say("Interrupted; stopping what was started.")
+        screen.say("Interrupted. Stopping everything that was started.")
         return 130
-    except BrokenPipeError:  # who read the lines has gone, as `head` does: the clean-up has nobody to tell
+    except (
+        BrokenPipeError
+    ):  # the reader of the output has exited, such as `head`: nobody reads what the clean-up prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the clean-up is short, and half of one helps nobody
+        for number in (signal.SIGINT, signal.SIGTERM):  # an interrupted clean-up would leave processes behind
             signal.signal(number, signal.SIG_IGN)
         stack.close()
 

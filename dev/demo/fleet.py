@@ -1,8 +1,8 @@
-"""The fleet (`--fleet`): three real API servers are EKS clusters of two accounts. One operator finds them by their tag
-and signs in by a role of each account. At the end one of the clusters is deleted.
+"""The fleet (`--fleet`): three real API servers stand in for EKS clusters in two accounts. One operator finds them by
+their tag, and signs in with a role of each account. At the end, one of the clusters is deleted.
 
-The local AWS answers DescribeCluster and AssumeRole, and each API server asks it who the caller is. What Security Hub
-should hold follows from the reports that were written.
+The local AWS answers DescribeCluster and AssumeRole, and each API server asks it to authenticate callers. The expected
+findings follow from the reports that were written.
 """
 
 import base64
@@ -16,10 +16,10 @@ from pathlib import Path
 from dev import crds, stand
 from dev.chart.files import ACCESS
 from dev.cluster import Cluster, ControlPlane, helm
-from dev.company import Call, Company, calls
+from dev.company import Company, Violation, violations
 from dev.company.kyverno import passed
 from dev.company.report import with_result
-from dev.company.truth import told
+from dev.company.truth import violation_in
 from dev.demo.closing import PATH
 from dev.demo.opening import ARCHIVE_DELAY, ENV
 from dev.demo.screen import Screen
@@ -40,7 +40,7 @@ EXTERNAL_ID = "policyhub-prod"
 GROUP = "policyhub"
 TAGS = {"policyhub": "yes"}
 UNTAGGED = {"arn": "arn:aws:eks:eu-west-1:777788889999:cluster/sandbox", "endpoint": "https://127.0.0.1:1", "tags": {}}
-"""A cluster that nobody asked to monitor: EKS describes it, and it is nowhere."""
+"""A cluster without the tag: EKS describes it, and it does not exist."""
 DISCOVERIES = "/apis/policyhub.dev/v1alpha1/clusterdiscoveries"
 DISCOVERY: Document = {
     "apiVersion": "policyhub.dev/v1alpha1",
@@ -58,7 +58,7 @@ DISCOVERY: Document = {
 }
 VALUES = {"monitoredCluster": {"enabled": False}, "clusterDiscovery": {"enabled": True}, "extraEnv": ENV}
 REPORTS = 12
-"""Of the company that each cluster belongs to."""
+"""Of the company, in each cluster."""
 FIXED = "shop-eu-west-1"
 DELETED = "shop-us-east-1"
 
@@ -73,7 +73,7 @@ class Member:
 
     @property
     def described(self) -> Document:
-        """As EKS tells it, with an access entry for the role of its account."""
+        """As EKS describes it, with an access entry for the role of its account."""
         entry = {"principal": ROLES[self.arn.split(":")[4]], "groups": [GROUP]}
         authority = base64.b64encode((self.cluster.ca or "").encode()).decode()
         return {"arn": self.arn, "endpoint": self.cluster.url, "authority": authority, "entries": [entry], "tags": TAGS}
@@ -91,15 +91,13 @@ class Fleet:
 
     def clusters_are_monitored(self, stage: Stage) -> None:
         stage.screen.step(
-            "One ClusterDiscovery: a MonitoredCluster for each cluster with the tag, no Secret, no kubeconfig"
+            "One ClusterDiscovery: a MonitoredCluster for each cluster with the tag, without Secrets and kubeconfigs"
         )
         mark = stage.mark()
         stage.cluster.apply([DISCOVERY])
-        seconds = stage.until(
-            "waiting for Security Hub to hold what the three clusters report", lambda: self._holds(stage)
-        )
+        seconds = stage.until("waiting for the findings of all three clusters", lambda: self._holds(stage))
         self._found(stage)
-        number = sum(len(calls(member.reports)) for member in self._members.values())
+        number = sum(len(violations(member.reports)) for member in self._members.values())
         stage.screen.say(
             f"{number} findings of three clusters, {seconds:.1f} s after the ClusterDiscovery was applied."
         )
@@ -107,11 +105,11 @@ class Fleet:
             name: len(stage.asked(mark, name))
             for name in ("AssumeRole", "ListClusters", "DescribeCluster", "BatchImportFindings")
         }
-        stage.screen.say(f"Calls to AWS: {', '.join(f'{name} {times}' for name, times in asked.items())}.")
+        stage.screen.say(f"AWS calls: {', '.join(f'{name} {times}' for name, times in asked.items())}.")
         stage.screen.table(
             ["CLUSTER", "TOKENS", "FINDINGS"],
             [
-                [member.arn, str(stage.hub.tokens(member.arn)), str(len(calls(member.reports)))]
+                [member.arn, str(stage.hub.tokens(member.arn)), str(len(violations(member.reports)))]
                 for member in self._members.values()
             ],
         )
@@ -122,7 +120,7 @@ class Fleet:
         rows = [[one["arn"], one["state"], one["reason"], one.get("monitoredCluster", "")] for one in found]
         stage.screen.table(["CLUSTER", "STATE", "REASON", "MONITOREDCLUSTER"], rows)
         stage.expect(
-            "each cluster with the tag has a MonitoredCluster, and no other",
+            "each cluster with the tag has a MonitoredCluster, and no other cluster has one",
             holds={row[0]: row[3] for row in rows if row[1] == "Made"}
             == {one.arn: name for name, one in self._members.items()},
         )
@@ -130,11 +128,13 @@ class Fleet:
     def a_fix_is_archived(self, stage: Stage) -> None:
         stage.screen.step(f"A team of {FIXED} fixes a workload")
         member, mark = self._members[FIXED], stage.mark()
-        place = max(range(len(member.reports)), key=lambda n: len(calls(member.reports[n : n + 1])))
+        place = max(range(len(member.reports)), key=lambda n: len(violations(member.reports[n : n + 1])))
         fixed = member.reports[place]
-        gone = len(calls([fixed]))
-        for call in calls([fixed]):
-            fixed = with_result(fixed, policy=call.policy, word="pass", message=passed(call.rule), now=stage.now())
+        gone = len(violations([fixed]))
+        for violation in violations([fixed]):
+            fixed = with_result(
+                fixed, policy=violation.policy, word="pass", message=passed(violation.rule), now=stage.now()
+            )
         member.reports[place] = fixed
         member.cluster.apply([fixed])
         stage.until(f"waiting for its {gone} findings to be archived", lambda: self._holds(stage))
@@ -143,7 +143,7 @@ class Fleet:
             f"{FIXED} alone has findings archived",
             holds=len(sent) == gone and all(entry["id"].startswith(prefix(member.arn)) for entry in sent),
         )
-        stage.screen.say(f"{gone} findings of {FIXED} archived; none of another cluster was touched.")
+        stage.screen.say(f"{gone} findings of {FIXED} archived; those of the other clusters are unchanged.")
 
     def a_cluster_is_deleted(self, stage: Stage) -> None:
         stage.screen.step(f"{DELETED} is deleted in EKS")
@@ -154,22 +154,24 @@ class Fleet:
         def lost() -> Document:
             return stand.condition(stand.monitored(stage.cluster, DELETED), "Connected")
 
-        stage.until("waiting for the operator to notice, and to ask EKS", lambda: lost().get("reason") == "ClusterGone")
+        stage.until(
+            "waiting for the operator to lose the connection and ask EKS", lambda: lost().get("reason") == "ClusterGone"
+        )
         stage.screen.say(f"Connected is False: {lost()['message']}")
         stage.expect("the findings of a deleted cluster stay until a person decides", holds=self._holds(stage))
-        stage.expect("nothing was sent about it", holds=not stage.sent(mark))
-        stage.screen.say("Its findings stay active until a person decides; the other clusters go on.")
+        stage.expect("nothing was sent about the deleted cluster", holds=not stage.sent(mark))
+        stage.screen.say("Its findings stay active until a person decides. The other clusters are not affected.")
         self._table(stage)
 
     def _holds(self, stage: Stage) -> bool:
-        """Whether Security Hub holds as active exactly what each cluster reports."""
-        found: dict[str, set[Call]] = {member.arn: set() for member in self._members.values()}
+        """Whether the active findings match what each cluster reports."""
+        found: dict[str, set[Violation]] = {member.arn: set() for member in self._members.values()}
         for finding in stage.hub.findings(record_state="ACTIVE"):
-            found[finding["ProductFields"]["policyhub/cluster"]].add(told(finding))
-        return all(found[member.arn] == calls(member.reports) for member in self._members.values())
+            found[finding["ProductFields"]["policyhub/cluster"]].add(violation_in(finding))
+        return all(found[member.arn] == violations(member.reports) for member in self._members.values())
 
     def _table(self, stage: Stage) -> None:
-        wanted = {(name, len(calls(member.reports)), 0) for name, member in self._members.items()}
+        wanted = {(name, len(violations(member.reports)), 0) for name, member in self._members.items()}
 
         def shown(one: Document) -> tuple[str, int, int]:
             found = one.get("status", {}).get("findings", {})
@@ -178,18 +180,18 @@ class Fleet:
         def settled() -> bool:
             return {shown(one) for one in stage.cluster.request("GET", PATH)["items"]} == wanted
 
-        stage.until("waiting for the status to tell of the latest changes", settled)
-        stage.screen.table(*stand.table(stage.cluster, PATH))
+        stage.until("waiting for the status to show the latest changes", settled)
+        stage.kubectl_get(PATH)
 
 
 def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[Stage, Fleet]:
     screen.step(
-        "A local AWS of three accounts, the operator's cluster, and three EKS clusters of the other two accounts"
+        "A local AWS with three accounts, the operator's cluster, and three EKS clusters in the other two accounts"
     )
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
     hub = stack.enter_context(HubProcess.start(accounts=(stand.ACCOUNT, *ACCOUNTS)))
     screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
-    with screen.waiting("starting etcd and four API servers; the first time ever they are built from source"):
+    with screen.waiting("starting etcd and four API servers; the first run builds them from source"):
         plane = stack.enter_context(ControlPlane.start(progress=screen.say))
         cluster = plane.cluster("home")
         installed = stand.install(cluster, folder, values=VALUES, progress=screen.say)
@@ -203,13 +205,13 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
     for name, member in members.items():
         screen.say(f"{name} is {member.arn}: access entry for {member.described['entries'][0]['principal']}.")
     operator = stack.enter_context(stand.Operator(installed, hub, home=home))
-    with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
+    with screen.waiting("starting the operator as a process, with the command of the chart's Deployment"):
         operator.start()
     return Stage(screen, stack, folder, hub, cluster, operator, Company.build()), Fleet(members)
 
 
 def rights() -> list[Document]:
-    """What a monitored cluster needs, by the chart for it."""
+    """The permissions in a monitored cluster, from the chart policyhub-access."""
     return helm.render(ROOT / ACCESS, "policyhub-access", stand.NAMESPACE, {"group": GROUP})
 
 

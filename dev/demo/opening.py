@@ -19,7 +19,7 @@ CLUSTER = "harbour"
 ARCHIVE_DELAY = "5s"
 DISCOVERY_SECONDS = "2"
 SPEC: Mapping[str, Any] = {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}
-"""Without roll-up: the Pods that the story's constraints list are names, no objects."""
+"""Without roll-up: the Pods that the story's constraints list do not exist."""
 ENV = [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}]
 
 FORBIDDEN = (
@@ -28,13 +28,13 @@ FORBIDDEN = (
     ("list", "", "configmaps"),
     ("update", "apps", "deployments"),
 )
-"""What a reader would want to be sure of."""
+"""Permissions that the operator must not have."""
 
 Document = dict[str, Any]
 
 
 Populate = Callable[[Screen, Cluster, Path, ExitStack], Company]
-"""Puts into an empty cluster whatever is to be there before the operator looks at it."""
+"""Fills an empty cluster before the operator starts."""
 
 
 def open_stage(
@@ -46,12 +46,10 @@ def open_stage(
     spec: Mapping[str, Any] = SPEC,
     home: stand.Home = stand.here,
 ) -> Stage:
-    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster; `home`: where the operator runs."""
+    """`own`: never a kind cluster; `spec`: of the MonitoredCluster; `home`: where the operator runs."""
     screen.step("A control plane, a local Security Hub, and the operator with its service account")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
-    with screen.waiting(
-        "starting the local Security Hub, a server that speaks the AWS protocol and enforces its limits"
-    ):
+    with screen.waiting("starting the local Security Hub, a server with the AWS protocol and its limits"):
         hub = stack.enter_context(HubProcess.start())
     screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
     cluster = _cluster(screen, stack, own=own)
@@ -60,18 +58,18 @@ def open_stage(
         installed = stand.install(cluster, folder, values=values, progress=screen.say)
     screen.say(f"Chart applied: {', '.join(sorted({document['kind'] for document in installed.documents}))}.")
     screen.say(
-        f"Shortened for this demo: archiveDelay is {ARCHIVE_DELAY} (default 10m), and the operator looks every"
-        f" {DISCOVERY_SECONDS} s (default 10) at what the cluster serves."
+        f"Shortened for this demo: archiveDelay is {ARCHIVE_DELAY} (default 10m), and the operator checks every"
+        f" {DISCOVERY_SECONDS} s (default 10) which APIs the cluster serves."
     )
     company = (populate or _populate)(screen, cluster, folder, stack)
     operator = stack.enter_context(stand.Operator(installed, hub, home=home))
     stage = Stage(screen, stack, folder, hub, cluster, operator, company)
-    with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
+    with screen.waiting("starting the operator as a process, with the command of the chart's Deployment"):
         operator.start()
     command = " ".join([*installed.container["command"], *installed.container["args"]])
     screen.say(f"Operator started: `{command}` as service account {stand.NAMESPACE}/{installed.service_account}.")
     _permissions(stage)
-    seconds = stage.until("waiting for its first look at cluster and hub", lambda: ready(stage))
+    seconds = stage.until("waiting until the operator has read the cluster and Security Hub", lambda: ready(stage))
     screen.say(
         f"MonitoredCluster {CLUSTER} is Ready {seconds:.1f} s later. Metrics: http://127.0.0.1:{operator.port}/metrics"
     )
@@ -87,32 +85,30 @@ def _cluster(screen: Screen, stack: ExitStack, *, own: bool) -> Cluster:
     environ: Mapping[str, str] = os.environ
     if "POLICYHUB_KUBECONFIG" in environ:
         screen.say(
-            "POLICYHUB_KUBECONFIG is set and left alone: the demo invents a company, and brings its own cluster."
+            "POLICYHUB_KUBECONFIG is ignored: the demo creates invented workloads, and uses a cluster of its own."
         )
         environ = {name: value for name, value in environ.items() if name != "POLICYHUB_KUBECONFIG"}
-    with screen.waiting(
-        "starting etcd and kube-apiserver; the first time ever they are built from source, which takes minutes"
-    ):
+    with screen.waiting("starting etcd and kube-apiserver; the first run builds them from source, which takes minutes"):
         start = ControlPlane.start if own else open_plane
         plane = stack.enter_context(start(progress=screen.say, environ=environ))
         cluster = plane.cluster(CLUSTER)
     version = cluster.request("GET", "/version")["gitVersion"]
-    screen.say(f"Kubernetes {version} answers at {cluster.url}, with RBAC on.")
+    screen.say(f"Kubernetes {version} runs at {cluster.url}, with RBAC enabled.")
     return cluster
 
 
 def _populate(screen: Screen, cluster: Cluster, _folder: Path, _stack: ExitStack) -> Company:
-    with screen.waiting("serving the kinds that policy engines write, and creating the company's workloads"):
+    with screen.waiting("installing the CRDs of the policy engines, and creating the company's workloads"):
         company = _company(cluster)
     screen.say(
         f"The company: {len(company.workloads)} workloads and their Services in {len(company.namespaces())} namespaces."
-        " No engine has spoken yet."
+        " There are no reports yet."
     )
     return company
 
 
 def _company(cluster: Cluster) -> Company:
-    """Reports name their objects by the uids that the API server gave them."""
+    """Reports refer to objects by the uids that the API server assigned."""
     company = Company.build()
     served = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
     cluster.apply([*served, *company.namespaces(), *company.manifests()])
@@ -131,12 +127,12 @@ def _uids(cluster: Cluster, manifests: list[Document]) -> dict[Object, str]:
 
 
 def _permissions(stage: Stage) -> None:
-    """What the chart's roles say, and what the API server itself says to the service account."""
+    """Prints what the chart's roles permit, and checks with the API server that FORBIDDEN is denied."""
     installed = stage.operator.installed
     for document in installed.documents:
         if document["kind"] in {"ClusterRole", "Role"}:
             home = document["metadata"].get("namespace")
-            where = f"in namespace {home}" if home else "everywhere"
+            where = f"in namespace {home}" if home else "in all namespaces"
             for rule in document["rules"]:
                 named = f" named {', '.join(rule['resourceNames'])}" if "resourceNames" in rule else ""
                 groups = ", ".join(group or "core" for group in rule["apiGroups"])
@@ -153,7 +149,7 @@ def _permissions(stage: Stage) -> None:
     stage.expect(f"the service account may not {', '.join(allowed)}", holds=not allowed)
     if not allowed:
         stage.screen.say(
-            f"It may not {', '.join(_words(*asked) for asked in FORBIDDEN)}: asked as the service account."
+            f"It may not {', '.join(_words(*asked) for asked in FORBIDDEN)}: the API server denies this to the account."
         )
 
 

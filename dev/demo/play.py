@@ -1,4 +1,4 @@
-"""The demo from its first step to its last: what is played in which order, and what its end says."""
+"""Runs the steps of the demo in order, and reports the result."""
 
 import signal
 import time
@@ -35,27 +35,27 @@ STEPS = (
 )
 
 _TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, UnreachableError, EngineError)
-"""What can go wrong on a machine, each with a message for a person."""
+"""Errors with a message for the user."""
 
 
 Step = Callable[[Stage], None]
 
 
 class Opening(Protocol):
-    """Starts what a story needs, and gives its steps."""
+    """Starts what a story needs, and returns its steps."""
 
     def __call__(self, screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Sequence[Step]]: ...
 
 
 def opening_of(*, engines: bool, fleet: bool) -> Opening:
-    """Of the story: by the real `engines` (dev/demo/live.py), of a `fleet` (dev/demo/fleet.py), or the first one."""
+    """With the real `engines` (dev/demo/live.py), with a `fleet` (dev/demo/fleet.py), or the default story."""
     if engines:
         return _with_engines
     return _fleet if fleet else _alone
 
 
 def play(screen: Screen, stack: ExitStack, opening: Opening, *, keep: bool, home: Home) -> int:
-    """The exit code. What was started is on the stack. `home`: where the operator runs."""
+    """Returns the exit code. `stack` stops what was started. `home`: where the operator runs."""
     started = time.monotonic()
     try:
         stage, steps = opening(screen, stack, home=home)
@@ -64,16 +64,16 @@ def play(screen: Screen, stack: ExitStack, opening: Opening, *, keep: bool, home
     except _TROUBLE as error:
         screen.fail(str(error))
         return 1
-    screen.step(f"The end, after {time.monotonic() - started:.0f} s")
+    screen.step(f"Finished after {time.monotonic() - started:.0f} s")
     if stage.failures:
-        screen.fail(f"{len(stage.failures)} of the demo's expectations did not hold: {'; '.join(stage.failures)}")
+        screen.fail(f"{len(stage.failures)} expectations of the demo were not met: {'; '.join(stage.failures)}")
     else:
-        screen.say("Everything went as it should.")
+        screen.say("Everything worked as expected.")
     if keep:
         _keep(stage)
     else:
         screen.say(
-            f"The operator ended {stage.operator.stop():.1f} s after SIGTERM. With --keep all would go on running."
+            f"The operator exited {stage.operator.stop():.1f} s after SIGTERM. With --keep, everything keeps running."
         )
     return 1 if stage.failures else 0
 
@@ -95,13 +95,13 @@ def _with_engines(screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stag
 
 def _keep(stage: Stage) -> None:
     path = stage.cluster.kubeconfig_file(stage.folder / "admin.kubeconfig")
-    stage.screen.say("All goes on running until ctrl-c:")
+    stage.screen.say("Everything keeps running until ctrl-c:")
     stage.screen.say(f"findings page  {stage.hub.url}/")
     stage.screen.say(f"metrics        http://127.0.0.1:{stage.operator.port}/metrics")
     stage.screen.say(f"cluster        export KUBECONFIG={path}")
-    told = stage.hub.env()
+    variables = stage.hub.env()
     asked = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    stage.screen.say(f"AWS            export {' '.join(f'{name}={told[name]}' for name in asked)}")
+    stage.screen.say(f"AWS            export {' '.join(f'{name}={variables[name]}' for name in asked)}")
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()

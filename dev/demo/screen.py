@@ -1,6 +1,6 @@
-"""How the demo speaks: rich on a terminal, plain lines anywhere else. Both say the same words in the same order.
+"""The demo's output: rich on a terminal, plain lines anywhere else, with the same text.
 
-Every wait is named before it begins and tells how it goes.
+Each wait prints a line before it begins, and its progress.
 """
 
 import sys
@@ -18,7 +18,7 @@ from rich.text import Text
 Update = Callable[[str], None]
 
 QUIET_SECONDS = 5.0
-"""Plain output repeats how a wait goes at most this often."""
+"""Plain output prints the progress of a wait at most this often."""
 WIDTH = 110
 INDENT = (0, 0, 0, 3)
 
@@ -38,7 +38,7 @@ class Screen(Protocol):
 
     @contextmanager
     def waiting(self, why: str) -> Iterator[Update]:
-        """Says why, and takes how it goes."""
+        """Prints the reason; the caller reports the progress to the returned function."""
         ...
 
 
@@ -90,7 +90,7 @@ class Lines:
 
 
 class Terminal:
-    """On a terminal: a live line while something is waited for."""
+    """On a terminal: a live line during a wait."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -126,7 +126,7 @@ class Terminal:
 
 
 class _Clock:
-    """What is waited for, with the seconds so far: rich asks anew at every frame."""
+    """The text of a wait with its seconds: rich renders it again for each frame."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,7 +1,7 @@
-"""What the demo stands on, and how it measures: cluster, hub, operator, company, and the journal of what was sent.
+"""The parts of the demo (cluster, hub, operator, company) and its measurements.
 
-Figures come from the local hub's journal, the operator's metrics and the kernel; nothing is estimated. What does not
-hold is remembered, and the demo ends with a non-zero code.
+Figures come from the local hub's journal, the operator's metrics and the kernel; nothing is estimated. Expectations
+that are not met are recorded, and the demo then exits with 1.
 """
 
 import math
@@ -16,18 +16,18 @@ from typing import Any
 from dev import stand
 from dev.cluster import Cluster
 from dev.cluster.client import FIELD_MANAGER
-from dev.company import Call, Company, calls
-from dev.company.truth import told
+from dev.company import Company, Violation, violations
+from dev.company.truth import violation_in
 from dev.demo.screen import Screen
 from dev.hub.process import HubProcess
 
 Document = dict[str, Any]
 
 PATIENCE = 60.0
-"""Seconds that anything may take before the demo gives up: it takes one or two on an idle machine."""
+"""Time-out of each wait in seconds: most take one or two on an idle machine."""
 WRITERS = 4
 BATCH = 100
-"""The most findings that one call of BatchImportFindings takes."""
+"""Maximum number of findings in a call of BatchImportFindings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +48,34 @@ class Stage:
     operator: stand.Operator
     company: Company
     documents: dict[str, Document] = field(default_factory=dict)
-    """What the engines have said, by API path: the cluster as it is now."""
+    """Reports and constraints in the cluster, by API path."""
     written: dict[str, float] = field(default_factory=dict)
-    """When each of them was sent to the API server (Unix seconds)."""
-    archived: set[Call] = field(default_factory=set)
-    """What should have been archived by now, or later came back."""
-    kept: set[Call] = field(default_factory=set)
-    """What nobody lists any more, and must stay active because that is no evidence."""
+    """When each of them was last written (Unix seconds)."""
+    archived: set[Violation] = field(default_factory=set)
+    """Violations whose findings should have been archived; some are active again since."""
+    kept: set[Violation] = field(default_factory=set)
+    """Violations that no list contains any more, whose findings must stay active: that is no evidence."""
     failures: list[str] = field(default_factory=list)
-    suppressed: Call | None = None
-    """What an analyst has decided to live with."""
-    expected: Callable[[], set[Call]] | None = None
-    """What Security Hub should hold as active, where that is not what `documents` say."""
+    suppressed: Violation | None = None
+    """The violation whose finding an analyst suppressed."""
+    expected: Callable[[], set[Violation]] | None = None
+    """The expected active findings, if they do not follow from `documents`."""
     patience: float = PATIENCE
     """Seconds."""
     pace: float = 0.05
-    """Seconds between two looks at what is waited for."""
+    """Seconds between two checks during a wait."""
     stamp: int = 0
 
     # -- expectations ---------------------------------------------------------------------------------------------
 
     def expect(self, sentence: str, *, holds: bool) -> None:
-        """Remember and say what does not hold."""
+        """Records and prints the sentence if it does not hold."""
         if not holds:
             self.failures.append(sentence)
             self.screen.fail(sentence)
 
     def until(self, why: str, holds: Callable[[], bool], *, doing: Callable[[], str] | None = None) -> float:
-        """Wait, saying why and how it goes; returns the seconds. Raises stand.StandError."""
+        """Waits, and prints why and the progress; returns the seconds. Raises stand.StandError."""
         with self.screen.waiting(why) as update:
 
             def look() -> bool:
@@ -88,18 +88,18 @@ class Stage:
     # -- the engines ----------------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """The next time that an engine writes: always a later second than the one before."""
+        """The time of the next write by an engine: always at least a second after the last."""
         self.stamp = max(self.stamp + 1, int(time.time()))
         return self.stamp
 
     def write(self, documents: Iterable[Document]) -> None:
-        """As the engines do; returns when the API server has all of it."""
+        """Writes as the engines do; returns when the API server has stored everything."""
         with ThreadPoolExecutor(WRITERS) as threads:
             for done in [threads.submit(self._write, document) for document in documents]:
                 done.result()
 
     def write_meanwhile(self, documents: Iterable[Document]) -> list[Future[None]]:
-        """Begin to write, and return at once."""
+        """Starts to write in the background."""
         threads = ThreadPoolExecutor(WRITERS)
         self.stack.callback(threads.shutdown, cancel_futures=True)
         return [threads.submit(self._write, document) for document in documents]
@@ -121,11 +121,18 @@ class Stage:
             self.cluster.apply([document])
         self.documents[path] = document
 
-    def wanted(self) -> set[Call]:
-        """What Security Hub should hold as active."""
+    def wanted(self) -> set[Violation]:
+        """The violations that should have an active finding."""
         if self.expected is not None:
             return self.expected()
-        return calls(self.documents.values()) | self.kept
+        return violations(self.documents.values()) | self.kept
+
+    def kubectl_get(self, path: str) -> list[dict[str, str]]:
+        """Prints the table that `kubectl get` prints; returns its rows."""
+        names, rows = self.cluster.table(path)
+        header, cells = [name.upper() for name in names], [[str(cell) for cell in row] for row in rows]
+        self.screen.table(header, cells)
+        return [dict(zip(header, row, strict=True)) for row in cells]
 
     # -- the hub --------------------------------------------------------------------------------------------------
 
@@ -134,32 +141,32 @@ class Stage:
         return Mark(entries[-1]["seq"] if entries else 0, asked[-1]["call"] if asked else 0)
 
     def sent(self, mark: Mark) -> list[Document]:
-        """Findings that the operator sent since."""
+        """Findings that the operator has sent since the mark."""
         return [entry for entry in self.hub.journal(mark.entry) if entry["kind"] == "import"]
 
     def asked(self, mark: Mark, operation: str = "") -> list[Document]:
-        """AWS calls since; of one operation where it is named."""
+        """AWS calls since the mark, of one operation or of all."""
         return [call for call in self.hub.calls(mark.call) if operation in {"", call["operation"]}]
 
-    def findings(self, state: str = "") -> dict[Call, Document]:
+    def findings(self, state: str = "") -> dict[Violation, Document]:
         filters = {"record_state": state} if state else {}
-        return {told(finding): finding for finding in self.hub.findings(**filters)}
+        return {violation_in(finding): finding for finding in self.hub.findings(**filters)}
 
     def delays(self, mark: Mark) -> list[float]:
-        """For each finding sent since: seconds from the write of the report to the hub's entry, sorted."""
-        ids = {finding["Id"]: call for call, finding in self.findings().items()}
-        first: dict[Call, float] = {}
+        """For each finding sent since the mark: seconds from the report's write to the hub's entry, sorted."""
+        ids = {finding["Id"]: violation for violation, finding in self.findings().items()}
+        first: dict[Violation, float] = {}
         for path, document in self.documents.items():
-            for call in calls([document]):
-                first[call] = min(first.get(call, math.inf), self.written[path])
+            for violation in violations([document]):
+                first[violation] = min(first.get(violation, math.inf), self.written[path])
         return sorted(entry["time"] - first[ids[entry["id"]]] for entry in self.sent(mark) if ids[entry["id"]] in first)
 
 
 def least_calls(findings: int) -> int:
-    """The fewest calls that so many findings can be sent in."""
+    """The minimum number of calls for so many findings."""
     return math.ceil(findings / BATCH)
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Of sorted values; 0 where there are none."""
+    """Of sorted values; 0 if there are none."""
     return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0

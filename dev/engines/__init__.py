@@ -1,8 +1,8 @@
-"""The real engines against the local control plane: Kyverno's reports controller, Gatekeeper's audit, and the
-controllers of Kubernetes that make ReplicaSets and Pods and collect what belongs to nobody.
+"""The real engines on the local control plane: Kyverno's reports controller, Gatekeeper's audit, and Kubernetes'
+controllers, which create ReplicaSets and Pods and collect garbage.
 
-Nothing runs in the Pods: a stand-in for scheduler and kubelet says that they do. What an engine sees of a cluster is
-its API, so its reports are those of a real one.
+No Pod runs: a stand-in for scheduler and kubelet sets its status. Engines only see the API, so their reports are the
+same as in a real cluster.
 """
 
 from dev.engines.engine import Engine, EngineError

@@ -1,6 +1,6 @@
-"""The company's workloads as manifests that really have, or have not, the flaws that its policies look for.
+"""The company's workloads as manifests that really have the flaws that its policies check.
 
-Who has which flaw is drawn in dev/company; here a flaw is a line of a Pod's spec. Pure: no I/O, no clock.
+dev/company decides which workload has which flaws; here a flaw is part of a Pod's spec. Pure: no I/O, no clock.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ FLAWS = (
     "node-port",
     "open-network",
 )
-"""What a policy of each engine looks for; the last two in Services and Namespaces, the others in what makes Pods."""
+"""Flaws that a policy of each engine checks; the last two in Services and Namespaces, the others in workloads."""
 
 Flaws = Mapping[tuple[str, str, str], Collection[str]]
 """By kind, namespace and name."""
@@ -46,13 +46,13 @@ def namespaces(flaws: Flaws) -> list[Document]:
     return found
 
 
-def manifests(workload: Workload, flaws: Collection[str], *, replicas: int = 2) -> list[Document]:
-    """The workload, and its Service where it has one."""
+def manifests(workload: Workload, flaws: Collection[str]) -> list[Document]:
+    """The workload, and its Service if it has one."""
     main, *services = workload.manifests()
     template = main["spec"]["jobTemplate"]["spec"] if workload.kind == "CronJob" else main["spec"]
     template["template"] = _pod(workload, flaws)
     if "replicas" in main["spec"]:
-        main["spec"]["replicas"] = replicas
+        main["spec"]["replicas"] = 2
     return [main, *services]
 
 
@@ -75,7 +75,7 @@ _WITHOUT: dict[str, Document] = {
     "no-probes": {"container": {"livenessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 10}}},
     "token": {"automountServiceAccountToken": False},
 }
-"""What a Pod's spec has that has not the flaw."""
+"""Parts of the spec of a Pod without the flaw."""
 _WITH: dict[str, Document] = {
     "uid-zero": {"securityContext": {"runAsUser": 0}},
     "privileged": {"container": {"securityContext": {"privileged": True}}},
@@ -85,18 +85,18 @@ _WITH: dict[str, Document] = {
     "docker-socket": {"volumes": [{"name": "docker", "hostPath": {"path": "/var/run/docker.sock"}}]},
     "capabilities": {"container": {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}},
 }
-"""What it has with the flaw."""
+"""Parts of the spec of a Pod with the flaw."""
 
 
 def _pod(workload: Workload, flaws: Collection[str]) -> Document:
     absent = {*_WITHOUT} - {*flaws}
     if "privileged" in flaws:
-        absent.discard("escalation")  # the API server refuses the two together
+        absent.discard("escalation")  # the API server rejects the two together
     spec: Document = {"container": {"name": "app", "image": _image(workload, flaws)}}
     for part in (*(_WITHOUT[flaw] for flaw in sorted(absent)), *(_WITH[f] for f in sorted({*_WITH} & {*flaws}))):
         _merge(spec, part)
     spec["containers"] = [spec.pop("container")]
-    spec["terminationGracePeriodSeconds"] = 1  # who deletes a namespace waits for half of it, and nothing runs here
+    spec["terminationGracePeriodSeconds"] = 1  # the deletion of a namespace waits for half of it
     if workload.kind == "CronJob":
         spec["restartPolicy"] = "Never"
     labels = {"app.kubernetes.io/name": workload.name, "team": workload.team}

@@ -1,4 +1,4 @@
-"""One engine: a program of a pinned version, what must exist in the cluster before it starts, and its process."""
+"""An engine: a program of a pinned version, the objects that it needs in the cluster, and its process."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from dev.cluster.gobuild import Progress, silent
 from dev.cluster.process import Child, Launcher
 
 CRD_SECONDS = 120.0
-"""An API server takes seconds to serve thirty kinds at once, on two busy cores."""
+"""Until CRDs are served: thirty at once take an API server seconds, on two busy cores."""
 
 
 class EngineError(Exception):
-    """It has ended by itself; the message holds the end of its log."""
+    """An engine exited unexpectedly; the message has the end of its log."""
 
 
 class Engine(ABC):
-    """Installed once, then started, stopped and killed as often as a story needs. Used by one thread."""
+    """Installed once, and then started, stopped and killed any number of times. Used by one thread."""
 
     name: str
     program: str
-    """As toolchain.RECIPES calls it."""
+    """Key in toolchain.RECIPES."""
 
     def __init__(self, cluster: Cluster, folder: Path, launcher: Launcher, *, progress: Progress = silent) -> None:
-        """`folder` is for its files and its log."""
+        """`folder`: for its files and its log."""
         self.cluster = cluster
         self.folder = folder / self.name
         self.folder.mkdir()
@@ -44,20 +44,20 @@ class Engine(ABC):
         return toolchain.RECIPES[self.program].version
 
     def install(self) -> None:
-        """What must be there before the first start."""
+        """Applies the objects that it needs before the first start."""
         documents = [*self.crds(), *self.objects()]
         if documents:
             self._progress(f"applying {len(documents)} objects of {self.name} {self.version}")
             self.cluster.apply(documents, timeout=CRD_SECONDS)
 
     def crds(self) -> list[Document]:
-        """The engine's own, of its version."""
+        """The engine's CRDs, of its version."""
         folder = self._binary.parent / "crds"
         loaded = (yaml.safe_load_all(file.read_text("utf-8")) for file in sorted(folder.glob("*.yaml")))
         return [d for file in loaded for d in file if d and d["kind"] == "CustomResourceDefinition"]
 
     def objects(self) -> list[Document]:
-        """The others."""
+        """The other objects that it needs."""
         return []
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Engine(ABC):
         return self._child is not None and self._child.returncode is None
 
     def start(self) -> None:
-        """Its process begins; what it says comes later."""
+        """Starts its process; does not wait for its first report."""
         if self.running:
             return
         self._progress(f"starting {self.name} {self.version}")
@@ -80,7 +80,7 @@ class Engine(ABC):
         self._child = self._launcher.start(self.name, argv, log=self.log, env=environ, cwd=self.folder)
 
     def stop(self) -> None:
-        """SIGTERM, as at a rollout."""
+        """SIGTERM, as in a rollout."""
         if self._child is not None:
             self._child.stop()
 
@@ -90,6 +90,6 @@ class Engine(ABC):
             self._child.kill()
 
     def check(self) -> None:
-        """Raises EngineError where it has ended by itself."""
+        """Raises EngineError if it exited unexpectedly."""
         if self._child is not None and self._child.returncode not in {None, 0, -9, -15}:
             raise EngineError(f"{self.name} ended with {self._child.returncode}:\n{self._child.tail()}")

@@ -1,4 +1,4 @@
-"""Gatekeeper's audit: looks at everything that the constraints match, at an interval, and writes into their status."""
+"""Gatekeeper's audit: checks all objects that the constraints match, at an interval, and writes the status."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ class Gatekeeper(Engine):
     name = "gatekeeper"
     program = "gatekeeper"
     interval_seconds = 10
-    """Between audits; taken at the next start."""
+    """Between audits; applies from the next start."""
     limit = 20
-    """Violations that a constraint lists at most; taken at the next start."""
+    """Maximum number of violations that a constraint lists; applies from the next start."""
 
     def objects(self) -> list[Document]:
-        """Its Pod too: that owns what it says of its state, and what belongs to nobody is collected."""
+        """Including its Pod, which owns its status objects: without an owner they would be garbage-collected."""
         return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
             {
@@ -49,7 +49,7 @@ class Gatekeeper(Engine):
 
     @property
     def _cache(self) -> Path:
-        """Must exist, or every audit fails and the constraints are never audited."""
+        """If it does not exist, every audit fails."""
         return self.folder / "cache"
 
     def environ(self) -> Mapping[str, str]:
@@ -65,7 +65,7 @@ class Gatekeeper(Engine):
             f"--cert-dir={self._certificates}",
             f"--api-cache-dir={self._cache}",
             f"--audit-interval={self.interval_seconds}",
-            "--audit-match-kind-only=true",  # else it reads Kyverno's reports too, and an audit takes half a minute
+            "--audit-match-kind-only=true",  # else it also reads Kyverno's reports, and an audit takes half a minute
             f"--constraint-violations-limit={self.limit}",
             "--health-addr=127.0.0.1:0",
             "--metrics-addr=0",

@@ -1,5 +1,5 @@
-"""What a scheduler and a kubelet do to Pods, as far as other controllers wait for it: bound to the only node, they are
-running and ready, and what is being deleted goes at once. Nothing runs.
+"""A stand-in for scheduler and kubelet: binds Pods to the only node, sets their status to running and ready, and
+deletes them immediately. No container runs.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from dev.cluster.client import UnreachableError
 Document = dict[str, Any]
 
 NODE = "node-1"
-LOOK_SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
 READY = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
 
 
@@ -24,7 +24,7 @@ class Kubelet:
 
     def start(self) -> None:
         self._cluster.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}])
-        # Admission says of every new node that it is not ready; DaemonSets would wait for that to be taken back.
+        # Admission taints every new node as not ready; DaemonSets would wait until that is removed.
         self._cluster.request("PATCH", f"/api/v1/nodes/{NODE}", {"spec": {"taints": None}})
         self._thread.start()
 
@@ -34,13 +34,13 @@ class Kubelet:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(LOOK_SECONDS):
+        while not self._ended.wait(INTERVAL_SECONDS):
             with contextlib.suppress(UnreachableError):
                 for pod in self._cluster.request("GET", "/api/v1/pods")["items"]:
-                    with contextlib.suppress(ApiError):  # it changed meanwhile: the next look sees how
-                        self._look(pod)
+                    with contextlib.suppress(ApiError):  # it changed meanwhile: handled in the next round
+                        self._advance(pod)
 
-    def _look(self, pod: Document) -> None:
+    def _advance(self, pod: Document) -> None:
         metadata, spec = pod["metadata"], pod["spec"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         if "deletionTimestamp" in metadata:

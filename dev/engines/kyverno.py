@@ -1,4 +1,4 @@
-"""Kyverno's reports controller: scans what the policies match in the background, a report for each object."""
+"""Kyverno's reports controller: scans the objects that the policies match, and writes a report for each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,16 @@ from dev.engines.engine import Engine
 
 NAMESPACE = "kyverno"
 FILTERS = "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*] [*/*,gatekeeper-system,*] [*/*,policyhub,*]"
-"""What it looks away from: the constraints leave out the same namespaces."""
+"""Objects that it ignores; the constraints exclude the same namespaces."""
 
 
 class Kyverno(Engine):
     name = "kyverno"
     program = "kyverno-reports-controller"
     interval_seconds = 30
-    """Between scans that look at everything again; a change is looked at at once. Taken at the next start."""
+    """Between scans of everything; changed objects are scanned immediately. Applies from the next start."""
     open_reports = False
-    """Whether it writes into openreports.io instead of wgpolicyk8s.io; taken at the next start."""
+    """Whether it writes into openreports.io instead of wgpolicyk8s.io; applies from the next start."""
 
     def objects(self) -> list[Document]:
         def named(kind: str, name: str, **more: object) -> Document:
@@ -48,12 +48,11 @@ class Kyverno(Engine):
             f"--backgroundScanInterval={self.interval_seconds}s",
             "--admissionReports=false",
             "--skipResourceFilters=false",
-            # Else each scan makes an event of each violation, and who deletes a namespace waits for thousands of them.
+            # Else each scan creates an event for each violation, and the deletion of a namespace waits for thousands.
             "--omitEvents=PolicyViolation",
             "--clientRateLimitQPS=300",
             "--clientRateLimitBurst=600",
-            # With Gatekeeper's bindings in the cluster, whose names are longer than a label may be, it would stop
-            # writing any report, without a word.
+            # Else it silently stops writing reports: Gatekeeper's bindings have names that are too long for a label.
             "--validatingAdmissionPolicyReports=false",
             f"--openreportsEnabled={str(self.open_reports).lower()}",
         )

@@ -1,4 +1,4 @@
-"""kube-controller-manager: what Deployments and Jobs come to, garbage collection, the end of namespaces."""
+"""kube-controller-manager: Deployments and Jobs, garbage collection, the deletion of namespaces."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ class ControllerManager(Engine):
             "--leader-elect=false",
             "--secure-port=0",
             "--use-service-account-credentials=false",
-            "--kube-api-qps=200",  # by default garbage waits for its turn
+            "--kube-api-qps=200",  # the default delays garbage collection
             "--kube-api-burst=400",
-            # Without nodes and clouds these would only complain.
+            # These only log errors without nodes and a cloud.
             "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-service-lb-controller",
         )

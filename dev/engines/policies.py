@@ -1,4 +1,4 @@
-"""The company's rules as what each engine takes. Pure: no I/O, no clock."""
+"""The company's rules as policies of each engine. Pure: no I/O, no clock."""
 
 from dev.company.workload import Document
 from dev.engines.rules import DRYRUN, SCOPED, Rule
@@ -8,7 +8,7 @@ TEAM = {"matchExpressions": [{"key": "team", "operator": "Exists"}]}
 
 
 def kyverno(rule: Rule) -> Document:
-    """Its policy."""
+    """The rule as a policy of Kyverno."""
     annotations = {
         "policies.kyverno.io/title": rule.message,
         "policies.kyverno.io/severity": rule.severity,
@@ -48,7 +48,7 @@ def kyverno(rule: Rule) -> Document:
 
 
 def _in_cel(rule: Rule) -> Document:
-    """For Pods and, derived from that, for what makes them."""
+    """For Pods and, derived by Kyverno, for their controllers."""
     pods = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE", "UPDATE"]}
     makers = ["deployments", "statefulsets", "daemonsets", "cronjobs", "jobs"]
     return {
@@ -60,7 +60,7 @@ def _in_cel(rule: Rule) -> Document:
 
 
 def template(rule: Rule) -> Document:
-    """For Gatekeeper: it makes a kind of it."""
+    """The rule as a template of Gatekeeper, which creates a kind from it."""
     return {
         "apiVersion": "templates.gatekeeper.sh/v1",
         "kind": "ConstraintTemplate",
@@ -73,7 +73,7 @@ def template(rule: Rule) -> Document:
 
 
 def constraint(rule: Rule) -> Document:
-    """Audited only: nothing is refused."""
+    """The rule as a constraint of Gatekeeper, for audits only: admission denies nothing."""
     annotations = {"policyhub.dev/severity": rule.severity} if rule.action == DRYRUN else {}
     match: Document = {
         "kinds": [{"apiGroups": [""], "kinds": [rule.kind]}],

@@ -1,9 +1,9 @@
-"""The company's rules: a flaw is what a policy of Kyverno and a constraint of Gatekeeper find.
+"""The company's rules: for each flaw, a policy of Kyverno and a constraint of Gatekeeper.
 
-Most are ClusterPolicies, and constraints that only tell (`dryrun`); some are what else the engines have: a policy in
-CEL, one of a namespace alone, constraints that warn, and one whose action depends on where it is enforced.
+Most are ClusterPolicies, and constraints with `dryrun`. Some use other features of the engines: a policy in CEL, a
+policy of one namespace, constraints that warn, and one whose action depends on the enforcement point.
 
-All texts are the company's own. Pure: no I/O, no clock.
+All texts are invented. Pure: no I/O, no clock.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 Pattern = dict[str, Any]
 
 DRYRUN, WARN, SCOPED = "dryrun", "warn", "scoped"
-"""What a constraint's admission would do: its severity where it names none."""
+"""The enforcement action of a constraint, from which its severity follows if it names none."""
 
 REGO = """package harbour
 violation[{"msg": msg}] {
@@ -23,7 +23,7 @@ violation[{"msg": msg}] {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One flaw. `pattern` is what Kyverno wants of a spec, or `cel` of a Pod; `rego` what Gatekeeper objects to."""
+    """One flaw. Kyverno requires `pattern` of a spec, or `cel` of a Pod; Gatekeeper reports `rego`."""
 
     flaw: str
     severity: str
@@ -34,16 +34,16 @@ class Rule:
     labels: Pattern | None = None
     cel: str = ""
     namespace: str = ""
-    """Where Kyverno's policy holds, if not everywhere; Gatekeeper knows no such thing."""
+    """Namespace of Kyverno's policy; empty: a ClusterPolicy. Gatekeeper has no namespaced constraints."""
     action: str = DRYRUN
 
     @property
     def policy(self) -> str:
-        """Its name in Kyverno."""
+        """Name of Kyverno's policy."""
         return f"harbour-{self.flaw}"
 
     @property
-    def told(self) -> tuple[str, str, str]:
+    def result(self) -> tuple[str, str, str]:
         """Source, policy and rule of Kyverno's results."""
         if self.cel:
             return "KyvernoValidatingPolicy", self.policy, ""
@@ -51,17 +51,17 @@ class Rule:
 
     @property
     def constraint(self) -> str:
-        """Its name in Gatekeeper."""
+        """Name of Gatekeeper's constraint."""
         return f"no-{self.flaw}"
 
     @property
     def template(self) -> str:
-        """The constraint's kind."""
+        """Kind of Gatekeeper's constraint."""
         return "Harbour" + "".join(word.capitalize() for word in self.flaw.split("-"))
 
 
 def _each(**wanted: Any) -> Pattern:
-    """Of every container."""
+    """A pattern for every container."""
     return {"containers": [wanted]}
 
 
@@ -69,12 +69,12 @@ _CONTAINER = '  c := input.review.object.spec.containers[_]\n  %s\n  msg := spri
 _POD = '  %s\n  msg := "%s"'
 
 
-def _container(condition: str, told: str) -> str:
-    return REGO % (_CONTAINER % (condition, told))
+def _container(condition: str, message: str) -> str:
+    return REGO % (_CONTAINER % (condition, message))
 
 
-def _pod(condition: str, told: str) -> str:
-    return REGO % (_POD % (condition, told))
+def _pod(condition: str, message: str) -> str:
+    return REGO % (_POD % (condition, message))
 
 
 _SPEC = "input.review.object.spec"
@@ -248,4 +248,4 @@ PAYMENTS = Rule(
     "",
     namespace="payments",
 )
-"""Kyverno's alone: its Policy belongs to a namespace."""
+"""Only for Kyverno: a Policy in a namespace."""

@@ -1,4 +1,4 @@
-"""Opens the scene that the engines play in: all three of them, the company, and its policies."""
+"""Starts the engines in a cluster, and applies the company and its policies."""
 
 import time
 from collections.abc import Callable
@@ -25,9 +25,9 @@ CONSTRAINTS = "/apis/constraints.gatekeeper.sh/v1beta1"
 WGPOLICY = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
 OPEN = "/apis/openreports.io/v1alpha1/reports"
 NUMBERS = ("updatedReplicas", "replicas", "availableReplicas")
-"""Of a Deployment's status; all equal when a rollout is done."""
+"""Of a Deployment's status; all equal after a rollout."""
 KINDS_SECONDS = 240.0
-"""Gatekeeper compiles a template and makes a CRD of it: seconds each, on two busy cores."""
+"""Until Gatekeeper has compiled all templates and created their CRDs: seconds each, on two busy cores."""
 
 
 @dataclass(frozen=True)
@@ -42,38 +42,40 @@ class Scene:
         return self.controllers, self.kyverno, self.gatekeeper
 
     def check(self) -> None:
-        """Raises EngineError where one has ended by itself."""
+        """Raises EngineError if an engine exited unexpectedly."""
         for engine in self.engines:
             engine.check()
 
     def fill(self, flaws: Flaws) -> None:
-        """The company, then what is wrong with it by its policies. Returns when all of that is written, not seen."""
+        """Applies the company and its policies; does not wait for reports."""
         self.cluster.apply(company.everything(flaws))
         self.cluster.apply(map(policies.kyverno, (*RULES, PAYMENTS)))
         self.cluster.apply(map(policies.template, RULES))
-        stand.until(self._served, seconds=KINDS_SECONDS, what="Gatekeeper to make a kind of each template", every=0.5)
+        stand.until(
+            self._served, seconds=KINDS_SECONDS, what="Gatekeeper to create a kind for each template", every=0.5
+        )
         self.cluster.apply(map(policies.constraint, RULES))
 
     def rolled_out(self, namespace: str, deployment: str) -> bool:
-        """Whether only Pods of its latest template are left, and all are there."""
+        """Whether all Pods are of the latest template and available."""
         found = self.cluster.request("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}")
         status, replicas = found["status"], found["spec"]["replicas"]
         same = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
         return same and [status.get(key, 0) for key in NUMBERS] == [replicas] * len(NUMBERS)
 
     def constraints(self) -> list[Document]:
-        """Of every kind."""
+        """The constraints of all kinds."""
         return [c for kind in self._kinds() for c in self.cluster.request("GET", f"{CONSTRAINTS}/{kind}")["items"]]
 
     def audited(self, since: float) -> bool:
-        """Whether Gatekeeper has begun an audit of every constraint after that (Unix seconds)."""
+        """Whether Gatekeeper has started an audit of every constraint after `since` (Unix seconds)."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since + 1))
         found = self.constraints()
         return bool(found) and all((c.get("status") or {}).get("auditTimestamp", "") >= stamp for c in found)
 
     def scanned(self, since: float) -> bool:
-        """Whether Kyverno has looked at every object after that, the newest Pods too, by what it wrote in the report
-        API that it writes into. A report has the uid of its object for a name.
+        """Whether Kyverno has scanned every object after `since`, including the newest Pods, by the timestamps in its
+        reports. A report's name is the uid of its object.
         """
         reports = self.cluster.request("GET", OPEN if self.kyverno.open_reports else WGPOLICY)["items"]
         stamps = {
@@ -86,7 +88,7 @@ class Scene:
         return uids <= stamps.keys() and min(stamps.values(), default=0.0) > since
 
     def _kinds(self) -> set[str]:
-        """Of constraints, as the API server has them now."""
+        """The kinds of constraints that the API server has now."""
         try:
             served = self.cluster.request("GET", CONSTRAINTS)["resources"]
         except ApiError as error:
@@ -108,7 +110,7 @@ def open_scene(
     prepare: Callable[[Scene], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Scene:
-    """All engines at work in an empty cluster; `prepare` may choose their settings before they start."""
+    """Starts all engines in an empty cluster; `prepare` can change their settings before."""
     launcher = Launcher()
     stack.callback(launcher.close)
     controllers = ControllerManager(cluster, folder, launcher, progress=progress)

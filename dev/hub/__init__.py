@@ -1,5 +1,5 @@
 """A local stand-in for AWS Security Hub CSPM: one process that speaks the AWS wire protocol to unmodified boto3.
 
-It enforces what AWS documents about ASFF findings, and nothing here comes from the operator: an error in how the
-operator reads the documentation must not be repeated by the server that it is tested against.
+It enforces what AWS documents about ASFF findings, and shares no code with the operator: a server for tests must not
+repeat the operator's misreadings of the documentation.
 """

@@ -28,10 +28,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--follow-stdin", action="store_true", help="stop when standard input ends")
     parser.add_argument("--port-file", type=Path, help="written with the port once the server answers")
-    parser.add_argument("--account", action="append", metavar="ID", help="the first is the default; may be repeated")
-    parser.add_argument("--region", action="append", metavar="REGION", help="where Security Hub is on; may be repeated")
+    parser.add_argument(
+        "--account", action="append", metavar="ID", help="an account; the first is the default; may be repeated"
+    )
+    parser.add_argument(
+        "--region", action="append", metavar="REGION", help="a Region with Security Hub enabled; may be repeated"
+    )
     parser.add_argument("--key", action="append", default=[], type=_pair, metavar="KEY=ACCOUNT")
-    parser.add_argument("--strict-keys", action="store_true", help="refuse access keys that are not configured")
+    parser.add_argument("--strict-keys", action="store_true", help="reject access keys that are not configured")
     parser.add_argument("--role", action="append", default=[], type=_pair, metavar="ARN[=EXTERNAL_ID]")
     parser.add_argument("--no-quotas", action="store_true")
     parser.add_argument("--journal-entries", type=int, default=2_000_000)
@@ -56,7 +60,7 @@ def main() -> None:
 
 async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
     service = Service(settings, clock=time.time, monotonic=time.monotonic)
-    # No access log: at a thousand findings a second the journal is the place to look.
+    # No access log: at a thousand findings a second, the journal serves better.
     runner = web.AppRunner(application(service), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, arguments.host, arguments.port)
@@ -81,7 +85,7 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
 def _follow(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     while os.read(0, 4096):
         pass
-    with contextlib.suppress(RuntimeError):  # the loop may have ended before
+    with contextlib.suppress(RuntimeError):  # the loop may have ended already
         loop.call_soon_threadsafe(stop.set)
 
 

@@ -1,4 +1,4 @@
-"""The authenticator of an EKS cluster, as far as a token alone decides: the rules of aws-iam-authenticator, and of STS.
+"""Checks tokens as the authenticator of an EKS cluster does: the rules of aws-iam-authenticator and of STS.
 
 | rule                                                                                           | whose         |
 |------------------------------------------------------------------------------------------------|---------------|
@@ -6,13 +6,13 @@
 | https, an STS host of the cluster's partition (regional, dual-stack, FIPS where it exists; the | authenticator |
 | global one in `aws` alone), path `/`                                                           |               |
 | no query key but the nine of a presigned call, none twice; Action GetCallerIdentity            | authenticator |
-| X-Amz-Expires is a whole number from 0 to 900, and means nothing                               | authenticator |
+| X-Amz-Expires is an integer from 0 to 900, and is otherwise ignored                            | authenticator |
 | x-k8s-aws-id is signed; signed no longer than 15 minutes ago                                   | authenticator |
 | the signature is right for the cluster's own name, the scope's Region is the host's            | STS           |
 | not signed in the future, by more than 5 minutes                                               | STS           |
 
 The rules are kubernetes-sigs/aws-iam-authenticator@6586a42, pkg/token/token.go; EKS's own are not public. The signature
-is computed here, by nothing that the product uses. Pure: no I/O, no clock.
+is computed here, without the operator's code or botocore. Pure: no I/O, no clock.
 """
 
 import base64
@@ -48,25 +48,23 @@ _PARTITIONS: Mapping[str, tuple[str, str]] = {
     "aws-eusc": (r"eusc-de-[a-z]+-\d", "amazonaws.eu"),
 }
 _FIPS = frozenset({"us-east-1", "us-east-2", "us-west-1", "us-west-2"})
-"""Regions with an STS host of its own for FIPS; that of GovCloud is its only one."""
+"""Regions with a separate STS host for FIPS; GovCloud has only one host."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class TokenError(Exception):
-    """The authenticator refuses the token; the message says why."""
+    """The authenticator rejects the token; the message is the reason."""
 
 
 class Presigned(msgspec.Struct, frozen=True):
-    """What a token holds, before anybody has looked at the signature."""
+    """A parsed token; the signature is not checked yet."""
 
     key: str
     session: str
     """The session token; empty for a long-term key."""
     region: str
-    signed_at: float
-    """Unix seconds."""
     text: str
-    """What was signed, for the cluster that reads it."""
+    """The string to sign, with the name of the cluster that checks it."""
     scope: tuple[str, str]
     """Day and Region."""
     signature: str
@@ -104,7 +102,7 @@ def read(token: str, *, cluster: str, partition: str, now: float) -> Presigned:
         raise TokenError("Credential should be scoped to correct service")
     if region and scope[2] != region:
         raise TokenError(f"Credential should be scoped to a valid Region, not {scope[2]}")
-    signed_at = _date(given["x-amz-date"], now=now)
+    _check_date(given["x-amz-date"], now=now)
     headers = {"host": parts.netloc, CLUSTER_HEADER: cluster}
     signed = given["x-amz-signedheaders"].split(";")
     if not set(signed) <= headers.keys():
@@ -113,7 +111,6 @@ def read(token: str, *, cluster: str, partition: str, now: float) -> Presigned:
         key=scope[0],
         session=given.get("x-amz-security-token", ""),
         region=scope[2],
-        signed_at=signed_at,
         text=_signed_text(pairs, given, {name: headers[name] for name in sorted(signed)}),
         scope=(scope[1], scope[2]),
         signature=given["x-amz-signature"],
@@ -121,7 +118,7 @@ def read(token: str, *, cluster: str, partition: str, now: float) -> Presigned:
 
 
 def _region(host: str, partition: str) -> str:
-    """Of an STS host; empty for the global one. Raises TokenError for what is none in the partition."""
+    """Of an STS host; empty for the global one. Raises TokenError for other hosts."""
     if host == "sts.amazonaws.com" and partition == "aws":
         return ""
     pattern, suffix = _PARTITIONS[partition]
@@ -132,7 +129,7 @@ def _region(host: str, partition: str) -> str:
 
 
 def _query(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """The query with its keys in small letters. Raises TokenError."""
+    """The query with lower-case keys. Raises TokenError."""
     given: dict[str, str] = {}
     for name, value in pairs:
         if name.lower() not in _KEYS:
@@ -152,7 +149,7 @@ def _query(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return given
 
 
-def _date(text: str, *, now: float) -> float:
+def _check_date(text: str, *, now: float) -> None:
     try:
         signed_at = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
@@ -161,7 +158,6 @@ def _date(text: str, *, now: float) -> float:
         raise TokenError(f"X-Amz-Date parameter is expired (15 minute expiration) {text}")
     if signed_at > now + EARLY_SECONDS:
         raise TokenError(f"Signature not yet current: {text}")
-    return signed_at
 
 
 def _signed_text(pairs: list[tuple[str, str]], given: Mapping[str, str], headers: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Service account tokens: the JWTs of a local cluster's API server, and their like for tests without one.
+"""Service account tokens: verifies those of a local API server, and issues some for tests without one.
 
 ES256 only, which is what the local control plane signs with. Pure: no I/O, no clock.
 """
@@ -18,17 +18,17 @@ _ALGORITHM = ec.ECDSA(hashes.SHA256())
 
 
 class BearerError(Exception):
-    """No token of these keys; the message says why."""
+    """The token is malformed, or not signed with one of these keys; the message says which."""
 
 
 class Keys(msgspec.Struct):
-    """A JSON Web Key Set, as an API server shows it at /openid/v1/jwks."""
+    """A JSON Web Key Set, as an API server returns it at /openid/v1/jwks."""
 
     keys: list[dict[str, Any]]
 
 
 class Claims(msgspec.Struct):
-    """What a token says."""
+    """The claims of a token."""
 
     iss: str
     sub: str
@@ -41,7 +41,7 @@ class Claims(msgspec.Struct):
 
 
 def read(token: str, keys: Keys) -> Claims:
-    """What the token claims, if one of the keys has signed it. Raises BearerError."""
+    """The token's claims. Raises BearerError unless one of the keys signed it."""
     try:
         header, payload, signature = token.split(".")
         claims = msgspec.json.decode(_decoded(payload), type=Claims)
@@ -69,7 +69,7 @@ def issue(key: ec.EllipticCurvePrivateKey, **claims: object) -> str:
 
 
 def published(key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
-    """The key set that makes these tokens believed."""
+    """The key set that verifies tokens of this key."""
     numbers = key.public_key().public_numbers()
     point = {"x": _encoded(numbers.x.to_bytes(_HALF)), "y": _encoded(numbers.y.to_bytes(_HALF))}
     return {"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", **point}]}

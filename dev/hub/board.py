@@ -1,6 +1,6 @@
-"""The findings page: its files, and the JSON under /_page that it lives on.
+"""The findings page: its files, and its data under /_page.
 
-Filters, sorts and pages are made here, so that the browser holds one page of rows however many findings there are.
+The server filters, sorts and pages, so that the browser only holds one page of rows.
 """
 
 import csv
@@ -25,7 +25,7 @@ _FILES = {
     "/page/dom.js": ("dom.js", "text/javascript"),
 }
 _HEADERS = {
-    # Nothing but this server's own files: no inline script, no style attribute, no image from elsewhere, no frame.
+    # Only this server's own files: no inline scripts, style attributes, external images or frames.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,14 +56,14 @@ _CHOICES = {
     "policies": "policy",
     "namespaces": "namespace",
 }
-"""What the answer calls the values that a filter can take."""
+"""Key in the answer → member whose values a filter can select."""
 _MOST_CHOICES = 2_000
 _EXPORTED = (
     *("severity", "title", "resource", "cluster", "namespace", "account", "region", "workflow", "record_state"),
     *("first_seen", "updated", "source", "policy", "id"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would calculate."""
+"""First characters of a cell that a spreadsheet evaluates as a formula."""
 
 
 def mount(app: web.Application, service: Service) -> None:
@@ -97,7 +97,7 @@ class Board:
         return control.answer({"version": self._service.version})
 
     async def findings(self, request: web.Request) -> web.Response:
-        """One page of rows, the counts by severity of all that match, and the values that filters can take."""
+        """One page of rows, the counts of all matches by severity, and the values that filters can select."""
         wanted = request.query
         everything = self._everything()
         found = _found(everything, wanted)
@@ -120,7 +120,7 @@ class Board:
         )
 
     async def export(self, request: web.Request) -> web.Response:
-        """All that matches, whatever page is shown, as CSV in the order of the table."""
+        """All matches as CSV, in the order of the table."""
         table = io.StringIO()
         rows = csv.writer(table)
         rows.writerow(_EXPORTED)
@@ -133,7 +133,7 @@ class Board:
         return [record for hub in self._service.hubs.values() for record in hub]
 
     async def finding(self, request: web.Request) -> web.Response:
-        """One finding whole, with its history."""
+        """One complete finding with its history."""
         wanted = request.query
         account, region = wanted.get("account", ""), wanted.get("region", "")
         hub = self._service.hubs.get((account, region))
@@ -150,7 +150,7 @@ class Board:
         )
 
     async def update(self, request: web.Request) -> web.Response:
-        """What an analyst does, for findings of any accounts and Regions: {findings: [...], values: {...}}."""
+        """Updates findings of any accounts and Regions as an analyst does: {findings: [...], values: {...}}."""
         body = await control.decoded(request)
         groups: dict[tuple[str, str], list[tuple[str, str | None]]] = {}
         try:
@@ -168,24 +168,24 @@ class Board:
 
 
 def _found(everything: Iterable[Record], wanted: Any) -> list[Record]:
-    """What matches, in the order that is asked for."""
+    """All matches, in the requested order."""
     filters = {name: frozenset(values) for name in _FILTERS if (values := wanted.getall(name, None))}
     words = wanted.get("text", "").casefold().split()
     found = [record for record in everything if _matches(record, filters, words)]
-    found.sort(key=lambda r: r.updated, reverse=True)  # among equals the newest first
+    found.sort(key=lambda r: r.updated, reverse=True)  # the newest first among equals
     sort = _SORTS.get(wanted.get("sort", "severity"), _SORTS["severity"])
     found.sort(key=sort, reverse=wanted.get("order", "desc") == "desc")
     return found
 
 
 def _matches(record: Record, filters: dict[str, frozenset[str]], words: list[str]) -> bool:
-    """Every filter, and every word anywhere in what a row tells."""
+    """Whether the record passes every filter, and its text contains every word."""
     if any(getattr(record, name) not in values for name, values in filters.items()):
         return False
     if not words:
         return True
-    told = (record.title, record.resource, record.id, record.cluster, record.policy, record.source)
-    text = "\n".join(told).casefold()
+    texts = (record.title, record.resource, record.id, record.cluster, record.policy, record.source)
+    text = "\n".join(texts).casefold()
     return all(word in text for word in words)
 
 
@@ -194,7 +194,7 @@ def _choices(everything: Iterable[Record], member: str) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """A finding's text is never a formula of whoever opens the file."""
+    """Prevents that a spreadsheet evaluates a finding's text as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

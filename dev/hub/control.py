@@ -1,26 +1,26 @@
-"""The control endpoint under /_control: faults, switches, hubs, quotas, and what the server saw. JSON, no credentials.
+"""The control endpoint under /_control: faults, switches, hubs, quotas, journal and findings. JSON, no credentials.
 
-| request | what |
+| request | effect |
 |---|---|
 | GET stats | counts since the last reset |
-| GET journal?since=N&calls_since=M&limit=L | entries and calls after those numbers |
-| GET findings?account=&region=&prefix=&record_state=&without=&after=&limit= | stored findings as they are now |
-| GET, POST, DELETE faults; DELETE faults/N | list, add, clear; remove one (says how many calls it hit) |
-| GET, POST switches | read; set some |
-| POST hubs {account, region, enabled} | Security Hub on or off |
-| POST quotas {on} | |
+| GET journal?since=N&calls_since=M&limit=L | entries and calls after these numbers |
+| GET findings?account=&region=&prefix=&record_state=&without=&after=&limit= | stored findings |
+| GET, POST, DELETE faults; DELETE faults/N | list, add, clear; remove one (returns how many calls it hit) |
+| GET, POST switches | read; change some |
+| POST hubs {account, region, enabled} | enables or disables Security Hub |
+| POST quotas {on} | enables or disables quotas, and resets them |
 | POST roles {arn: external id or ""} | replaces the assumable roles |
-| POST roles/recreate {arn} | as if it were deleted and made again |
+| POST roles/recreate {arn} | acts as if the role were deleted and created again |
 | POST eks/clusters [{arn, endpoint, authority, entries, …}, …] | replaces the EKS clusters |
-| POST eks/later {seconds} | how much later it is for the authenticators of EKS clusters |
-| GET eks/tokens | cluster ARN → how many different tokens its API server asked about |
-| POST policies [{role, trust, permissions}, …] | replaces the roles that policies bind; as `iam-policy` prints |
-| POST clusters [{arn, jwks}, …] | replaces the clusters whose service account tokens are believed |
-| POST associations [{cluster, namespace, serviceAccount, role}, …] | replaces those of Pod Identity |
-| POST sessions/expire | every assumed role's credentials are over |
-| POST sessions/lifetime {seconds} | how long those last that are given out from now on; 0: as asked for |
+| POST eks/later {seconds} | moves the clock of the EKS clusters' authenticators forward |
+| GET eks/tokens | cluster ARN → number of different tokens that its API server sent for authentication |
+| POST policies [{role, trust, permissions}, …] | replaces the roles with policies; as `iam-policy` prints |
+| POST clusters [{arn, jwks}, …] | replaces the clusters whose service account tokens are accepted |
+| POST associations [{cluster, namespace, serviceAccount, role}, …] | replaces the associations of Pod Identity |
+| POST sessions/expire | expires the credentials of all assumed roles |
+| POST sessions/lifetime {seconds} | sets the lifetime of new sessions; 0: as requested |
 | POST analyst {account, region, ids, …} | BatchUpdateFindings without quota |
-| POST reset | as just started |
+| POST reset | restores the state after the start |
 """
 
 from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ def answer(value: Any) -> web.Response:
 
 
 async def decoded(request: web.Request) -> Any:
-    """The body's JSON. A wrong one is a 400 that says why."""
+    """The body's JSON. Invalid JSON is a 400 with the reason."""
     try:
         return msgspec.json.decode(await request.read() or b"{}")
     except msgspec.DecodeError as error:
@@ -128,7 +128,7 @@ class Control:
         )
 
     async def findings(self, request: web.Request) -> web.Response:
-        """Ordered by account, Region and key; `after` is the number of findings to skip. None holds `without`."""
+        """Ordered by account, Region and key. `after`: how many to skip. `without`: text that none may contain."""
         wanted = request.query
         records: list[Record] = []
         for (account, region), hub in sorted(self._service.hubs.items()):
@@ -254,7 +254,7 @@ class Control:
 def act(
     service: Service, account: str, region: str, findings: list[tuple[str, str | None]], values: dict[str, Any]
 ) -> dict[str, Any]:
-    """Update any number of findings as an analyst does, a hundred a call. No product ARN: the default product's."""
+    """Updates findings as an analyst does, a hundred in a call. Without product ARN: of the default product."""
     default = service.hub(account, region).product_arn
     identifiers = [{"Id": identifier, "ProductArn": arn or default} for identifier, arn in findings]
     processed: list[Any] = []

@@ -1,8 +1,8 @@
-"""EKS: clusters that DescribeCluster names, and who may sign in to them.
+"""EKS: the clusters of ListClusters and DescribeCluster, and who may sign in to them.
 
-A cluster's API server asks `authenticate` who a bearer token is (its webhook token authenticator, a TokenReview): first
-the rules for tokens (`authenticator`), then STS's look at key, session and signature, then the access entries. An entry
-remembers the id of its role: one that was deleted and made again is another role, though its ARN is the same.
+A cluster's API server calls `authenticate` for each bearer token (its webhook token authenticator, a TokenReview).
+First come the rules for tokens (`authenticator`), then STS's checks of key, session and signature, then the access
+entries. An entry stores the id of its role: after a role was deleted and created again, the entry does not apply.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     """ARN of a role or user."""
     groups: list[str] = []
     id: str = ""
-    """Of the role; as it is when the entry is made."""
+    """Id of the role when the entry was created."""
 
 
 class Cluster(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,9 +37,9 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
     admitted: list[str] = msgspec.field(default_factory=lambda: ["0.0.0.0/0"])
     issues: list[str] = []
     outpost_id: str = ""
-    """Of a local cluster on Outposts; its tokens are signed for it."""
+    """Of a local cluster on Outposts; tokens are signed for this id instead of the name."""
     connected: bool = False
-    """By EKS Connector."""
+    """Connected by EKS Connector."""
     tags: dict[str, str] = {}
     entries: list[Entry] = []
 
@@ -54,7 +54,7 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
         return account, region
 
     def described(self) -> dict[str, Any]:
-        """As DescribeCluster has it; endpoint and authority are there from ACTIVE on."""
+        """As DescribeCluster returns it; endpoint and CA exist from ACTIVE on."""
         found: dict[str, Any] = {
             "name": self.name,
             "arn": self.arn,
@@ -83,18 +83,18 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Clusters:
-    """All of them, by ARN."""
+    """The EKS clusters, by ARN."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._clusters: dict[str, Cluster] = {}
         self.seen: dict[str, set[str]] = {}
-        """Cluster ARN → digests of the tokens that its API server asked about."""
+        """Cluster ARN → digests of the tokens that its API server sent for authentication."""
         self.later = 0
-        """Seconds that have passed for the authenticators, and for nobody else."""
+        """Seconds by which the authenticators' clock is ahead."""
 
     def replace(self, clusters: list[Cluster]) -> None:
-        """These, and no others. What is new among their entries takes the ids of the roles as they are now."""
+        """Replaces all clusters. New entries get the current ids of their roles."""
         before = {(c.arn, e.principal): e.id for c in self._clusters.values() for e in c.entries}
         for cluster in clusters:
             for entry in cluster.entries:
@@ -110,9 +110,7 @@ class Clusters:
         return msgspec.json.encode({"cluster": found.described()})
 
     def names(self, query: Mapping[str, str], *, account: str, region: str) -> bytes:
-        """One page, after the name that the token of the last one is. Without those of EKS Connector, unless they are
-        asked for.
-        """
+        """One page, after the name in `nextToken`. Clusters of EKS Connector only with `include=all`."""
         every = query.get("include") == "all"
         here = [c for c in self._clusters.values() if c.place == (account, region) and (every or not c.connected)]
         after, most = query.get("nextToken", ""), int(query.get("maxResults", "100"))

@@ -1,6 +1,6 @@
-"""Injected faults: which call meets which fault.
+"""Injected faults: which call gets which fault.
 
-| kind | what the caller sees |
+| kind | effect |
 |---|---|
 | throttle | 429 TooManyRequestsException |
 | error500 | 500 InternalException, nothing written |
@@ -8,9 +8,9 @@
 | expired | 403 ExpiredTokenException (STS: ExpiredToken), as with credentials that have ended |
 | region_off | 403 UnrecognizedClientException, as in a Region that the account has not enabled |
 | timeout_before | no answer, nothing written; the connection ends after `delay_seconds` |
-| timeout_after | no answer, but everything was written |
+| timeout_after | no answer, but everything is written |
 | partial | BatchImportFindings: a share of the findings fails with InternalFailure |
-| lag | GetFindings shows the state of `delay_seconds` ago (at the earliest: of when the fault was added) |
+| lag | GetFindings returns the state `delay_seconds` ago, but none from before the fault was added |
 """
 
 import random
@@ -38,23 +38,23 @@ TOKEN_REFUSALS = {
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
-    """One rule. Without `count` and `probability` it holds until it is removed."""
+    """One rule. Without `count`, it applies until it is removed."""
 
     kind: Kind
     operation: str = "*"
     count: int | None = None
-    """How many calls it hits, then it is gone."""
+    """Number of calls that it hits before it is removed."""
     probability: float = 1.0
     seed: int = 0
     delay_seconds: float = 300.0
     share: float = 0.5
-    """Of the findings of a call, for `partial`; at least one of them."""
+    """Share of a call's findings that fail, for `partial`; at least one fails."""
     account: str | None = None
     region: str | None = None
 
 
 class Faults:
-    """Rules in the order in which they were added; the first that fits and fires is the call's fault."""
+    """Rules in the order in which they were added. The first that matches and fires decides."""
 
     def __init__(self) -> None:
         self._rules: dict[int, tuple[Fault, random.Random, float]] = {}
@@ -70,7 +70,7 @@ class Faults:
         return self._rules.pop(number, None) is not None
 
     def hits(self, number: int) -> int:
-        """How many calls a rule has hit, also after it is gone."""
+        """Number of calls that a rule has hit, even after it is removed."""
         return self._hits[number]
 
     def clear(self) -> None:
@@ -84,7 +84,7 @@ class Faults:
         return any(fault.kind == "lag" for fault, _, _ in self._rules.values())
 
     def take(self, operation: str, account: str, region: str) -> Fault | None:
-        """The fault of this call, used up once where it is counted."""
+        """The fault of this call; decrements the rule's `count`."""
         for number, (fault, chance, _) in list(self._rules.items()):
             if fault.kind == "lag" or not _fits(fault, operation, account, region):
                 continue
@@ -101,7 +101,7 @@ class Faults:
         return None
 
     def moment(self, operation: str, account: str, region: str, *, now: float) -> float | None:
-        """The moment whose state a reading call is shown; None for now."""
+        """The time whose state a reading call gets; None: now."""
         for number, (fault, _, added) in self._rules.items():
             if fault.kind == "lag" and _fits(fault, operation, account, region):
                 self._hits[number] += 1
@@ -114,7 +114,7 @@ def _fits(fault: Fault, operation: str, account: str, region: str) -> bool:
 
 
 class Breaker:
-    """Says of each finding of a call in turn whether the fault fails it: the seeded share, and at least the first."""
+    """Decides for each finding of a call in turn whether it fails: the seeded share, and at least the first."""
 
     def __init__(self, fault: Fault | None) -> None:
         self._fault = fault

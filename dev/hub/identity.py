@@ -1,10 +1,10 @@
-"""Who a caller is, and what it may: access keys, roles, and the sessions that assuming a role gives.
+"""Authentication and permissions: access keys, roles, and the sessions of assumed roles.
 
-A long-term key belongs to its configured account, any other key to the default account (unless only configured keys
-count). Temporary keys (`ASIA…`) are known only from a sign-in, and need their session token.
+A configured key belongs to its account, any other key to the default account (or is rejected, if `strict`). Temporary
+keys (`ASIA…`) come from a sign-in, and need their session token.
 
-A role with policies (`dev.hub.policy`) is assumed only by whom its trust policy names, and its sessions may do what its
-permissions say; every other role may do everything in its account. Session tags travel with each change of role.
+A role with policies (`dev.hub.policy`) can only be assumed by the principals of its trust policy, and has only its
+permissions. Every other role may do everything in its account. Session tags are passed on with each change of role.
 """
 
 import re
@@ -24,7 +24,7 @@ _SESSION_NAME = re.compile(r"^[\w+=,.@-]{2,64}$")
 _UPPER = string.ascii_uppercase + "234567"
 NO_TAGS: Mapping[str, str] = {}
 SECRET = "not-a-secret-of-the-local-hub"  # noqa: S105  (the name says it)
-"""Of every long-term key. Only the authenticator of EKS looks at signatures."""
+"""Of every long-term key. Only the authenticator of EKS checks signatures."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Caller(msgspec.Struct, frozen=True):
     arn: str
     user: str
     role: str = ""
-    """ARN of the role whose session this is."""
+    """ARN of the assumed role; empty for a user."""
     tags: Mapping[str, str] = NO_TAGS
     """Of the session."""
 
@@ -52,11 +52,11 @@ class Identity:
         self._keys = keys
         self._strict = strict
         self.roles = roles
-        """Role ARN → external id ("" where none is wanted). While empty, any role of a known account can be assumed."""
+        """Role ARN → external id ("": none required). While empty, any role of a known account can be assumed."""
         self.policies: dict[str, Role] = {}
         """By role ARN."""
         self.lifetime = 0
-        """Seconds for which every session lasts, whatever was asked for; 0: as asked."""
+        """Lifetime of new sessions in seconds, whatever was requested; 0: as requested."""
         self._sessions: dict[str, Session] = {}
         self._ids: dict[str, str] = {}
         """Role ARN → its unique id."""
@@ -81,16 +81,16 @@ class Identity:
         return Caller(account, f"arn:{partition(region)}:iam::{account}:user/{key[:64]}", "AIDA" + key[-16:].upper())
 
     def secret(self, key: str) -> str:
-        """What belongs to an access key."""
+        """The secret of an access key."""
         session = self._sessions.get(key)
         return SECRET if session is None else session.secret
 
     def role_id(self, arn: str) -> str:
-        """Of a role; empty for what is none."""
+        """Of a role; empty if `arn` is not a role's."""
         return self._ids.setdefault(arn, f"AROA{_name(17)}") if ROLE_ARN.match(arn) else ""
 
     def recreate(self, arn: str) -> None:
-        """As if the role were deleted and made again: its sessions end, and it has another id."""
+        """Acts as if the role were deleted and created again: its sessions end, and its id changes."""
         self._ids.pop(arn, None)
         self._sessions = {key: one for key, one in self._sessions.items() if one.caller.role != arn}
 
@@ -120,7 +120,7 @@ class Identity:
         return self.open(arn, form["RoleSessionName"], tags=caller.tags, seconds=duration, now=now)
 
     def asked(self, form: dict[str, str]) -> tuple[str, str, int]:
-        """(Role ARN, its account, seconds) of a sign-in. Raises AwsError where the request is malformed."""
+        """(Role ARN, its account, seconds) of a sign-in. Raises AwsError if the request is malformed."""
         arn, name = form.get("RoleArn", ""), form.get("RoleSessionName", "")
         match = ROLE_ARN.match(arn)
         if match is None or _SESSION_NAME.match(name) is None:
@@ -134,7 +134,7 @@ class Identity:
         return arn, match[2], duration
 
     def open(self, arn: str, name: str, *, tags: Mapping[str, str], seconds: int, now: float) -> dict[str, Any]:
-        """A session of a role, as STS describes it."""
+        """Opens a session of a role; returns it as STS does."""
         match = ROLE_ARN.match(arn)
         if match is None:
             raise AwsError("ValidationError", 400, f"RoleArn {arn!r} is invalid")
@@ -160,7 +160,7 @@ class Identity:
         }
 
     def expire(self, *, now: float) -> int:
-        """End every session at once, as if its time were over. The number of sessions."""
+        """Expires all sessions; returns their number."""
         for session in self._sessions.values():
             session.expires = min(session.expires, now)
         return len(self._sessions)

@@ -1,7 +1,7 @@
-"""BatchImportFindings: which calls are refused as a whole, which findings fail, and what the others become.
+"""BatchImportFindings: which calls are rejected, which findings fail, and how the others are stored.
 
-Order of the rules: the shape of the call; each finding's account, Region and product ARN (the whole call is refused:
-one foreign finding is a permission error); whether Security Hub is on; then each finding by itself.
+Order of the checks: the shape of the call; each finding's account, Region and product ARN (one foreign finding makes
+the whole call a permission error); whether Security Hub is enabled; then each finding by itself.
 """
 
 import re
@@ -25,19 +25,19 @@ NOT_ADHERE = "Finding does not adhere to Amazon Finding Format. "
 
 
 class Importer(msgspec.Struct):
-    """The state that imports work on."""
+    """The state that imports read and change."""
 
     switches: Switches
     journal: Journal
     version: Callable[[], int]
-    """Gives the next version number of the findings."""
+    """Returns the next version number of the findings."""
     moved: dict[str, int]
-    """How often an import changed a time that should stay: CreatedAt, FirstObservedAt."""
+    """Member → how often an import changed it, of the times that should not change: CreatedAt, FirstObservedAt."""
 
     def run(
         self, hub: Hub, caller: str, body: Any, *, wire_bytes: int, now: float, broken: Callable[[], bool]
     ) -> bytes:
-        """One call. `caller` is the caller's ARN; `broken` says of each finding in turn whether a fault fails it."""
+        """Handles one call. `caller` is an ARN; `broken` decides for each finding in turn whether a fault fails it."""
         findings = _findings(body, wire_bytes)
         for finding in findings:
             _permit(finding, hub, caller)
@@ -73,7 +73,7 @@ class Importer(msgspec.Struct):
         return "", ""
 
     def _store(self, hub: Hub, new: Finding, *, now: float, moment: str) -> bool:
-        """False where the import is ignored."""
+        """False if the import is ignored."""
         known = hub.records.get(key(new["Id"], new["ProductArn"]))
         if known is None:
             merged = merge.first(new)
@@ -106,7 +106,7 @@ class Importer(msgspec.Struct):
         self, hub: Hub, finding: Finding, touched: frozenset[str], now: float, *, identifier: str | None = None
     ) -> None:
         if identifier is not None:
-            finding["Id"] = identifier  # the string that is already held, not another copy
+            finding["Id"] = identifier  # reuses the stored string instead of another copy
         stored = record(finding, account=hub.account, region=hub.region, touched=touched, version=self.version())
         hub.put(stored, now=now)
 
@@ -122,7 +122,7 @@ class Importer(msgspec.Struct):
         redundant: bool = False,
         detail: str = "",
     ) -> None:
-        """`finding` as it stands now, `sent` as the provider sent it: of that the times are kept."""
+        """Adds a journal entry. `finding`: as stored; `sent`: as the provider sent it, for its times."""
         state, cluster = "", ""
         if outcome != "failed":
             state, cluster = finding["RecordState"], cluster_name(finding)

@@ -1,7 +1,7 @@
-"""The journal: every finding that was imported or updated, and every call, in order. Bounded; the oldest go first.
+"""The journal: every imported or updated finding, and every call, in order. Bounded; the oldest are dropped first.
 
-Entries are plain tuples while they are kept, and become objects only when somebody reads them. An entry of kind `lost`
-names a finding of an import whose caller cannot know whether it was written (500, no answer); it counts as no outcome.
+Entries are stored as plain tuples, and become objects only when they are read. An entry of kind `lost` names a finding
+of an import whose caller cannot know whether it was written (500, no answer); it is not counted in `outcomes`.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Log(Generic[T]):
-    """An append-only list with running numbers from 1, cut from the old end when it grows over its limit."""
+    """An append-only list, numbered from 1. Drops the oldest tenth when it reaches its limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -39,7 +39,7 @@ class Log(Generic[T]):
         return self.dropped + len(self._items)
 
     def after(self, number: int, limit: int) -> tuple[int, list[T]]:
-        """The number of the first item of the answer, and the items."""
+        """Up to `limit` items after this number, and the number of the first."""
         start = max(0, number - self.dropped)
         return self.dropped + start + 1, self._items[start : start + limit]
 
@@ -49,7 +49,7 @@ class Log(Generic[T]):
 
 
 class Journal:
-    """Entries (one for each finding of each import or update), calls, and the counts of both since the last reset."""
+    """Entries (one for each finding of an import or update) and calls, and their counts since the last reset."""
 
     def __init__(self, limit: int) -> None:
         self.entries: Log[Entry] = Log(limit)
@@ -66,7 +66,7 @@ class Journal:
         self.redundant += entry[8]
 
     def lose(self, body: Any, now: float, account: str, region: str, *, reason: str) -> None:
-        """The findings of an import's body, of a call whose caller gets no answer that could be believed."""
+        """Records the findings of an import whose caller cannot know whether they were written."""
         findings = body.get("Findings") if isinstance(body, dict) else None
         for sent in findings if isinstance(findings, list) else ():
             if isinstance(sent, dict):
@@ -79,7 +79,7 @@ class Journal:
 
     @property
     def next_call(self) -> int:
-        """The number that the call in progress will get. Calls are handled one at a time."""
+        """Number of the call in progress. Calls are handled one at a time."""
         return self.calls.last + 1
 
     def read(self, since: int, *, calls_since: int, limit: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Journal:
         }
 
     def history(self, account: str, region: str, finding: str, *, limit: int) -> list[dict[str, Any]]:
-        """What happened to one finding, newest last, at most the newest `limit`."""
+        """Up to `limit` newest entries of one finding, newest last."""
         first, entries = self.entries.after(0, self.entries.last)
         found = [
             {"seq": seq, **dict(zip(ENTRY_FIELDS, entry, strict=True))}

@@ -1,8 +1,8 @@
-"""The table of documented ASFF limits, by structure and member of the service model.
+"""The documented ASFF limits, by structure and member of the service model.
 
-The service model that botocore carries knows members, types, enums and what is required; lengths, counts and most
-patterns stand only in AWS's prose. This table is that prose. Lengths are UTF-16 units. Where AWS's texts disagree, the
-stricter one stands here: a finding that passes here must pass there.
+botocore's service model has members, types, enums and required members; lengths, counts and most patterns are only in
+AWS's documentation, and in this table. Lengths are UTF-16 units. If AWS's texts disagree, the table has the stricter
+limit: a finding that passes here must pass there.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What a value must obey beyond its type. For a list `items`; for a map `pairs`, and lengths of key and value."""
+    """Limits of a value besides its type: for a list `items`, for a map `pairs` and the lengths of key and value."""
 
     longest: int | None = None
     shortest: int | None = None
@@ -126,6 +126,6 @@ LIMITS: dict[tuple[str, str], Limit] = {
 }
 
 FINDING_BYTES = 240_000
-"""240 KB; whether AWS means 1000 or 1024 is not said."""
+"""240 KB; AWS does not document whether a KB is 1000 or 1024 bytes."""
 BATCH_BYTES = 6_000_000
 BATCH_FINDINGS = 100

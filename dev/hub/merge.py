@@ -4,20 +4,20 @@ Three owners share a finding:
 
 | members | owner | on import |
 |---|---|---|
-| Workflow, Note, UserDefinedFields, VerificationState | customer | taken on the first import, ignored afterwards |
+| Workflow, Note, UserDefinedFields, VerificationState | customer | stored on the first import, ignored afterwards |
 | ProcessedAt, Region, AwsAccountName, ProductFields `aws/…` | service | ignored, written by the service |
-| Confidence, Criticality, RelatedFindings, Severity, Types | both | see `_guide` |
+| Confidence, Criticality, RelatedFindings, Severity, Types | both | see below |
 | everything else | provider | replaced |
 
-The shared members exist twice: under FindingProviderFields (always what the provider last said) and at the top, where a
-customer may have set them by BatchUpdateFindings; then the customer's value stays.
+The shared members exist twice: under FindingProviderFields (always the provider's latest values) and at the top level.
+A top-level value that a customer has set with BatchUpdateFindings stays.
 
 | provider sends | FindingProviderFields.x | top-level x, unless a customer changed it |
 |---|---|---|
-| only FindingProviderFields.x | this | this |
+| only FindingProviderFields.x | FindingProviderFields.x | FindingProviderFields.x |
 | only x | x | x |
-| both, new finding | this | FindingProviderFields.x |
-| both, known finding | this | x |
+| both, new finding | FindingProviderFields.x | FindingProviderFields.x |
+| both, known finding | FindingProviderFields.x | x |
 """
 
 from typing import Any
@@ -43,9 +43,9 @@ def first(new: Finding) -> Finding:
 
 
 def again(new: Finding, old: Finding, touched: frozenset[str], *, keep: bool) -> Finding:
-    """The finding that a later import makes of a stored one.
+    """The finding after a later import.
 
-    `touched` names the shared members that a customer changed; `keep` says that omitted optional members stay.
+    `touched`: the shared members that a customer changed; `keep`: whether omitted optional members stay.
     """
     merged = dict(old) if keep else {name: old[name] for name in CUSTOMER if name in old}
     for name, value in new.items():
@@ -59,7 +59,9 @@ def again(new: Finding, old: Finding, touched: frozenset[str], *, keep: bool) ->
 
 
 def reopens(old: Finding, merged: Finding) -> bool:
-    """NOTIFIED and RESOLVED fall back to NEW when a finding comes back or no longer passes. SUPPRESSED stays."""
+    """Whether the workflow status becomes NEW: from NOTIFIED and RESOLVED, if the finding is active again or no longer
+    passes. SUPPRESSED stays.
+    """
     if old["Workflow"].get("Status") not in {"NOTIFIED", "RESOLVED"}:
         return False
     if old["RecordState"] == "ARCHIVED" and merged["RecordState"] == "ACTIVE":
@@ -70,20 +72,20 @@ def reopens(old: Finding, merged: Finding) -> bool:
 
 
 def redundant(merged: Finding, old: Finding) -> bool:
-    """Nothing but times differs."""
+    """Whether only times differ."""
     if {name for name in merged if name not in TIMES} != {name for name in old if name not in TIMES}:
         return False
     return all(name in TIMES or old[name] == value for name, value in merged.items())
 
 
 def complete_severity(severity: Finding) -> Finding:
-    """A top-level Severity with both scales, whichever the writer gave."""
+    """A top-level Severity with Label and Normalized, if at least one was given."""
     label = severity.get("Label") or _label(severity["Normalized"])
     return {**severity, "Label": label, "Normalized": severity.get("Normalized", _NUMBERS[label])}
 
 
 def serve(finding: Finding, *, processed_at: str, region: str) -> None:
-    """Write what the service owns."""
+    """Sets the members that the service owns."""
     arn, identifier = finding["ProductArn"], finding["Id"]
     finding["ProcessedAt"] = processed_at
     finding["Region"] = region

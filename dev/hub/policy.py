@@ -1,8 +1,8 @@
-"""IAM as far as the operator's roles need it: what a policy document allows.
+"""The part of IAM that the operator's roles need: what a policy document allows.
 
-Only what stands here exists: statements that allow, actions by name, resources by name or by what they begin with, the
-condition StringEquals. Anything else is refused when the document is read, never ignored. An action that has no
-resource is granted on `*` alone, as in IAM. Pure: no I/O, no clock.
+Supported: statements with Allow, actions by name, resources by name or prefix, the condition StringEquals. Anything
+else is rejected when the document is read, never ignored. Actions without a resource can only be granted on `*`, as in
+IAM. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ Texts = list[str] | str
 Name = Annotated[str, msgspec.Meta(pattern=r"^[^*?]+$")]
 Names = list[Name] | Name
 Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[^*?]+\*?)$")]
-"""A name, or its beginning and `*`."""
+"""A name, or a prefix and `*`."""
 ON_ANYTHING = frozenset({"eks:ListClusters"})
-"""Actions without a resource of their own."""
+"""Actions without a resource."""
 Context = Mapping[str, str]
 """Condition key → the request's value."""
 
@@ -46,7 +46,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, rename="pascal"):
     statement: list[Statement]
 
     def permits(self, action: str, resource: str, context: Context | None = None) -> bool:
-        """As the policy of whoever calls."""
+        """As an identity policy of the caller."""
         return any(s.fits(action, resource=resource, principal=("", ""), context=context or {}) for s in self.statement)
 
     def trusts(self, action: str, principal: tuple[str, str], context: Context) -> bool:

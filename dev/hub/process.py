@@ -1,8 +1,8 @@
-"""Runs the server as a process of its own, for tests, demo and benchmarks: `with HubProcess.start() as hub: …`.
+"""Runs the server as a separate process, for tests, demo and benchmarks: `with HubProcess.start() as hub: …`.
 
-The child lives no longer than its parent, however that ends: it reads a pipe whose other end only the parent holds, and
-stops at its end. (PR_SET_PDEATHSIG would follow the thread that started it, not the process.) Only the standard library
-is used, and no proxy setting of the environment is followed.
+The child ends with its parent, however that ends: it reads a pipe whose other end only the parent has, and stops at
+its end. (PR_SET_PDEATHSIG would follow the thread that started it, not the process.) Uses only the standard library,
+and ignores the environment's proxy settings.
 """
 
 import json
@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -22,18 +21,18 @@ from urllib.request import ProxyHandler, Request, build_opener
 from dev.hub.identity import SECRET
 
 _ROOT = Path(__file__).resolve().parents[2]
-_START_SECONDS = 60.0  # a cold start on a busy machine takes one or two
+_START_SECONDS = 60.0  # a cold start takes one or two on a busy machine
 _STOP_SECONDS = 5.0
 _PAGE = 5_000
 
 
 def access_key(account: str) -> str:
-    """The access key that belongs to an account of the server."""
+    """The access key of an account of the server."""
     return f"AKIA{account}"
 
 
 class HubProcess:
-    """A running server. Every method may be called from any thread."""
+    """A running server. Thread-safe."""
 
     def __init__(
         self, process: subprocess.Popen[str], url: str, accounts: Sequence[str], regions: Sequence[str], errors: IO[str]
@@ -58,9 +57,9 @@ class HubProcess:
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> Self:
-        """Returns when the server answers. `roles` maps the ARN of an assumable role to its external id or "".
+        """Returns when the server answers. `roles`: ARN of an assumable role → its external id or "".
 
-        Each account gets an access key of its own (`env(account=…)`); any other key is the first account's.
+        Each account gets an access key (`env(account=…)`); any other key belongs to the first account.
         """
         command = [sys.executable, "-m", "dev.hub", "--follow-stdin", "--port", str(port), "--host", host]
         for account in accounts:
@@ -92,9 +91,7 @@ class HubProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -102,7 +99,7 @@ class HubProcess:
         return self._process.pid
 
     def stop(self) -> None:
-        """Returns when the process is gone. Harmless when it already is."""
+        """Returns when the process has ended. May be called again."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -119,25 +116,24 @@ class HubProcess:
 
     _last_words = ""
 
-    def env(self, *, account: str | None = None, region: str | None = None) -> dict[str, str]:
-        """Environment variables that point an unmodified AWS SDK here, and away from this machine's own settings."""
+    def env(self, *, account: str | None = None) -> dict[str, str]:
+        """Environment variables that point an unmodified AWS SDK to this server, without the machine's settings."""
         return {
-            **self.place(region=region),
+            **self.place(),
             "AWS_ACCESS_KEY_ID": access_key(account or self.accounts[0]),
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_SESSION_TOKEN": "",
         }
 
-    def place(self, *, region: str | None = None) -> dict[str, str]:
-        """The same without any credentials."""
+    def place(self) -> dict[str, str]:
+        """`env` without credentials."""
         host = self.url.removeprefix("http://").rpartition(":")[0]
         direct = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), host, "127.0.0.1"]))
-        where = region or self.regions[0]
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-            "AWS_REGION": where,
-            "AWS_DEFAULT_REGION": where,
+            "AWS_REGION": self.regions[0],
+            "AWS_DEFAULT_REGION": self.regions[0],
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -146,21 +142,21 @@ class HubProcess:
         }
 
     def irsa(self, *, role: str, token: Path) -> dict[str, str]:
-        """What EKS adds to a Pod whose service account names a role: with it and `place`, an SDK signs in by IRSA."""
+        """What EKS adds to a Pod whose service account has a role: together with `place`, an SDK signs in with IRSA."""
         return {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
 
     def pod_identity(self, *, token: Path) -> dict[str, str]:
-        """What EKS adds to a Pod whose service account has an association, but for the agent's address."""
+        """What EKS adds to a Pod whose service account has an association, with this server as the agent."""
         return {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/v1/credentials",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
         }
 
     def findings(self, **filters: str) -> list[dict[str, Any]]:
-        """All stored findings as they are at this moment, past every quota and fault.
+        """All stored findings, without quotas and faults.
 
-        Filters: account, region, prefix (of the Id), record_state, workflow, severity, cluster, without (a text that
-        the JSON of none of them holds).
+        Filters: account, region, prefix (of the Id), record_state, workflow, severity, cluster, without (text that the
+        JSON must not contain).
         """
         found: list[dict[str, Any]] = []
         while True:
@@ -170,11 +166,11 @@ class HubProcess:
                 return found
 
     def journal(self, since: int = 0) -> list[dict[str, Any]]:
-        """What happened to findings after entry number `since` (`seq` of an earlier answer), oldest first."""
+        """Journal entries after number `since` (`seq` of an earlier answer), oldest first."""
         return list(self._log("entries", "seq", since=since, calls_since=0))
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """Calls to AWS operations after call number `since`, oldest first, refused ones too."""
+        """AWS calls after number `since`, oldest first, including rejected ones."""
         return list(self._log("calls", "call", since=0, calls_since=since))
 
     def _log(self, part: str, number: str, **after: int) -> Iterator[dict[str, Any]]:
@@ -182,7 +178,7 @@ class HubProcess:
         other = "calls_since" if part == "entries" else "since"
         position = after[key]
         while True:
-            # the other log is skipped: nothing comes after so high a number
+            # skips the other log: its numbers are lower
             page = self._get("journal", **{key: str(position), other: str(2**53)})[part]
             if not page:
                 return
@@ -190,15 +186,15 @@ class HubProcess:
             position = page[-1][number]
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the start or the last reset: calls by operation and status, outcomes, findings by state."""
+        """Counts since the last reset: calls by operation and status, outcomes, findings by state."""
         return self._get("stats")
 
     def fault(self, kind: str, **options: object) -> int:
-        """Add a fault (dev/hub/faults.py lists kinds and options). Its number, for `clear_fault`."""
+        """Adds a fault (dev/hub/faults.py lists kinds and options). Returns its number, for `clear_fault`."""
         return int(self._send("POST", "faults", {"kind": kind, **options})["id"])
 
     def clear_fault(self, number: int) -> int:
-        """How many calls it has hit."""
+        """Removes a fault; returns the number of calls that it has hit."""
         return int(self._send("DELETE", f"faults/{number}")["hits"])
 
     def clear_faults(self) -> None:
@@ -214,7 +210,7 @@ class HubProcess:
         region: str | None = None,
         **values: Any,
     ) -> dict[str, Any]:
-        """What an analyst does to findings of the default product; `values` as BatchUpdateFindings has them."""
+        """Updates findings of the default product as an analyst does; `values` as in BatchUpdateFindings."""
         body: dict[str, Any] = {"account": account or self.accounts[0], "region": region or self.regions[0]}
         if workflow is not None:
             values["Workflow"] = {"Status": workflow}
@@ -223,74 +219,73 @@ class HubProcess:
         return self._send("POST", "analyst", {**body, "ids": list(ids), **values})
 
     def switch(self, **choices: str) -> None:
-        """Set switches (dev/hub/switches.py lists them)."""
+        """Sets switches (dev/hub/switches.py lists them)."""
         self._send("POST", "switches", choices)
 
     def quotas(self, *, on: bool) -> None:
-        """Switch quotas; either way the buckets are full again."""
+        """Enables or disables quotas, and refills the buckets."""
         self._send("POST", "quotas", {"on": on})
 
-    def enable(self, *, on: bool, account: str | None = None, region: str | None = None) -> None:
-        """Switch Security Hub on or off in an account and Region."""
-        where = {"account": account or self.accounts[0], "region": region or self.regions[0]}
-        self._send("POST", "hubs", {**where, "enabled": on})
+    def enable(self, *, on: bool) -> None:
+        """Enables or disables Security Hub in the first account and Region."""
+        self._send("POST", "hubs", {"account": self.accounts[0], "region": self.regions[0], "enabled": on})
 
     def roles(self, roles: Mapping[str, str]) -> None:
-        """Replace the assumable roles."""
+        """Replaces the assumable roles."""
         self._send("POST", "roles", dict(roles))
 
     def policies(self, roles: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the roles that policies bind: `[{"role": ARN, "trust": …, "permissions": …}]`, as `policyhub
-        iam-policy` prints them.
+        """Replaces the roles with policies: `[{"role": ARN, "trust": …, "permissions": …}]`, as `policyhub iam-policy`
+        prints them.
         """
         self._send("POST", "policies", [dict(role) for role in roles])
 
     def clusters(self, keys: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace the clusters whose service account tokens are believed: cluster ARN → its JSON Web Key Set."""
+        """Replaces the clusters whose service account tokens are accepted: cluster ARN → its JSON Web Key Set."""
         self._send("POST", "clusters", [{"arn": arn, "jwks": jwks} for arn, jwks in keys.items()])
 
     def eks(self, clusters: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the EKS clusters (`dev.hub.eks.Cluster`)."""
+        """Replaces the EKS clusters (`dev.hub.eks.Cluster`)."""
         self._send("POST", "eks/clusters", [dict(cluster) for cluster in clusters])
 
     def authenticator(self, arn: str) -> str:
-        """Where the API server of a cluster asks who a token is."""
+        """URL of the token authenticator for a cluster's API server."""
         return f"{self.url}/_eks/{arn}"
 
     def review(self, arn: str, token: str) -> dict[str, Any]:
-        """The status of the TokenReview that the API server of a cluster would get."""
+        """The status of the TokenReview that a cluster's API server would get."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         status: dict[str, Any] = self._send("POST", f"/_eks/{arn}", review)["status"]
         return status
 
     def tokens(self, arn: str) -> int:
-        """How many different tokens a cluster's API server has asked about."""
+        """The number of different tokens that a cluster's API server has sent for authentication."""
         return int(self._get("eks/tokens").get(arn, 0))
 
     def pass_time(self, seconds: int) -> None:
-        """For the authenticators of all clusters, from now on so much later than it is."""
+        """Sets the clock of all clusters' authenticators this far ahead."""
         self._send("POST", "eks/later", {"seconds": seconds})
 
     def recreate_role(self, arn: str) -> None:
-        """As if it were deleted and made again."""
+        """Acts as if the role were deleted and created again."""
         self._send("POST", "roles/recreate", {"arn": arn})
 
     def associate(self, cluster: str, service_account: str, role: str) -> None:
-        """Make this the only association of Pod Identity; `service_account` is `namespace/name`."""
+        """Makes this the only association of Pod Identity; `service_account` is `namespace/name`."""
         namespace, _, name = service_account.partition("/")
         association = {"cluster": cluster, "namespace": namespace, "serviceAccount": name, "role": role}
         self._send("POST", "associations", [association])
 
     def session_lifetime(self, seconds: int) -> None:
-        """How long sessions last that are given out from now on; 0: as asked for."""
+        """Sets the lifetime of new sessions; 0: as requested."""
         self._send("POST", "sessions/lifetime", {"seconds": seconds})
 
     def expire_sessions(self) -> None:
-        """End the credentials of all assumed roles."""
+        """Expires the credentials of all assumed roles."""
         self._send("POST", "sessions/expire")
 
     def reset(self) -> None:
-        """As just started: no findings, journal, faults; switches and whether quotas hold stay."""
+        """Removes findings, journal and faults; switches stay, and whether quotas are enabled."""
         self._send("POST", "reset")
 
     def _get(self, path: str, **query: str) -> dict[str, Any]:

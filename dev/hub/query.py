@@ -1,8 +1,8 @@
 """GetFindings: which findings match, in which order, a page at a time.
 
-Only the filters named here exist; any other filter, comparison or sort field is refused by name, never ignored. Values
-of one attribute are alternatives, attributes are all required. The default order is by Id, so that a page costs a walk
-along the index from where the last page ended, inside the ranges that the Id filter leaves.
+Other filters, comparisons and sort fields than those here are rejected by name, never ignored. Values of an attribute
+are alternatives; all attributes must match. The default order is by Id: a page walks along the index from the end of
+the last page, within the ranges of the Id filter.
 """
 
 import hashlib
@@ -45,10 +45,10 @@ class Query(msgspec.Struct):
     ids: list[tuple[str, str]] | None
     """(comparison, value) of the Id filter."""
     sort: tuple[str, bool] | None
-    """Field, and whether descending."""
+    """Field, and whether the order is descending."""
     size: int
     mark: str
-    """Identifies filters and order: a token is good only for the request that it came from."""
+    """Identifies filters and order: a token is only valid for the same request."""
     after: list[Any] | None
 
 
@@ -58,7 +58,7 @@ class Token(msgspec.Struct, array_like=True):
 
 
 def parse(body: Any, *, nonce: str, active_only: bool) -> Query:
-    """Refuses whatever it does not understand. `nonce` makes tokens of another server invalid."""
+    """Rejects whatever it does not support. `nonce` makes tokens of another server invalid."""
     if type(body) is not dict:
         raise AwsError("SerializationException", 400, "The request body is no JSON object.")
     unknown = sorted(body.keys() - MEMBERS)
@@ -82,7 +82,7 @@ def parse(body: Any, *, nonce: str, active_only: bool) -> Query:
 
 
 def run(query: Query, hub: Hub, *, overlay: dict[str, Record | None]) -> bytes:
-    """The answer's JSON. `overlay` replaces records for reading an earlier state."""
+    """The answer's JSON. `overlay` replaces records, to read an earlier state."""
     found = _by_index(query, hub, overlay) if query.sort is None else _sorted(query, hub, overlay)
     page = found[: query.size]
     answer = b'{"Findings":[' + b",".join(r.body for r in page) + b"]"
@@ -95,7 +95,7 @@ def run(query: Query, hub: Hub, *, overlay: dict[str, Record | None]) -> bytes:
 
 
 def _by_index(query: Query, hub: Hub, overlay: dict[str, Record | None]) -> list[Record]:
-    """One more than a page, so that the last page is known as such."""
+    """One record more than a page, to detect the last page."""
     index = hub.index()
     start = bisect_right(index, query.after[0]) if query.after else 0
     found: list[Record] = []
@@ -136,7 +136,7 @@ def _match(query: Query, hub: Hub, overlay: dict[str, Record | None], name: str)
 
 
 def _ranges(ids: list[tuple[str, str]] | None, hub: Hub) -> list[tuple[int, int]]:
-    """Parts of the index that can match the Id filter, in order and disjoint."""
+    """The parts of the index that can match the Id filter, in order and disjoint."""
     if ids is None:
         return [(0, len(hub.index()))]
     spans = sorted(hub.span(value + "\0" if comparison == "EQUALS" else value) for comparison, value in ids)
@@ -162,7 +162,7 @@ def _filters(filters: dict[str, Any]) -> tuple[list[Predicate], list[tuple[str, 
             if any(comparison == NOT for comparison, _ in pairs):
                 predicates.append(_not_predicate(name, TEXTS[name], pairs))
             elif name == "Id":
-                ids = pairs  # the index answers it exactly
+                ids = pairs  # the index answers this exactly
             else:
                 predicates.append(_text_predicate(TEXTS[name], pairs))
         elif name == "ProductFields":
@@ -227,7 +227,7 @@ def _text_predicate(read: Callable[[Record], str], pairs: list[tuple[str, str]])
 
 
 def _not_predicate(name: str, read: Callable[[Record], str], pairs: list[tuple[str, str]]) -> Predicate:
-    """Negative values of one attribute are all required."""
+    """All negative values of an attribute must hold."""
     if any(comparison != NOT for comparison, _ in pairs):
         raise invalid_input(
             f"Invalid parameter: {NOT} beside another comparison of filter {name} is not supported here"
@@ -237,7 +237,7 @@ def _not_predicate(name: str, read: Callable[[Record], str], pairs: list[tuple[s
 
 
 def _type_predicate(pairs: list[tuple[str, str]]) -> Predicate:
-    # As of _fields_predicate: the encoded beginning of a type occurs in the text of every finding that has it.
+    # As in _fields_predicate: the encoded prefix of a type occurs in the text of every finding that has it.
     likely = tuple(msgspec.json.encode(value)[:-1] for _, value in pairs)
 
     def accepts(record: Record) -> bool:
@@ -250,8 +250,8 @@ def _type_predicate(pairs: list[tuple[str, str]]) -> Predicate:
 
 
 def _fields_predicate(pairs: list[tuple[str, str]]) -> Predicate:
-    # The stored text is our own encoder's, so the encoded pair occurs in it wherever the field has that value: a search
-    # for it spares decoding nearly all findings that do not match.
+    # The stored text comes from the same encoder, so the encoded pair occurs in it if the field has that value. The
+    # search for it saves decoding nearly all findings that do not match.
     wanted = [(name, value, msgspec.json.encode(name) + b":" + msgspec.json.encode(value)) for name, value in pairs]
 
     def accepts(record: Record) -> bool:

@@ -1,4 +1,4 @@
-"""Quotas per account, Region and operation: token buckets on a monotonic clock that the caller passes in. Pure."""
+"""Quotas per account, Region and operation: token buckets; the caller passes a monotonic time. Pure."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ RATES: dict[str, tuple[float, float]] = {
     "GetFindings": (3, 6),
 }
 OTHER: tuple[float, float] = (10, 30)
-"""All other operations: 10 requests a second, burst 30."""
+"""All other operations: requests per second, burst."""
 
 
 class _Bucket(msgspec.Struct):
@@ -17,14 +17,14 @@ class _Bucket(msgspec.Struct):
 
 
 class Quotas:
-    """Requests a second and burst, as the service's own documentation gives them."""
+    """Limits requests per second with a burst, as the service documents."""
 
     def __init__(self, *, on: bool = True) -> None:
         self.on = on
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
 
     def take(self, account: str, region: str, operation: str, *, now: float) -> bool:
-        """False where the call is over quota. A refused call costs nothing."""
+        """False if the call is over quota. A rejected call takes no token."""
         if not self.on:
             return True
         rate, burst = RATES.get(operation, OTHER)

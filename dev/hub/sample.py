@@ -1,4 +1,4 @@
-"""Findings to try the server with: the smallest valid one, and any number of believable ones. Pure and repeatable."""
+"""Findings to test the server with: a minimal one, and any number of realistic ones. Pure and repeatable."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def product_arn(account: str = ACCOUNT, region: str = REGION) -> str:
 
 
 def finding(name: str = "one", *, account: str = ACCOUNT, region: str = REGION, **changes: Any) -> dict[str, Any]:
-    """A valid finding with little in it. `changes` replace members; None removes one."""
+    """A minimal valid finding. `changes` replace members; None removes one."""
     made: dict[str, Any] = {
         "SchemaVersion": "2018-10-08",
         "Id": name,
@@ -58,23 +58,21 @@ def finding(name: str = "one", *, account: str = ACCOUNT, region: str = REGION, 
 
 
 def later(minutes: int) -> str:
-    """A time after the one that samples carry."""
+    """A time this long after that of the samples."""
     return stamp(_START + timedelta(minutes=minutes))
 
 
-def company(count: int, *, account: str = ACCOUNT, region: str = REGION) -> Iterator[dict[str, Any]]:
-    """Distinct findings as a company with three clusters would have them."""
+def company(count: int) -> Iterator[dict[str, Any]]:
+    """Distinct findings of a company with three clusters."""
     for number in range(count):
         source, policy, title, severity = _POLICIES[number % len(_POLICIES)]
         cluster = _CLUSTERS[(number // 3) % len(_CLUSTERS)]
         namespace = _TEAMS[(number // 5) % len(_TEAMS)]
         kind = _KINDS[(number // 7) % len(_KINDS)]
         workload = f"{_NAMES[number % len(_NAMES)]}-{number // len(_NAMES)}"
-        arn = f"arn:{partition(region)}:eks:{region}:{account}:cluster/{cluster}"
+        arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{cluster}"
         yield finding(
             f"sample/{cluster}/{number:08d}",
-            account=account,
-            region=region,
             GeneratorId=f"{source}/{policy}",
             Title=f"{title}: {kind} {namespace}/{workload}",
             Description=f"{title}. {kind} {workload} in namespace {namespace} of cluster {cluster} breaks it.",

@@ -1,8 +1,8 @@
-"""Decides whether a JSON value adheres to a shape of the Security Hub service model plus the documented limits.
+"""Checks JSON values against a shape of the Security Hub service model and the documented limits.
 
-Checks are compiled once into closures. A check answers None for a good value, so a good finding costs no path building;
-else a list of errors, each the path below the value and a sentence in the words of a JSON-schema validator, as AWS's
-own answers read (`.Title should NOT be longer than 256 characters`). Pure after compilation.
+Checks are compiled once into closures. A check returns None for a valid value, without building paths; else a list of
+errors, each with the path below the value and the message of a JSON-schema validator, as in AWS's own answers
+(`.Title should NOT be longer than 256 characters`). Pure after compilation.
 """
 
 import functools
@@ -20,7 +20,7 @@ Shapes = Mapping[str, Mapping[str, Any]]
 
 _NONE = Limit()
 _BLANK = ' should match pattern ".*\\S.*"'
-_MOST_ERRORS = 10  # an answer names the first few; a finding that is wrong everywhere needs no book
+_MOST_ERRORS = 10  # an answer only names the first few
 
 
 @functools.cache
@@ -32,12 +32,12 @@ def service_shapes() -> Shapes:
 
 @functools.cache
 def checker(shape: str) -> Check:
-    """The check of a named structure, e.g. `AwsSecurityFinding`."""
+    """The check of a structure, such as `AwsSecurityFinding`."""
     return _Compiler(service_shapes()).structure(shape)
 
 
 def units(text: str) -> int:
-    """Length in UTF-16 units, which is what a validator in JavaScript or Java counts."""
+    """Length in UTF-16 units, which validators in JavaScript and Java count."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
@@ -56,7 +56,7 @@ class _Compiler:
                 low, high = limit.items or (shape.get("min", 0), shape.get("max"))
                 check = _array(self.build(shape["member"]["shape"], limit.each or _NONE), low, high)
             case "map":
-                # The limits of a map of texts are those of its values; no other map has any.
+                # The limits of a map of strings apply to its values; other maps have none.
                 value = Limit(longest=limit.longest, pattern=limit.pattern)
                 check = _mapping(self.build(shape["value"]["shape"], value), limit)
             case "string":
@@ -78,7 +78,7 @@ class _Compiler:
         members: dict[str, Check] = {}
         shape = self._shapes[name]
 
-        def late(value: Any) -> Errors:  # a shape may contain itself
+        def late(value: Any) -> Errors:  # a shape can contain itself
             return self._structures[name](value)
 
         self._structures[name] = late
@@ -164,7 +164,7 @@ def _string(limit: Limit, enum: tuple[str, ...]) -> Check:
     if values := frozenset(limit.values or enum):
         tests.append(lambda value: None if value in values else [" should be equal to one of the allowed values"])
     if (longest := limit.longest) is not None:
-        # a text of half the length cannot be too long, whatever it is made of
+        # a text of half the length is never too long, whatever its characters
         tests.append(
             lambda value: (
                 [f" should NOT be longer than {longest} characters"]
@@ -205,7 +205,7 @@ def _moment(value: Any) -> Errors:
 
 
 def _path(limit: Limit) -> Check:
-    """A finding type: namespace/category/classifier, the namespace one of a few."""
+    """A finding type: namespace/category/classifier, with one of a few namespaces."""
     text = _string(Limit(pattern=limit.pattern), ())
 
     def check(value: Any) -> Errors:
@@ -264,4 +264,4 @@ _TOGETHER: dict[str, Check] = {
     "Severity": _severity,
     "SeverityUpdate": _severity,
 }
-"""Rules about several members of one structure."""
+"""Checks of several members of a structure together."""

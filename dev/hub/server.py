@@ -1,8 +1,8 @@
-"""The HTTP face: AWS calls, the control endpoint and the findings page on one port.
+"""The HTTP server: AWS calls, the control endpoint and the findings page on one port.
 
-The page and the control endpoint must be asked from this machine: a foreign Host or Origin is refused, so that no web
-site can reach them through the visitor's browser. AWS calls come from SDKs, which send no Origin: with one they are
-refused too. Where the server listens elsewhere (--host), AWS calls work from there, page and control endpoint do not.
+The page and the control endpoint reject a foreign Host or Origin, so that no web site can reach them through the
+visitor's browser. AWS calls come from SDKs, which send no Origin; with one they are rejected too. If the server listens
+on another address (--host), only AWS calls are possible from other machines.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from dev.hub.wire import AwsError, Scope, json_error, parse_scope, unsigned, xml
 
 SERVICE = web.AppKey("service", Service)
 CREDENTIALS = "/v1/credentials"
-"""Where the agent of EKS Pod Identity answers."""
+"""Path of the agent of EKS Pod Identity."""
 AUTHENTICATOR = "/_eks/{arn:.+}"
-"""Where the API server of an EKS cluster asks who a token is."""
-_MOST_BYTES = 32 * 1024 * 1024  # above what AWS takes, so that the documented refusal answers a batch that is too large
+"""Path of the token authenticator, for the API server of an EKS cluster."""
+_MOST_BYTES = 32 * 1024 * 1024  # more than AWS accepts, so that a batch that is too large gets the documented error
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -80,7 +80,7 @@ async def _aws(request: web.Request) -> web.StreamResponse:
 
 
 async def _agent(request: web.Request) -> web.StreamResponse:
-    """The agent of EKS Pod Identity on the node: the Pod's token against credentials of its role."""
+    """The agent of EKS Pod Identity on the node: exchanges a Pod's token for credentials of its role."""
     service = request.app[SERVICE]
     scope = Scope("", service.settings.regions[0], "eks-auth")
     token = request.headers.get("Authorization")
@@ -106,11 +106,11 @@ async def _authenticate(request: web.Request) -> web.StreamResponse:
 
 
 async def _silent(request: web.Request, service: Service, call: Call) -> web.StreamResponse:
-    """A call whose caller gets no answer. The connection ends without one."""
+    """Closes the connection without an answer."""
     fault = call.fault
     service.lose(call)
     if fault is not None and fault.kind == "timeout_after":
-        with contextlib.suppress(AwsError):  # the caller would not see it either; the journal has it
+        with contextlib.suppress(AwsError):  # the journal has it; the caller gets no answer anyway
             service.perform(call)
     else:
         error = AwsError("(no answer)", 0, "")
@@ -124,7 +124,7 @@ async def _silent(request: web.Request, service: Service, call: Call) -> web.Str
 def _refused(error: AwsError, *, sts: bool) -> web.Response:
     request = secrets.token_hex(16)
     if sts:
-        # STS speaks of the same two troubles in words of its own
+        # STS has other codes for the same two errors
         code = {"ExpiredTokenException": "ExpiredToken", "UnrecognizedClientException": "InvalidClientTokenId"}
         named = AwsError(code.get(error.code, error.code), error.status, error.message)
         return web.Response(body=xml_error(named, request), status=error.status, content_type="text/xml")

@@ -1,7 +1,7 @@
-"""The whole state of the server, and what one call to an AWS operation does to it.
+"""The state of the server, and the effect of each AWS operation on it.
 
-A call is handled in one go on one thread: identity, injected fault, quota, the operation. Only waiting for an injected
-time-out happens elsewhere (server.py), before or after.
+One thread handles a call without interruption: identity, injected fault, quota, operation. Only the wait of an injected
+time-out happens before or after that, in server.py.
 """
 
 import re
@@ -41,19 +41,19 @@ OPERATIONS = {
 
 WEB_SIGN_IN = "AssumeRoleWithWebIdentity"
 POD_SIGN_IN = "AssumeRoleForPodIdentity"
-"""EKS Auth's name for what the agent of Pod Identity asks."""
+"""EKS Auth's name for the request to the agent of Pod Identity."""
 _CLUSTERS = re.compile(r"/clusters(?:/[^/]+)?")
 UNSIGNED = frozenset({WEB_SIGN_IN, POD_SIGN_IN})
-"""Operations whose caller has no credentials yet; they count as calls of the role's account, where it is named."""
+"""Operations whose caller has no credentials yet. The journal attributes them to the role's account, if named."""
 
 
 class Settings(msgspec.Struct):
-    """What the server starts with."""
+    """Configuration of the server."""
 
     accounts: list[str]
-    """The first is the account of every access key that is not configured."""
+    """The first is the account of access keys that are not configured."""
     regions: list[str]
-    """Security Hub is on for each account in each of these."""
+    """Security Hub is enabled for each account in each of these."""
     keys: dict[str, str] = {}
     strict_keys: bool = False
     roles: dict[str, str] = {}
@@ -63,7 +63,7 @@ class Settings(msgspec.Struct):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One AWS call as it came in."""
+    """One AWS request."""
 
     method: str
     path: str
@@ -71,12 +71,12 @@ class Request(msgspec.Struct, frozen=True):
     token: str | None
     body: bytes
     date: str = ""
-    """When it was signed."""
+    """The time of the signature."""
     query: Mapping[str, str] = {}
 
 
 class Call(msgspec.Struct):
-    """A call on its way: what is known about it so far."""
+    """A call in progress."""
 
     request: Request
     operation: str
@@ -122,7 +122,7 @@ class Service:
         return self.version
 
     def hub(self, account: str, region: str) -> Hub:
-        """The hub of an account and Region; off until somebody enables it."""
+        """The hub of an account and Region; disabled until someone enables it."""
         known = self.hubs.get((account, region))
         if known is None:
             known = Hub(account, region, enabled=False, since=render(self.clock()))
@@ -136,12 +136,12 @@ class Service:
         return number
 
     def watch_lag(self) -> None:
-        """Keep overwritten findings exactly while a `lag` fault may ask for them."""
+        """Keeps overwritten findings while a `lag` fault exists."""
         for hub in self.hubs.values():
             hub.remember(on=self.faults.lagging())
 
     def reset(self) -> None:
-        """As just started: no findings, no journal, no faults, full quotas, no sessions."""
+        """Removes findings, journal, faults and sessions; refills quotas."""
         self.faults.clear()
         self.hubs.clear()
         self._open()
@@ -152,7 +152,7 @@ class Service:
         self._next_version()
 
     def admit(self, request: Request) -> Call:
-        """Everything that comes before the operation. Raises AwsError for a refused call."""
+        """All checks before the operation. Raises AwsError for a rejected call."""
         scope = request.scope
         operation = _operation(request)
         try:
@@ -197,13 +197,13 @@ class Service:
         return None
 
     def _undescribed(self, call: Call) -> str:
-        """The cluster that the caller's role is not granted DescribeCluster on; empty where it is."""
+        """ARN of the cluster if the caller's role may not describe it, else empty."""
         region, name = call.request.scope.region, call.request.path.rpartition("/")[2]
         arn = f"arn:{partition(region)}:eks:{region}:{call.caller.account}:cluster/{name}"
         return "" if self.identity.permits(call.caller, f"eks:{call.operation}", arn) else arn
 
     def _lacking(self, call: Call) -> str:
-        """The resource that the caller's role is not granted the operation on; empty where it is."""
+        """The resource if the caller's role lacks the permission for the operation on it, else empty."""
         caller = call.caller
         if caller.role not in self.identity.policies:
             return ""
@@ -220,7 +220,7 @@ class Service:
         return ""
 
     def perform(self, call: Call) -> bytes:
-        """Run the operation. Raises AwsError for a refused call. Either way the journal has it."""
+        """Runs the operation, and records the call in the journal. Raises AwsError for a rejected call."""
         region = call.request.scope.region
         try:
             answer = self._run(call)
@@ -231,7 +231,7 @@ class Service:
         return answer
 
     def lose(self, call: Call) -> None:
-        """Name the findings of an import of which the caller does not learn whether it was written."""
+        """Records the findings of an import whose caller cannot know whether it was written."""
         if call.operation == "BatchImportFindings" and call.fault is not None:
             where = (self.clock(), call.caller.account, call.request.scope.region)
             self.journal.lose(_decoded(call), *where, reason=call.fault.kind)
@@ -279,7 +279,7 @@ class Service:
         return self.eks.describe(unquote(call.request.path.rpartition("/")[2]), account=account, region=region)
 
     def authenticate(self, arn: str, token: str) -> dict[str, Any]:
-        """Who that is to an EKS cluster. Raises TokenError; the journal has it either way."""
+        """The user that an EKS cluster maps the token to; recorded in the journal. Raises TokenError."""
         region, account = arn.split(":")[3:5]
         try:
             user = self.eks.authenticate(arn, token, now=self.clock())
@@ -310,14 +310,14 @@ class Service:
         return xml_answer(call.operation, result, request)
 
     def analyse(self, account: str, region: str, body: dict[str, Any]) -> bytes:
-        """BatchUpdateFindings on behalf of the findings page or a test: no credentials, no quota, else the same."""
+        """BatchUpdateFindings for the findings page or a test, without credentials and quota."""
         hub = self.hub(account, region)
         answer = self._updater.run(hub, body, now=self.clock())
         self.note("BatchUpdateFindings (analyst)", account, region, len(body.get("FindingIdentifiers", [])), None)
         return answer
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the last reset. A status of 429 or 5xx includes injected ones."""
+        """Counts since the last reset. Those of 429 and 5xx include injected faults."""
         calls: dict[str, dict[str, int]] = {}
         for (operation, status), number in self.journal.statuses.items():
             calls.setdefault(operation, {})[str(status)] = number
@@ -376,7 +376,7 @@ def _operation(request: Request) -> str:
 
 
 def _denied(call: Call, resource: str) -> AwsError:
-    """STS's word for it is shorter."""
+    """STS has a shorter code."""
     service = call.request.scope.service
     code = "AccessDenied" if service == "sts" else "AccessDeniedException"
     where = f" on resource: {resource}" if resource else ""
@@ -385,7 +385,7 @@ def _denied(call: Call, resource: str) -> AwsError:
 
 
 def _role_account(request: Request) -> str:
-    """Of the role that an unsigned call asks for; empty where it names none."""
+    """Account of the role in an unsigned call; empty if it names none."""
     match = ROLE_ARN.match(dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("RoleArn", ""))
     return match[2] if match else ""
 

@@ -1,13 +1,13 @@
-"""The two ways in which a Pod becomes a role: IRSA and EKS Pod Identity.
+"""The two ways in which a Pod gets a role: IRSA and EKS Pod Identity.
 
-| sign-in      | asked of                                 | the token's audience     | who decides             |
+| sign-in      | request                                  | audience of the token    | condition               |
 |--------------|------------------------------------------|--------------------------|-------------------------|
 | IRSA         | STS AssumeRoleWithWebIdentity, unsigned  | `sts.amazonaws.com`      | the role's trust policy |
-| Pod Identity | GET /v1/credentials, as of the agent on  | `pods.eks.amazonaws.com` | the association, then   |
-|              | the node                                 |                          | the role's trust policy |
+| Pod Identity | GET /v1/credentials, to the agent on the | `pods.eks.amazonaws.com` | the association and     |
+|              | node                                     |                          | the role's trust policy |
 
-Both tokens are service account tokens of a cluster whose keys were told. A role without policies trusts every service
-account of these clusters. Error codes are STS's and EKS Auth's.
+Both tokens are service account tokens of a configured cluster. A role without policies trusts every service account of
+these clusters. Error codes are those of STS and EKS Auth.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ from dev.hub.wire import AwsError
 AUDIENCE = "sts.amazonaws.com"
 POD_AUDIENCE = "pods.eks.amazonaws.com"
 POD_SECONDS = 6 * 3600
-"""How long a session of Pod Identity lasts."""
+"""Lifetime of a session of Pod Identity."""
 _SUBJECT = "system:serviceaccount:"
 
 
 class Cluster(msgspec.Struct, forbid_unknown_fields=True):
-    """An EKS cluster: its tokens are believed, its issuer is an OIDC provider of its account's IAM."""
+    """An EKS cluster: its tokens are accepted, and its issuer is an OIDC provider in its account's IAM."""
 
     arn: str
     jwks: Keys
 
 
 class Association(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """Of Pod Identity: the role of one service account."""
+    """Pod Identity's role for a service account."""
 
     cluster: str
     """ARN."""
@@ -43,7 +43,7 @@ class Association(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class SignIn:
-    """Clusters, their associations, and what a token of theirs is worth."""
+    """The clusters and associations, and the sign-ins with their tokens."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -53,7 +53,7 @@ class SignIn:
     def web_identity(self, form: dict[str, str], *, now: float) -> dict[str, Any]:
         """The AssumeRoleWithWebIdentity result."""
         arn, account, duration = self._identity.asked(form)
-        _, claims = self._believed(form.get("WebIdentityToken", ""), "InvalidIdentityToken", now=now)
+        _, claims = self._verified(form.get("WebIdentityToken", ""), "InvalidIdentityToken", now=now)
         issuer = claims.iss.removeprefix("https://").removesuffix("/")
         policies = self._identity.policies.get(arn)
         for audience in claims.audiences:
@@ -65,13 +65,16 @@ class SignIn:
             )
             if audience == AUDIENCE and trusted:
                 session = self._identity.open(arn, form["RoleSessionName"], tags=NO_TAGS, seconds=duration, now=now)
-                told = {"SubjectFromWebIdentityToken": claims.sub, "Audience": audience, "Provider": provider}
-                return session | told
+                return session | {
+                    "SubjectFromWebIdentityToken": claims.sub,
+                    "Audience": audience,
+                    "Provider": provider,
+                }
         raise AwsError("AccessDenied", 403, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
     def pod_identity(self, token: str, *, now: float) -> dict[str, str]:
         """The agent's answer."""
-        cluster, claims = self._believed(token, "InvalidTokenException", now=now)
+        cluster, claims = self._verified(token, "InvalidTokenException", now=now)
         if POD_AUDIENCE not in claims.audiences:
             raise AwsError("InvalidTokenException", 400, f"The token is not for the audience {POD_AUDIENCE}")
         namespace, _, name = claims.sub.removeprefix(_SUBJECT).partition(":")
@@ -110,7 +113,7 @@ class SignIn:
             "Expiration": given["Expiration"],
         }
 
-    def _believed(self, token: str, code: str, *, now: float) -> tuple[Cluster, Claims]:
+    def _verified(self, token: str, code: str, *, now: float) -> tuple[Cluster, Claims]:
         why = "no OIDC provider is known"
         for cluster in self.clusters:
             try:

@@ -1,7 +1,7 @@
-"""The findings of one account and Region, with the index that prefix queries and paging need.
+"""The findings of one account and Region, with an index for prefix queries and paging.
 
-A finding is kept as its JSON text and as a `Record` of what is filtered, sorted and listed; records are immutable and
-replaced as a whole, so whoever holds one holds a moment. Ids are unique per product: the key is Id and ProductArn.
+A finding is stored as its JSON text and as a `Record` with the members for filters, sorting and lists. Records are
+immutable, and an update replaces them. Ids are unique per product: the key is Id and ProductArn.
 """
 
 import sys
@@ -16,7 +16,7 @@ from dev.hub.merge import Finding
 from dev.hub.timestamp import nanoseconds
 from dev.hub.wire import partition
 
-_FEW = 64  # so many new keys are cheaper to insert one by one than to sort in
+_FEW = 64  # up to this many new keys, inserting each is cheaper than sorting
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     source: str
     policy: str
     namespace: str
-    """These three as the provider names them; empty where it does not."""
+    """Source, policy and namespace from the provider; empty if missing."""
     first_seen: str
     created: str
     updated: str
@@ -61,12 +61,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 def key(identifier: str, arn: str) -> str:
-    """Sorts as (Id, ProductArn) does, and is one text to compare instead of two."""
+    """One text that sorts as (Id, ProductArn) does."""
     return f"{identifier}\0{arn}"
 
 
 def record(finding: Finding, *, account: str, region: str, touched: frozenset[str], version: int) -> Record:
-    """Describe a finding as it is stored."""
+    """The record of a finding."""
     share = sys.intern
     return Record(
         id=finding["Id"],
@@ -93,19 +93,19 @@ def record(finding: Finding, *, account: str, region: str, touched: frozenset[st
 
 
 def cluster_name(finding: Finding) -> str:
-    """The cluster as the provider names it: a product field `…/cluster`, else the first EKS cluster among them."""
+    """The cluster: the product field `…/cluster`, else the first EKS cluster of the resources."""
     named = product_field(finding, "cluster")
     return named or next((str(r["Id"]) for r in finding["Resources"] if r["Type"] == "AwsEksCluster"), "")
 
 
 def product_field(finding: Finding, word: str) -> str:
-    """The first product field whose key is the word, or ends with it; empty where there is none."""
+    """The first product field whose key is the word or ends with it; empty if there is none."""
     fields = finding.get("ProductFields", {}).items()
     return next((str(value) for name, value in fields if name == word or name.endswith(f"/{word}")), "")
 
 
 def resource_name(resources: list[dict[str, Any]]) -> str:
-    """One line for the first resource: kind and name where its free-form details tell them, else its Id."""
+    """One line for the first resource: kind and name if its free-form details have them, else its Id."""
     other = _details(resources[0])
     kind, name = other.get("kind"), other.get("name")
     if not kind or not name:
@@ -115,7 +115,7 @@ def resource_name(resources: list[dict[str, Any]]) -> str:
 
 
 def _details(resource: dict[str, Any]) -> dict[str, str]:
-    """The free-form details, by the last word of their keys in lower case."""
+    """The free-form details, with keys in lower case and without the prefix `resource`."""
     other = resource.get("Details", {}).get("Other", {})
     return {name.lower().removeprefix("resource").strip(): str(value) for name, value in other.items()}
 
@@ -135,7 +135,7 @@ class Hub:
 
     @property
     def product_arn(self) -> str:
-        """The ARN of the product that everything custom in this account and Region shares."""
+        """ARN of the default product of this account and Region, for custom findings."""
         start = f"arn:{partition(self.region)}:securityhub:{self.region}:{self.account}"
         return f"{start}:product/{self.account}/default"
 
@@ -160,23 +160,23 @@ class Hub:
         return self._index
 
     def span(self, prefix: str) -> tuple[int, int]:
-        """The part of the index whose keys start with a text."""
+        """Start and end of the part of the index whose keys start with `prefix`."""
         index = self.index()
         start = bisect_left(index, prefix)
         end = bisect_left(index, prefix + "\U0010ffff\U0010ffff", lo=start)
         return start, end
 
     def remember(self, *, on: bool) -> None:
-        """Keep what is overwritten from now on, so that `past` can answer; or stop and forget it."""
+        """Starts or stops keeping overwritten records for `past`."""
         if not on:
             self._undo = None
         elif self._undo is None:
             self._undo = deque()
 
     def past(self, moment: float) -> dict[str, Record | None]:
-        """What to read instead of the present to see the state of a moment: None hides what did not exist yet.
+        """The records to replace to get the state at that time; None: it did not exist yet.
 
-        Reaches back to where `remember` was switched on.
+        Reaches back to when `remember` was switched on.
         """
         if self._undo is None:
             return {}
@@ -186,12 +186,6 @@ class Hub:
         for _, name, old in self._undo:
             overlay.setdefault(name, old)
         return overlay
-
-    def clear(self) -> None:
-        self.records.clear()
-        self._index.clear()
-        self._fresh.clear()
-        self._undo = deque() if self._undo is not None else None
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records.values())

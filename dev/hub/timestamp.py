@@ -1,7 +1,7 @@
-"""Decides what a valid ASFF timestamp is and which of two is later.
+"""Validates and compares ASFF timestamps.
 
-RFC 3339 with `Z`, `+HH:MM` or `+HHMM`, an offset within 18 hours, at most nine digits of fraction, no blanks.
-Comparison is by nanosecond. Pure: no I/O, no clock.
+RFC 3339 with `Z`, `+HH:MM` or `+HHMM`, an offset of at most 18 hours, at most nine fraction digits, no blanks. Compared
+by nanosecond. Pure: no I/O, no clock.
 """
 
 import re
@@ -15,9 +15,9 @@ _FORMAT = re.compile(
 _FURTHEST_OFFSET_MINUTES = 18 * 60
 
 
-@lru_cache(maxsize=65_536)  # a batch repeats the same few moments
+@lru_cache(maxsize=65_536)  # a batch repeats the same few times
 def nanoseconds(text: str) -> int | None:
-    """Nanoseconds since the epoch; None where the text is no valid timestamp."""
+    """Nanoseconds since the epoch; None if the text is not a valid timestamp."""
     match = _FORMAT.fullmatch(text)
     if match is None:
         return None
@@ -37,5 +37,5 @@ def nanoseconds(text: str) -> int | None:
 
 
 def render(seconds: float) -> str:
-    """The form in which the service writes its own times: UTC with milliseconds."""
+    """The form of the service's own times: UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

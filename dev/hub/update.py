@@ -1,6 +1,6 @@
-"""BatchUpdateFindings: what an analyst changes. The findings page and the control endpoint act through the same code.
+"""BatchUpdateFindings: changes by an analyst. The findings page and the control endpoint use the same code.
 
-UpdatedAt does not move. A shared member (Severity, Types, …) that was changed here no longer follows the provider.
+UpdatedAt does not change. A shared member (Severity, Types, …) that was changed here no longer follows the provider.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ _CHECK = checker("BatchUpdateFindingsRequest")
 
 
 class Updater(msgspec.Struct):
-    """The state that updates work on."""
+    """The state that updates read and change."""
 
     journal: Journal
     version: Callable[[], int]
 
     def run(self, hub: Hub, body: Any, *, now: float) -> bytes:
-        """One call: one set of values for up to 100 findings, each of which may fail by itself."""
+        """Handles one call: one set of values for up to 100 findings, each of which can fail."""
         if type(body) is not dict:
             raise AwsError("SerializationException", 400, "The request body is no JSON object.")
         errors = _CHECK(body)
@@ -83,7 +83,7 @@ def _change(finding: Finding, values: dict[str, Any], moment: str) -> None:
 
 
 def _described(values: dict[str, Any]) -> str:
-    """What a reader of a finding's history wants to know: the new status and note; of the rest only the names."""
+    """The change for a finding's history: the new status and note, and the names of other members."""
     parts: list[str] = []
     for member, value in values.items():
         match member:

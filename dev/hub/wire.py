@@ -1,7 +1,7 @@
-"""The AWS wire protocol as far as boto3 sees it: the credential scope, error answers, the XML of the query protocol.
+"""The AWS wire protocol that boto3 uses: the credential scope, error answers, the XML of the query protocol.
 
-The signature is not verified (the server knows no secret); account, Region and service are taken from the credential
-scope that the client signed for. Pure: no I/O, no clock.
+The signature is not verified; account, Region and service come from the credential scope that the client signed. Pure:
+no I/O, no clock.
 """
 
 import re
@@ -21,7 +21,7 @@ _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class AwsError(Exception):
-    """A whole call that is refused: the error code that boto3 raises, its HTTP status and message."""
+    """A rejected call: the error code that boto3 raises, its HTTP status and message."""
 
     def __init__(self, code: str, status: int, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ def invalid_input(message: str) -> AwsError:
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Who calls which service where, as the Authorization header says."""
+    """Access key, Region and service of a call, from the Authorization header."""
 
     key: str
     region: str
@@ -54,12 +54,12 @@ def parse_scope(authorization: str | None) -> Scope:
 
 
 def unsigned(authorization: str | None, body: bytes) -> bool:
-    """Whether this is the one call of STS's that is never signed."""
+    """Whether this is AssumeRoleWithWebIdentity, which is never signed."""
     return authorization is None and b"Action=AssumeRoleWithWebIdentity" in body
 
 
 def untimely(date: str, *, now: float) -> str:
-    """What AWS says of a signature that is not of now; empty where it is, or where it has no date."""
+    """AWS's error for a signature that is too old or too new; empty if it is neither, or has no date."""
     if not date:
         return ""
     signed, here = datetime.strptime(date, _STAMP).replace(tzinfo=UTC), datetime.fromtimestamp(now, UTC)
@@ -71,7 +71,7 @@ def untimely(date: str, *, now: float) -> str:
 
 
 def partition(region: str) -> str:
-    """The partition whose ARNs are right in a Region."""
+    """The partition of a Region's ARNs."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"

@@ -1,1 +1,1 @@
-"""The image: what it is made of, and how it is built and run on a machine without a container engine."""
+"""The image: its content, and how to build and run it without a container engine."""

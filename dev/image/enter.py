@@ -1,10 +1,10 @@
-"""Run as a script, as root: becomes a program inside a root folder, as a container runtime would start it.
+"""A script that runs as root and execs a program inside a root folder, as a container runtime does.
 
     python enter.py WORLD      a JSON file of `World`'s members
 
-The process id stays, so that signals and waiting reach the program itself. What differs from a container: network,
-process ids and control groups are those of the machine, and no seccomp profile is on. The mounts lie in a namespace of
-this process and vanish with it. Linux only.
+The process id stays, so that signals reach the program itself. Differences to a container: network, process ids and
+control groups are those of the machine, and there is no seccomp profile. The mounts are in a namespace of this process,
+and end with it. Linux only.
 """
 
 import ctypes
@@ -20,19 +20,19 @@ CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 CAPABILITIES = 64
-"""More than there are: dropping one that does not exist fails and harms nobody."""
+"""More than exist: dropping one that does not exist fails without effect."""
 DEVICES = ("null", "zero", "random", "urandom")
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     parent: int
-    """Whose death is this process's too."""
+    """This process dies with it."""
     root: str
     folders: dict[str, str]
-    """Folders of the machine, to be seen read-only inside, by their place there; below /run or /var/run."""
+    """Path inside, below /run or /var/run → folder of the machine, mounted read-only."""
     memory: dict[str, str]
-    """Empty folders in memory that anybody may write, with the options of their size, by their place."""
+    """Path inside → mount options with the size: empty writable folders in memory."""
     argv: list[str]
     environment: dict[str, str]
     user: int
@@ -63,18 +63,18 @@ def main(world: World) -> None:
     program = shutil.which(world.argv[0], path=world.environment.get("PATH", ""))
     if program is None:
         sys.exit(f"{world.argv[0]} is not in {world.environment.get('PATH')}")
-    os.execve(program, world.argv, world.environment)  # noqa: S606  (to become that program is all that is asked)
+    os.execve(program, world.argv, world.environment)  # noqa: S606  (the program replaces this process on purpose)
 
 
 def demote(world: World) -> None:
-    """Give up every privilege, and any way to get one."""
+    """Drops all privileges, and prevents new ones."""
     for capability in range(CAPABILITIES):
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     os.setgroups(world.groups)
     os.setresgid(world.group, world.group, world.group)
     os.setresuid(world.user, world.user, world.user)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    # The kernel forgets this where the user changes, so it comes last.
+    # The kernel resets this when the user changes, so it comes last.
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "the parent's death")
     if os.getppid() != world.parent:
         sys.exit("the parent died")

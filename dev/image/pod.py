@@ -1,8 +1,8 @@
-"""The operator as a kubelet would start it: the image's root, and the Pod of the chart's Deployment.
+"""Starts the operator as a kubelet does: with the image's root folder, and the Pod of the chart's Deployment.
 
-Taken from the Deployment: command, arguments, environment, user and groups, the read-only root, volumes, and the files
-of the service account. A machine without a kubelet must do otherwise: the API server's address is that of this machine,
-and the metrics listen on a free port of 127.0.0.1. Anything else that the Pod wants mounted is an error.
+From the Deployment come command, arguments, environment, user and groups, the read-only root, volumes, and the files of
+the service account. Different from a kubelet: the API server's address is that of this machine, and the metrics are on
+a free port of 127.0.0.1. Other kinds of mounts are an error.
 """
 
 import base64
@@ -32,12 +32,12 @@ Document = dict[str, Any]
 
 
 class PodError(Exception):
-    """The Pod or the image asks for something that is not done here."""
+    """The Pod or the image needs something that is not supported here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What `dev/image/build.sh --keep FOLDER` leaves."""
+    """The output of `dev/image/build.sh --keep FOLDER`."""
 
     folder: Path
 
@@ -47,19 +47,19 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of the image's own configuration."""
+        """The variables in the image's configuration."""
         config = json.loads((self.folder / "config.json").read_text("utf-8"))
         return dict(entry.split("=", 1) for entry in config.get("Env") or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One Pod of a Deployment, as it would be admitted to a namespace of a cluster."""
+    """A Pod of a Deployment."""
 
     deployment: Document
     cluster: Cluster
     folder: Path
-    """Where files that the Pod sees are put: of this run, private to root."""
+    """For the files of the Pod; of this run, private to root."""
 
     @property
     def spec(self) -> Document:
@@ -72,7 +72,7 @@ class Pod:
         return dict(found)
 
     def start(self, image: Image, environment: Mapping[str, str], *, parent: int) -> list[str | Path]:
-        """The command that becomes the operator; `environment` is what this machine says otherwise."""
+        """The command that starts the operator; `environment` overrides the Pod's."""
         context = {**self.spec.get("securityContext", {}), **self.container.get("securityContext", {})}
         if not (context.get("readOnlyRootFilesystem") and context.get("runAsNonRoot")):
             raise PodError("the Pod must run without root and with a read-only root")
@@ -92,7 +92,7 @@ class Pod:
             folders[SERVICE_ACCOUNT] = str(self.projected(AUTOMOUNTED, context))
         memory = {place: size(volume["emptyDir"]) for place, volume in mounts.items() if "emptyDir" in volume}
         if strange := sorted(set(mounts) - set(folders) - set(memory)):
-            raise PodError(f"no way to mount {', '.join(strange)}")
+            raise PodError(f"cannot mount {', '.join(strange)}")
         world = World(
             parent=parent,
             root=str(image.root),
@@ -110,7 +110,7 @@ class Pod:
         return [sys.executable, "-I", "-S", ENTER, path]
 
     def environment(self) -> dict[str, str]:
-        """What the kubelet sets: the API server's address, and the container's variables."""
+        """The variables that the kubelet sets: the API server's address, and those of the container."""
         api = urlsplit(self.cluster.url)
         found = {"KUBERNETES_SERVICE_HOST": api.hostname or "", "KUBERNETES_SERVICE_PORT": str(api.port or 443)}
         for variable in self.container.get("env", ()):
@@ -121,7 +121,7 @@ class Pod:
         return found
 
     def field(self, path: str) -> str:
-        """Of the downward API."""
+        """A field of the downward API."""
         metadata = self.deployment["metadata"]
         known = {
             "metadata.name": f"{metadata['name']}-0",
@@ -129,11 +129,11 @@ class Pod:
             "spec.serviceAccountName": self.spec["serviceAccountName"],
         }
         if path not in known:
-            raise PodError(f"the Pod asks for its {path}")
+            raise PodError(f"the Pod uses {path}, which is not supported")
         return str(known[path])
 
     def projected(self, sources: list[Document], context: Document) -> Path:
-        """A folder of a projected volume, its files readable by the Pod's group, as the kubelet makes them."""
+        """A folder for a projected volume; the Pod's group can read the files, as with the kubelet."""
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="projected-"))
         for source in sources:
             for name, text in self.files(source).items():
@@ -159,7 +159,9 @@ class Pod:
                 account = self.spec["serviceAccountName"]
                 path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
                 return {token["path"]: self.cluster.request("POST", path, asked)["status"]["token"]}
-            case {"configMap": {"name": "kube-root-ca.crt", "items": items}}:  # written by a controller elsewhere
+            case {
+                "configMap": {"name": "kube-root-ca.crt", "items": items}
+            }:  # in a real cluster, a controller writes it
                 return {item["path"]: self.cluster.ca or "" for item in items}
             case {"configMap": {"name": name} as asked}:
                 held = self.cluster.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")["data"]
@@ -170,22 +172,22 @@ class Pod:
             case {"downwardAPI": {"items": items}}:
                 return {item["path"]: self.field(item["fieldRef"]["fieldPath"]) for item in items}
             case _:
-                raise PodError(f"no way to project {', '.join(source)}")
+                raise PodError(f"cannot project {', '.join(source)}")
 
 
 def chosen(held: Mapping[str, str], asked: Document) -> dict[str, str]:
-    """Of a ConfigMap or Secret what the volume's `items` name; without them all."""
+    """The entries of a ConfigMap or Secret that the volume's `items` select; all without `items`."""
     items = asked.get("items") or [{"key": key, "path": key} for key in held]
     return {item["path"]: held[item["key"]] for item in items}
 
 
 def referred(known: Mapping[str, str], found: re.Match[str]) -> str:
-    """What the kubelet puts in the place of `$(NAME)`: the variable where it comes earlier, else the text as it is."""
+    """The kubelet's replacement for `$(NAME)`: an earlier variable, else the text itself."""
     return known.get(found[1], found[0])
 
 
 def in_image(image: Image) -> Home:
-    """Where the operator of dev/stand runs: in a Pod of the chart's Deployment, in this image."""
+    """Runs the operator of dev/stand in a Pod of the chart's Deployment, with this image."""
 
     def home(installed: Installed, environment: Mapping[str, str]) -> Command:
         deployment = next(d for d in installed.documents if d["kind"] == "Deployment")
@@ -200,12 +202,12 @@ AUTOMOUNTED: list[Document] = [
     {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
     {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
 ]
-"""What the admission controller adds to a Pod that wants its service account's token."""
+"""The volume that the admission controller adds to a Pod for its service account's token."""
 
 
 def size(volume: Document) -> str:
-    """The options of a file system in memory."""
+    """Mount options of an emptyDir in memory."""
     limit = str(volume.get("sizeLimit", "64Mi"))
     if not limit.endswith("Mi"):
-        raise PodError(f"a size of {limit}")
+        raise PodError(f"sizeLimit {limit} is not supported, only Mi")
     return f"size={int(limit.removesuffix('Mi'))}m"

@@ -1,14 +1,14 @@
-"""Assembles the image's root folder out of a build stage: the interpreter, the libraries that it loads, the virtual
-environment, the authorities, and nothing else. No shell, no package manager, no pip.
+"""Assembles the image's root folder from a build stage: the interpreter, the libraries that it loads, the virtual
+environment and the CA certificates. No shell, no package manager, no pip.
 
     python root.py ENVIRONMENT TARGET      as root, in a stage of the Debian family
 
-What is left out of the standard library wants a terminal, a display, a compiler or a database; nobody imports it here.
-The target depends on the stage's content alone: times are SOURCE_DATE_EPOCH, and bytecode is made anew, valid whatever
-the time of its source (the operator's root is read-only, so it could not be made later).
+The omitted parts of the standard library need a terminal, a display, a compiler or a database, and are never imported.
+The target depends only on the stage's content: times are SOURCE_DATE_EPOCH, and bytecode is compiled again, valid
+whatever the time of its source (the operator's root is read-only, so it cannot be compiled later).
 
-Debian's packages whose files are here are declared in `/var/lib/dpkg/status.d`, with their copyright files: that is
-where scanners look in images that have no package manager.
+The Debian packages of the files are declared in `/var/lib/dpkg/status.d`, with their copyright files: scanners read
+that in images without a package manager.
 """
 
 import os
@@ -28,7 +28,7 @@ LEFT_OUT = frozenset(
         *("_curses", "_curses_panel", "_dbm", "_gdbm", "_sqlite3", "_tkinter", "nis", "ossaudiodev", "readline"),
     }
 )
-"""Of the standard library: folders, files, and extension modules by their names."""
+"""Omitted folders, files and extension modules of the standard library, by name."""
 LEFT_OUT_ALSO = re.compile(r"config-|_test|_xxtest|_ctypes_test|xxlimited|xxsubtype|.*\.a$")
 PLAIN = (
     "/etc/debian_version",
@@ -43,14 +43,14 @@ WRITTEN = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 FOLDERS = ("dev", "proc", "run", "sys", "var")
-"""The runtime mounts over some of them, and must not need to make them."""
+"""The runtime mounts over some of them, and cannot create them."""
 
 Command = tuple[str | Path, ...]
 Skip = Callable[[str], bool]
 
 
 class RootError(Exception):
-    """The stage lacks something that the image must have."""
+    """The stage lacks something that the image needs."""
 
 
 def main(environment: Path, target: Path) -> None:
@@ -74,26 +74,26 @@ def main(environment: Path, target: Path) -> None:
 
 
 def left_out(name: str) -> bool:
-    """Whether the standard library's file or folder of this name stays behind."""
+    """Whether the standard library's file or folder of this name is omitted."""
     return bool({name, name.partition(".")[0]} & LEFT_OUT or LEFT_OUT_ALSO.match(name))
 
 
 class Root:
-    """The folder that becomes `/`. What is added lies where it lay, links as links with what they lead to."""
+    """The folder that becomes `/`. Added files keep their paths; links are added with their targets."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self.sources: set[Path] = set()
-        """Every file and link that was copied, by its real place."""
+        """Real paths of all copied files and links."""
         target.mkdir(parents=True)
 
     def add(self, path: Path) -> None:
-        """Raises RootError where there is none."""
+        """Raises RootError if the path does not exist."""
         real = Path(os.path.realpath(path.parent)) / path.name
         if real in self.sources:
             return
         if not os.path.lexists(real):
-            raise RootError(f"{path} is not there")
+            raise RootError(f"{path} does not exist")
         copy = self.place(real)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if real.is_symlink():
@@ -122,7 +122,7 @@ class Root:
         return self.target / real.relative_to("/")
 
     def programs(self) -> Iterator[Path]:
-        """What the loader has to do with: ELF files."""
+        """The copied ELF files."""
         for path in sorted(self.sources):
             if not path.is_symlink():
                 with path.open("rb") as file:
@@ -139,13 +139,13 @@ class Root:
         (self.target / "tmp").mkdir()
         (self.target / "tmp").chmod(0o1777)
         (self.target / "var" / "run").symlink_to("/run")
-        # OpenSSL's own default is a file of this name: one bundle instead of a folder of hashed links.
+        # OpenSSL reads this file by default: one bundle instead of a folder of hashed links.
         (self.target / "usr/lib/ssl/cert.pem").symlink_to("/etc/ssl/certs/ca-certificates.crt")
 
     def seal(self, libraries: Iterable[Path], epoch: int) -> None:
-        """The loader's cache of these folders, bytecode, and one time for all."""
+        """Writes the loader's cache of these folders and the bytecode, and sets all times."""
         run(("ldconfig", "-X", "-r", self.target, *sorted(libraries)))
-        shutil.rmtree(self.target / "var/cache", ignore_errors=True)  # ldconfig's notes to itself
+        shutil.rmtree(self.target / "var/cache", ignore_errors=True)  # ldconfig's own cache
         modes = ("-q", "--invalidation-mode=unchecked-hash", "-s", self.target, "-p", "/")
         run((sys.executable, "-m", "compileall", *modes, self.target), PYTHONHASHSEED="0")
         for folder, folders, files in os.walk(self.target):
@@ -155,19 +155,19 @@ class Root:
 
 
 def libraries(programs: Iterable[Path]) -> list[Path]:
-    """The shared libraries that these load, as the loader finds them. Raises RootError where it does not."""
+    """The shared libraries that these load, as the loader finds them. Raises RootError if one is missing."""
     listed = run(("ldd", *programs))
     missing = sorted({line.split()[0] for line in listed.splitlines() if "not found" in line})
     if missing:
         raise RootError(f"no library {', '.join(missing)}")
     found = {Path(path) for path in re.findall(r"^\s(?:\S+ => )?(/\S+) \(0x", listed, re.MULTILINE)}
-    # Loaded by name when a thread ends, so that no program lists it.
+    # Loaded by name when a thread ends, so no program lists it.
     found |= {path.with_name("libgcc_s.so.1") for path in found if path.name == "libc.so.6"}
     return sorted(found)
 
 
 def declare(root: Root) -> None:
-    """Name the packages that the files come from, with their versions and terms."""
+    """Declares the packages of the files, with versions and licences."""
     described = Path("/usr/share/doc")
     for package in owners(root.sources):
         status = run(("dpkg-query", "--status", package))
@@ -181,12 +181,12 @@ def declare(root: Root) -> None:
 
 
 def owners(files: Iterable[Path]) -> list[str]:
-    """The packages of these files; those of none are passed over. Some of /usr's are known by their place before it."""
+    """The packages of these files, if they have one. dpkg knows some files in /usr by their path without it."""
     asked = [str(path) for path in files]
     asked += [path.removeprefix("/usr") for path in asked if path.startswith("/usr/lib")]
     found = subprocess.run(["dpkg-query", "--search", *asked], capture_output=True, text=True, check=False)
     if not found.stdout:
-        raise RootError(f"dpkg knows nothing of the stage: {found.stderr.strip()[-300:]}")
+        raise RootError(f"dpkg finds no package of the stage: {found.stderr.strip()[-300:]}")
     lines = (line.partition(": ")[0] for line in found.stdout.splitlines() if not line.startswith("diversion "))
     return sorted({name for line in lines for name in line.split(", ")})
 

@@ -1,7 +1,7 @@
-"""`python -m dev.kind.story begin | still | end`: what must hold in a cluster with engines, operator and hub.
+"""`python -m dev.kind.story begin | still | end`: checks a cluster with engines, operator and hub.
 
-The workload is one Deployment with three flaws, that both engines see: at the Pod, the ReplicaSet and the Deployment.
-Each call ends with 0, or with 1 and what does not hold.
+The workload is a Deployment with three flaws. Both engines report them, at the Pod, the ReplicaSet and the Deployment.
+The exit code is 0, or 1 with a message.
 """
 
 import argparse
@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
-import yaml
-
 from dev import stand
-from dev.cluster import ApiError, Cluster
-from dev.company.truth import Call, told
+from dev.cluster import ApiError, Cluster, open_plane
+from dev.company.truth import Violation, violation_in
 from dev.engines import policies, rules
 from dev.stand import StandError
 
@@ -28,17 +26,17 @@ RULES = tuple(rule for rule in rules.RULES if rule.flaw in {"root", "writable-ro
 FIXED = "no-limits"
 NAMESPACE, NAME = "shop", "till"
 IMAGE = "registry.k8s.io/pause:3.10"
-"""Every node of kind has it or one like it, and it runs with any settings."""
+"""Nodes of kind have it or a similar one, and it runs with any settings."""
 CONSTRAINTS = "/apis/constraints.gatekeeper.sh/v1beta1"
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 SECONDS = 300.0
-"""How long anything may take: Kyverno scans each minute, and images may have to come first."""
+"""Time-out of each wait: Kyverno scans each minute, and images may have to be pulled first."""
 QUIET_SECONDS = 75.0
-"""So long nothing may be sent where nothing changed: a pass of either engine, and the archive delay."""
+"""How long nothing may be sent if nothing changed: a scan of each engine, and the archive delay."""
 
 
 class StoryError(Exception):
-    """Something did not come, or came that should not have."""
+    """An expectation was not met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +46,18 @@ class Hub:
     url: str
 
     def get(self, path: str) -> Any:
-        """Raises OSError where it does not answer."""
+        """Raises OSError if it does not answer."""
         with build_opener(ProxyHandler({})).open(f"{self.url}/_control/{path}", timeout=10) as answer:
             return json.load(answer)
 
-    def states(self) -> dict[Call, str]:
-        """Record states of what is known of our workload."""
+    def states(self) -> dict[Violation, str]:
+        """Record states of the workload's findings."""
         findings = self.get("findings?limit=5000")["findings"]
-        calls = {told(finding): finding["RecordState"] for finding in findings}
-        return {call: state for call, state in calls.items() if call.namespace == NAMESPACE}
+        found = {violation_in(finding): finding["RecordState"] for finding in findings}
+        return {violation: state for violation, state in found.items() if violation.namespace == NAMESPACE}
 
     def imports(self) -> int:
-        """How many findings were imported so far."""
+        """The number of findings imported so far."""
         return sum(self.get("stats")["outcomes"].values())
 
 
@@ -89,22 +87,22 @@ def workload(flaws: set[str]) -> list[Document]:
     ]
 
 
-def expected(*, fixed: bool) -> dict[Call, str]:
+def expected(*, fixed: bool) -> dict[Violation, str]:
     """One finding for each flaw and engine, whatever the number of Pods."""
     found = {}
     for rule in RULES:
         state = "ARCHIVED" if fixed and rule.flaw == FIXED else "ACTIVE"
-        for names in (rule.told, ("gatekeeper", rule.template, rule.constraint)):
-            found[Call(*names, "Deployment", NAMESPACE, NAME)] = state
+        for names in (rule.result, ("gatekeeper", rule.template, rule.constraint)):
+            found[Violation(*names, "Deployment", NAMESPACE, NAME)] = state
     return found
 
 
 def begin(cluster: Cluster, hub: Hub) -> None:
-    """Policies, the workload with its flaws, one fix."""
+    """Applies policies and the workload with its flaws, and then fixes one."""
     cluster.apply([policies.kyverno(rule) for rule in RULES])
     cluster.apply([policies.template(rule) for rule in RULES])
     wanted = {rule.template.lower() for rule in RULES}
-    until(lambda: wanted <= served(cluster), "Gatekeeper to make a kind of each template")
+    until(lambda: wanted <= served(cluster), "Gatekeeper to create a kind for each template")
     cluster.apply([policies.constraint(rule) for rule in RULES])
     cluster.apply(workload({rule.flaw for rule in RULES}))
     until(lambda: active(hub) == expected(fixed=False), "the findings of both engines", hub)
@@ -113,28 +111,28 @@ def begin(cluster: Cluster, hub: Hub) -> None:
 
 
 def still(cluster: Cluster, hub: Hub) -> None:
-    """All is well, and nothing is sent though both engines go on."""
+    """The cluster is Ready, and nothing is sent while the engines scan again."""
     until(lambda: ready(cluster), "the MonitoredCluster to be Ready")
     before = hub.imports()
-    time.sleep(QUIET_SECONDS)  # for as long both engines look again, and nothing may come of it
+    time.sleep(QUIET_SECONDS)  # both engines scan again
     if hub.imports() != before:
-        raise StoryError(f"{hub.imports() - before} findings were sent though nothing changed")
+        raise StoryError(f"{hub.imports() - before} findings were sent although nothing changed")
     end(cluster, hub)
 
 
 def end(cluster: Cluster, hub: Hub) -> None:
-    """The findings are as the fix left them."""
+    """The findings are still as after the fix."""
     del cluster
     if hub.states() != expected(fixed=True):
         raise StoryError(f"the findings are {shown(hub.states())}")
 
 
-def active(hub: Hub) -> dict[Call, str]:
-    return {call: state for call, state in hub.states().items() if state == "ACTIVE"}
+def active(hub: Hub) -> dict[Violation, str]:
+    return {violation: state for violation, state in hub.states().items() if state == "ACTIVE"}
 
 
 def served(cluster: Cluster) -> set[str]:
-    """The kinds that Gatekeeper has made so far."""
+    """The kinds that Gatekeeper has created so far."""
     try:
         return {resource["name"] for resource in cluster.request("GET", CONSTRAINTS)["resources"]}
     except ApiError:
@@ -158,15 +156,15 @@ def until(holds: Callable[[], bool], what: str, hub: Hub | None = None) -> None:
 
 
 def answered(holds: Callable[[], bool]) -> bool:
-    """What does not answer yet does not hold yet: the port may only just be forwarded."""
+    """False while the hub does not answer: the port forwarding may not be ready."""
     try:
         return holds()
     except OSError:
         return False
 
 
-def shown(states: dict[Call, str]) -> str:
-    return "; ".join(f"{state} {'/'.join(call)}" for call, state in sorted(states.items())) or "none"
+def shown(states: dict[Violation, str]) -> str:
+    return "; ".join(f"{state} {'/'.join(violation)}" for violation, state in sorted(states.items())) or "none"
 
 
 STEPS = {"begin": begin, "still": still, "end": end}
@@ -176,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.kind.story", description=__doc__)
     parser.add_argument("step", choices=sorted(STEPS))
     parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--hub", required=True, help="its URL")
+    parser.add_argument("--hub", required=True, help="URL of the local Security Hub")
     options = parser.parse_args(arguments)
-    cluster = Cluster("kind", yaml.safe_load(options.kubeconfig.read_text("utf-8")), folder=options.kubeconfig.parent)
     try:
-        STEPS[options.step](cluster, Hub(options.hub))
+        with open_plane(kubeconfig=options.kubeconfig) as plane:
+            STEPS[options.step](plane.cluster("kind"), Hub(options.hub))
     except StoryError as error:
         print(error, file=sys.stderr)
         return 1

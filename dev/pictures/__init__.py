@@ -1,1 +1,1 @@
-"""The pictures of the documentation (docs/images): taken by one command, and known to be of what there is now."""
+"""The pictures of the documentation (docs/images): one command takes them, and a check finds stale ones."""

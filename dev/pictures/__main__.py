@@ -1,4 +1,4 @@
-"""`python -m dev.pictures [--check] [PICTURE …]`: takes the pictures of docs/images, or says which are stale."""
+"""`python -m dev.pictures [--check] [PICTURE …]`: takes the pictures of docs/images, or lists stale ones."""
 
 import argparse
 import sys
@@ -10,10 +10,8 @@ from dev.pictures.record import PICTURES, record, stale
 
 def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.pictures", description="The pictures of the documentation.")
-    parser.add_argument(
-        "names", nargs="*", metavar="PICTURE", help=f"which: {', '.join(PICTURES)} (default: stale ones)"
-    )
-    parser.add_argument("--check", action="store_true", help="take none; fail if one shows what has changed since")
+    parser.add_argument("names", nargs="*", metavar="PICTURE", help=f"{', '.join(PICTURES)} (default: stale ones)")
+    parser.add_argument("--check", action="store_true", help="take no picture; fail if one is stale")
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: here)")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if unknown := {*options.names} - {*PICTURES}:

@@ -1,4 +1,4 @@
-"""Takes the pictures: of the findings page, of the dashboards after a real run, and of the demo in a terminal."""
+"""Takes pictures of the findings page, of the dashboards after a real run, and of the demo in a terminal."""
 
 import os
 import shutil
@@ -20,16 +20,16 @@ DEMO_SECONDS = 3_600
 
 
 class PictureError(Exception):
-    """What is missing on this machine."""
+    """A picture could not be taken; the message says what is missing."""
 
 
 def findings_page(root: Path) -> None:
-    """Some findings of one workload, one of them open."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  (only there where requirements/browser.lock is)
+    """Findings of one workload, with one opened."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  (only installed with requirements/browser.lock)
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        raise PictureError("no Chromium here: install it, or name it by CHROMIUM")
+        raise PictureError("Chromium was not found: install it, or set CHROMIUM to its path")
     with HubProcess.start(quotas=False) as hub, sync_playwright() as playwright:
         _import(hub, findings(root))
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
@@ -56,11 +56,11 @@ def _import(hub: HubProcess, made: list[dict[str, Any]]) -> None:
     for start in range(0, len(made), 100):
         answer = client.batch_import_findings(Findings=made[start : start + 100])
         if answer["FailedCount"]:
-            raise PictureError(f"the local Security Hub refuses {answer['FailedFindings'][0]}")
+            raise PictureError(f"the local Security Hub rejects {answer['FailedFindings'][0]}")
 
 
 def dashboards(root: Path) -> None:
-    """In the midst of the first sync, and at the end of the run. Needs Debian's prometheus, and chromium."""
+    """During the first sync, and at the end of the run. Needs Debian's prometheus and chromium."""
     if shutil.which("prometheus") is None or shutil.which("chromium") is None:
         raise PictureError("the dashboards need Debian's prometheus and chromium")
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def dashboards(root: Path) -> None:
 
 
 def demo(root: Path) -> None:
-    """`make demo` from its first line to its last, as plain lines."""
+    """The whole output of `make demo`, as plain lines."""
     command = [sys.executable, "-m", "dev.demo", "--plain"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
     if done.returncode:
@@ -80,7 +80,7 @@ def demo(root: Path) -> None:
 
 
 def _here(line: str, root: Path) -> str:
-    """Without where on this machine things lie."""
+    """Replaces this machine's paths."""
     places = {str(root.resolve()): ".", str(Path.home()): "~", tempfile.gettempdir(): "/tmp"}  # noqa: S108  (only written into the picture)
     for place, shown in places.items():
         line = line.replace(place, shown)
@@ -92,4 +92,4 @@ TAKEN_BY: Mapping[Callable[[Path], None], tuple[str, ...]] = {
     dashboards: ("dashboard-cluster.png", "dashboard-fleet.png"),
     demo: ("demo.svg",),
 }
-"""Which pictures each takes."""
+"""Function → the pictures that it takes."""

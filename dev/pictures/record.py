@@ -1,12 +1,12 @@
-"""What each committed picture was taken of: a digest of that beside it, so that a check without a browser can compare.
+"""Records a digest of the content of each committed picture, so that a check without a browser finds stale ones.
 
-| picture             | its digest is over                                                                          |
+| picture             | the digest includes                                                                         |
 |---------------------|---------------------------------------------------------------------------------------------|
-| findings-page.png   | the page's files, and every finding that it shows as it is worded now                       |
+| findings-page.png   | the page's files, and the current text of all its findings                                  |
 | dashboard-*.png     | the dashboard as Grafana reads it, and the program that draws it                            |
-| demo.svg            | the demo's own words, the findings' titles, kubectl's columns, and the program that draws it |
+| demo.svg            | the demo's texts, the findings' titles, kubectl's columns, and the program that draws it    |
 
-The record holds the digest of the picture too: one that was replaced by hand is as stale as one that was not taken.
+The record also has the digest of the picture, so that one that was replaced by hand is stale.
 """
 
 import ast
@@ -28,12 +28,12 @@ RECORD = FOLDER / "pictures.json"
 NOW = 1_790_064_000
 """When the company of the findings page is scanned."""
 AT = "2026-09-22T08:00:00Z"
-"""The same, and when its findings are sent."""
+"""The same time, at which its findings are sent."""
 CLUSTER = "harbour"
 
 
 def findings(root: Path) -> list[dict[str, Any]]:
-    """Of the made-up company: what the program of this folder makes of its reports."""
+    """The findings of the invented company's reports, rendered by the policyhub below `root`."""
     items = Company.build().documents(now=NOW)
     given = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     target = ["--cluster-name", CLUSTER, "--account-id", "111122223333", "--region", "eu-west-1"]
@@ -57,7 +57,7 @@ def dashboard(name: str, root: Path) -> Iterable[bytes]:
 
 
 def demo(root: Path) -> Iterable[bytes]:
-    """Its words, wherever they stand: a comment or a name may change without a new picture."""
+    """All its string constants: comments and names can change without a new picture."""
     for path in sorted((root / "dev/demo").glob("*.py")):
         yield "\n".join(_texts(ast.parse(path.read_text("utf-8")))).encode()
     yield "\n".join(finding["Title"] for finding in findings(root)).encode()
@@ -78,11 +78,11 @@ PICTURES: Mapping[str, Callable[[Path], Iterable[bytes]]] = {
     "dashboard-fleet.png": partial(dashboard, "fleet.json"),
     "demo.svg": demo,
 }
-"""By their names in docs/images: what each is of."""
+"""Name in docs/images → the content of the picture."""
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """Of all of them, each with its length."""
+    """Of all parts, each with its length."""
     made = hashlib.sha256()
     for part in parts:
         made.update(f"{len(part)}:".encode())
@@ -97,7 +97,7 @@ def recorded(root: Path) -> dict[str, dict[str, str]]:
 
 
 def record(root: Path, names: Iterable[str]) -> None:
-    """These pictures are of what there is now."""
+    """Records that these pictures are up to date."""
     found = recorded(root)
     found |= {name: _entry(root, name) for name in names}
     kept = {name: found[name] for name in PICTURES if name in found}
@@ -105,20 +105,20 @@ def record(root: Path, names: Iterable[str]) -> None:
 
 
 def stale(root: Path) -> dict[str, str]:
-    """Pictures that are of something else than there is now, and why."""
+    """Stale pictures, each with the reason."""
     found = recorded(root)
-    told: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name in PICTURES:
         path = root / FOLDER / name
         if not path.is_file():
-            told[name] = "was never taken"
+            reasons[name] = "was never taken"
         elif name not in found:
-            told[name] = "is not in the record"
+            reasons[name] = "is not in the record"
         elif found[name]["of"] != digest(PICTURES[name](root)):
-            told[name] = "shows what has changed since"
+            reasons[name] = "is out of date"
         elif found[name]["picture"] != digest([path.read_bytes()]):
-            told[name] = "is not the one that was recorded"
-    return told
+            reasons[name] = "is not the recorded one"
+    return reasons
 
 
 def _entry(root: Path, name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from dev.cluster import Cluster, kubeconfig
+from dev.cluster import Cluster
 
 Document = dict[str, Any]
 
@@ -35,13 +35,12 @@ def merge(cluster: Cluster, documents: Iterable[Document]) -> None:
 
 
 async def _write(cluster: Cluster, documents: Iterable[Document], *, method: str) -> None:
-    admin = kubeconfig.access(cluster.kubeconfig())
     headers = {"Accept": "application/json", "Content-Type": "application/merge-patch+json"}
     if method == "POST":
         headers["Content-Type"] = "application/json"
-    if admin.token:
-        headers["Authorization"] = f"Bearer {admin.token}"
-    connector = aiohttp.TCPConnector(limit=WRITERS, ssl=admin.ssl_context())
+    if cluster.access.token:
+        headers["Authorization"] = f"Bearer {cluster.access.token}"
+    connector = aiohttp.TCPConnector(limit=WRITERS, ssl=cluster.tls)
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     left = iter(documents)
     async with (
@@ -49,7 +48,7 @@ async def _write(cluster: Cluster, documents: Iterable[Document], *, method: str
         asyncio.TaskGroup() as tasks,
     ):
         for _ in range(WRITERS):
-            tasks.create_task(_work(session, cluster, admin.url, method, left))
+            tasks.create_task(_work(session, cluster, cluster.url, method, left))
 
 
 async def _work(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dev.company.truth import told
+from dev.company.truth import violation_in
 from tests.e2e.claims import Claims
 from tests.faults.truth import Violation
 
@@ -32,7 +32,7 @@ class Past(Protocol):
 
 def about(finding: Document) -> Violation:
     """What an analyst would say that it is about."""
-    return Violation(*told(finding))
+    return Violation(*violation_in(finding))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dev.cluster import Cluster, kubeconfig
+from dev.cluster import Cluster
 from tests.e2e import claims
 from tests.e2e.claims import Claims, Key, Statement, Thing
 from tests.faults.truth import CONSTRAINTS, REPORTS, Violation
@@ -37,7 +37,7 @@ class GoneError(Exception):
 class Mirror:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._access = kubeconfig.access(cluster.kubeconfig())
+        self._access = cluster.access
         self._changed = threading.Condition()
         self._objects: dict[str, dict[Key, Read]] = {}
         """By path."""
@@ -169,9 +169,9 @@ class Mirror:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _connection(self, *, timeout: float) -> http.client.HTTPSConnection:
-        url = urlsplit(self._access.url)
+        url = urlsplit(self._access.server)
         return http.client.HTTPSConnection(
-            url.hostname or "", url.port or 443, timeout=timeout, context=self._access.ssl_context()
+            url.hostname or "", url.port or 443, timeout=timeout, context=self._cluster.tls
         )
 
     def _get(self, path: str) -> Document:
@@ -180,7 +180,7 @@ class Mirror:
         return document
 
     def _request(self, connection: http.client.HTTPSConnection, path: str) -> http.client.HTTPResponse:
-        prefix = urlsplit(self._access.url).path.rstrip("/")
+        prefix = urlsplit(self._access.server).path.rstrip("/")
         connection.request("GET", prefix + path, headers={"Authorization": f"Bearer {self._access.token}"})
         response = connection.getresponse()
         if response.status == 404:

@@ -227,7 +227,7 @@ def both(of: Workload, flaws: set[str]) -> list[Violation]:
     """What the two engines say of it."""
     about = (of.kind, of.namespace, of.name)
     rules = [rule for rule in RULES if rule.flaw in flaws]
-    kyverno = [Violation(*rule.told, *about) for rule in rules]
+    kyverno = [Violation(*rule.result, *about) for rule in rules]
     return kyverno + [Violation("gatekeeper", rule.template, f"no-{rule.flaw}", *about) for rule in rules]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dev.company.truth import violation_in
 from tests.faults.census import Census
 from tests.faults.truth import Truth, Unlisted, Violation, ended
 
@@ -99,15 +100,7 @@ class Verdict:
 
 
 def about(finding: Document) -> Violation:
-    fields, seen = finding["ProductFields"], finding["Resources"][0]["Details"]["Other"]
-    return Violation(
-        fields["policyhub/source"],
-        fields["policyhub/policy"],
-        fields["policyhub/rule"],
-        seen["Kind"],
-        seen.get("Namespace", ""),
-        seen["Name"],
-    )
+    return Violation(*violation_in(finding))
 
 
 def compare(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from dev import company
 from tests.faults.family import PASSING, Family, Ref, plain
 
 Document = dict[str, Any]
@@ -25,13 +26,8 @@ STATUS = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
 """Results that are violations, and what a finding's Compliance.Status says of them; the worst first."""
 
 
-class Violation(NamedTuple):
-    source: str
-    policy: str
-    rule: str
-    kind: str
-    namespace: str
-    name: str
+class Violation(company.Violation):
+    __slots__ = ()
 
     @property
     def subject(self) -> Ref:

@@ -9,7 +9,7 @@ from typing import Any
 
 import urllib3
 
-from dev.cluster import Cluster, kubeconfig
+from dev.cluster import Cluster
 from tests.hostile.checker import MARK, TENANT
 
 Document = dict[str, Any]
@@ -55,10 +55,10 @@ class Tenant:
     """Writes whatever the API server lets through. Nothing that it refuses is an error: it is only counted."""
 
     def __init__(self, cluster: Cluster, config: Document) -> None:
-        access = kubeconfig.access(config)
-        self._headers = {"Authorization": f"Bearer {access.token}", "Content-Type": "application/json"}
+        account = cluster.as_user(config)
+        self._headers = {"Authorization": f"Bearer {account.access.token}", "Content-Type": "application/json"}
         self._pool = urllib3.HTTPSConnectionPool(
-            *_place(access.url), maxsize=THREADS + 2, ssl_context=access.ssl_context(), retries=False
+            *_place(account.url), maxsize=THREADS + 2, ssl_context=account.tls, retries=False
         )
         self._lock = threading.Lock()
         self.accepted = 0

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from dev.company import Call
+from dev.company import Violation
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.model.violation import ObjectRef
 from tests.shared.recordings import everything, of
 from tests.unit.findings import mapping
 from tests.unit.sources.recorded import Recorded
-from tests.unit.sync.test_recorded_rollup import calls
+from tests.unit.sync.test_recorded_rollup import violations
 
 Objections = Callable[[dict[str, Any]], list[str]]
 
@@ -107,7 +107,7 @@ def test_586_failing_results_are_209_findings() -> None:
         for reference in metadata.get("ownerReferences", ()):
             owner = reference["kind"], metadata["namespace"], reference["name"]
             above[owned["kind"], metadata["namespace"], metadata["name"]] = owner
-    expected: set[Call] = set()
+    expected: set[Violation] = set()
     for report in (one.document for one in reports):
         where = report["scope"]["kind"], report["metadata"]["namespace"], report["scope"]["name"]
         while where in above:
@@ -115,6 +115,6 @@ def test_586_failing_results_are_209_findings() -> None:
         for result in report["results"]:
             if result["result"] == "fail":
                 rule = result.get("rule", "").removeprefix("autogen-cronjob-").removeprefix("autogen-")
-                expected.add(Call(result["source"], result["policy"], rule, *where))
+                expected.add(Violation(result["source"], result["policy"], rule, *where))
     assert (sum(one.entries for one in reports), len(expected)) == (586, 209)
-    assert calls(reports, owners=owners) == expected
+    assert violations(reports, owners=owners) == expected

@@ -35,6 +35,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dev.company.truth import violation_in
 from tests.simulation.hub import TIMES, Hub, Import, seconds_of
 from tests.simulation.kinds import Document
 from tests.simulation.rules import Violation
@@ -297,15 +298,7 @@ def far(old: int, new: int) -> bool:
 
 def violation_of(finding: Document) -> Violation:
     """By what an analyst sees of it."""
-    fields, seen = finding["ProductFields"], finding["Resources"][0]["Details"]["Other"]
-    return Violation(
-        fields["policyhub/source"],
-        fields["policyhub/policy"],
-        fields["policyhub/rule"],
-        seen["Kind"],
-        seen.get("Namespace", ""),
-        seen["Name"],
-    )
+    return Violation(*violation_in(finding))
 
 
 def when(seconds: float) -> str:

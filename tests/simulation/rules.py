@@ -6,21 +6,16 @@ one rule; what a Pod, ReplicaSet or Job violates is its topmost controller's to 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from dev import company
 from tests.simulation.kinds import AUTOGEN, CRONJOB, POD, Document, Kind, owner_of
 from tests.simulation.server import Server
 
 KYVERNO, GATEKEEPER, TRIVY = "kyverno", "gatekeeper", "Trivy ConfigAudit"
 
 
-class Violation(NamedTuple):
-    source: str
-    policy: str
-    rule: str
-    kind: str
-    namespace: str
-    name: str
+class Violation(company.Violation):
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f"{self.source} {self.policy}/{self.rule} of {self.kind} {self.namespace}/{self.name}"

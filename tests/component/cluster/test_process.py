@@ -35,7 +35,7 @@ def test_close_ends_all(tmp_path: Path) -> None:
             os.kill(child.pid, 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the leash is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
 def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     """A parent that is killed without warning takes its children along."""
     with subprocess.Popen(  # noqa: S603 - this Python with the text above

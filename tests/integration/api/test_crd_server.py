@@ -1,10 +1,7 @@
 """The CRD on a real API server: what it accepts, refuses, defaults and shows."""
 
 import copy
-import json
 import re
-import ssl
-import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
@@ -321,18 +318,8 @@ def test_status_is_kept_and_shown(server: Cluster) -> None:
 
 def row(server: Cluster, name: str) -> dict[str, Any]:
     """What kubectl prints of one object, but for its age and its status's, which move."""
-    request = urllib.request.Request(  # noqa: S310 (https, to the server of this test)
-        f"{server.url}{PATH}/{name}",
-        headers={
-            "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io",
-            "Authorization": f"Bearer {server.admin_token}",
-        },
-    )
-    context = ssl.create_default_context(cadata=server.ca)
-    with urllib.request.urlopen(request, context=context, timeout=10) as response:  # noqa: S310 (same)
-        table = json.load(response)
-    names = [column["name"] for column in table["columnDefinitions"]]
-    cells = dict(zip(names, table["rows"][0]["cells"], strict=True))
+    names, (shown,) = server.table(f"{PATH}/{name}", wide=True)
+    cells = dict(zip(names, shown, strict=True))
     cells.pop("Age")
     assert re.fullmatch(r"[0-9smhdy]+", cells.pop("Heartbeat"))
     return cells

@@ -1,16 +1,19 @@
 """The local control plane behaves as a Kubernetes API does, and leaves nothing behind."""
 
+import base64
 import os
 import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.cluster import ApiError, Cluster, ControlPlane, NotOursError, UnreachableError, open_plane
+from dev.cluster.client import Client
 
 Document = dict[str, Any]
 
@@ -111,12 +114,10 @@ def test_bare_service_account_may_nothing(cluster: Cluster) -> None:
     bare.close()
 
 
-@pytest.mark.parametrize("token", ["", "wrong"])
-def test_nobody_is_anonymous(cluster: Cluster, token: str) -> None:
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_nobody_is_anonymous(cluster: Cluster, token: str | None) -> None:
     """Without a valid token the answer is 401, not the rights of an anonymous user."""
-    config = cluster.kubeconfig()
-    config["users"][0]["user"]["token"] = token
-    stranger = cluster.as_user(config)
+    stranger = Client(replace(cluster.access, token=token))
     with pytest.raises(ApiError) as refused:
         stranger.request("GET", "/api/v1/namespaces")
     assert refused.value.status == 401
@@ -127,7 +128,10 @@ def test_client_certificate(cluster: Cluster, plane: ControlPlane) -> None:
     """A kubeconfig with a client certificate, as kind writes it, is the user whom the certificate names."""
     pair = plane._authority.issue("visitor")
     config = cluster.kubeconfig()
-    config["users"][0]["user"] = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    config["users"][0]["user"] = {
+        "client-certificate-data": base64.b64encode(pair.certificate.read_bytes()).decode(),
+        "client-key-data": base64.b64encode(pair.key.read_bytes()).decode(),
+    }
     visitor = cluster.as_user(config)
     with pytest.raises(ApiError, match='User "visitor" cannot list') as refused:
         visitor.request("GET", "/api/v1/namespaces")
@@ -221,7 +225,7 @@ def test_stop_leaves_nothing() -> None:
     assert not folder.exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="children are leashed on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="children die with their parent on Linux only")
 def test_killed_parent_leaves_nothing() -> None:
     """Servers die with a parent that is killed, and the next start removes the folder it left."""
     with subprocess.Popen(  # noqa: S603 - this Python with the text above

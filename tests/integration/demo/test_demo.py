@@ -6,11 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 600
-"""Far more than it takes, for machines on which the control plane is built first."""
+"""Far more than needed, for machines that build the control plane first."""
 
 
 def played(*options: str) -> str:
-    """What it prints where it ends well."""
+    """The demo's output. Fails unless the demo succeeds."""
     run = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "dev.demo", "--plain", *options],
         cwd=ROOT,
@@ -22,22 +22,22 @@ def played(*options: str) -> str:
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr == ""
     assert "FAILED" not in run.stdout
-    assert "Everything went as it should." in run.stdout
+    assert "Everything worked as expected." in run.stdout
     return run.stdout
 
 
 def test_the_demo_ends_well() -> None:
-    """`python -m dev.demo --plain` tells its eight steps, finds that everything is as it should be, and ends with 0."""
-    told = played()
+    """`python -m dev.demo --plain` prints its eight steps, meets all expectations, and exits with 0."""
+    output = played()
     for step in range(1, 9):
-        assert f"\n{step}. " in told
-    assert "Calls to AWS: 0." in told
+        assert f"\n{step}. " in output
+    assert "AWS calls: 0." in output
 
 
 def test_the_fleet_ends_well() -> None:
-    """With `--fleet` three clusters of two accounts are monitored by role, and one that was deleted is told as gone."""
-    told = played("--fleet")
+    """With `--fleet`, three clusters in two accounts are monitored by role, and a deleted one is reported as gone."""
+    output = played("--fleet")
     for step in range(1, 6):
-        assert f"\n{step}. " in told
-    assert "findings of three clusters" in told
-    assert "policyhub retire" in told
+        assert f"\n{step}. " in output
+    assert "findings of three clusters" in output
+    assert "policyhub retire" in output

@@ -139,16 +139,16 @@ def test_from_a_tag_to_findings_and_after_the_end(fleet: Fleet, world: World) ->
     assert made["metadata"].get("ownerReferences") is None
     assert made["spec"]["connection"] == {"eks": {"roleArn": ROLE, "externalId": EXTERNAL_ID}}
     fleet.until("discovery to be ready", lambda: fleet.condition("Ready")["status"] == "True")
-    header, (row,) = stand.table(world.cluster, DISCOVERIES)
-    assert dict(zip(header, row, strict=True)) | {"AGE": ""} == {
-        "NAME": "fleet",
-        "READY": "True",
-        "REASON": "AllWell",
-        "FOUND": "3",
-        "MADE": "1",
-        "SKIPPED": "2",
-        "GONE": "0",
-        "AGE": "",
+    names, (row,) = world.cluster.table(DISCOVERIES)
+    assert dict(zip(names, row, strict=True)) | {"Age": ""} == {
+        "Name": "fleet",
+        "Ready": "True",
+        "Reason": "AllWell",
+        "Found": 3,
+        "Made": 1,
+        "Skipped": 2,
+        "Gone": 0,
+        "Age": "",
     }
     assert world.operator.metric("policyhub_discovery_clusters", discovery="fleet", state="made") == 1
 

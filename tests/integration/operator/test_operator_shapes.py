@@ -1,10 +1,7 @@
 """Every API that the operator reads, on a cluster that serves it."""
 
-import json
-import ssl
 from collections.abc import Iterator
 from typing import Any
-from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import pytest
 
@@ -15,20 +12,9 @@ from tests.integration.operator.world import CLUSTERS, KINDS, World, constraint,
 
 
 def columns(world: World) -> dict[str, Any]:
-    """What `kubectl get monitoredclusters` shows of the only one."""
-    cluster = world.cluster
-    request = Request(  # noqa: S310  (https, to the server of this test)
-        f"{cluster.url}{CLUSTERS}",
-        headers={
-            "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io",
-            "Authorization": f"Bearer {cluster.admin_token}",
-        },
-    )
-    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=ssl.create_default_context(cadata=cluster.ca)))
-    with opener.open(request, timeout=10) as response:
-        table = json.load(response)
-    (row,) = table["rows"]
-    return dict(zip([column["name"] for column in table["columnDefinitions"]], row["cells"], strict=True))
+    """What `kubectl get monitoredclusters -o wide` shows of the only one."""
+    names, (cells,) = world.cluster.table(CLUSTERS, wide=True)
+    return dict(zip(names, cells, strict=True))
 
 
 def test_every_shape_becomes_exactly_its_findings(world: World) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dev import crds, stand
 from dev.cluster import ApiError, Cluster
+from dev.company.truth import violation_in
 from dev.hub.process import HubProcess
 from dev.stand import ACCOUNT, Installed, Operator
 
@@ -225,15 +226,7 @@ class World:
 
 
 def told(finding: Document) -> Told:
-    fields, seen = finding["ProductFields"], finding["Resources"][0]["Details"]["Other"]
-    return (
-        fields["policyhub/source"],
-        fields.get("policyhub/policy", ""),
-        fields.get("policyhub/rule", ""),
-        seen["Kind"],
-        seen.get("Namespace", ""),
-        seen["Name"],
-    )
+    return violation_in(finding)
 
 
 def outcomes(entries: Iterable[Document]) -> list[str]:

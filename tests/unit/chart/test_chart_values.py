@@ -69,9 +69,9 @@ def test_a_comment_is_the_description() -> None:
         ("a: 1\n", "a has no comment"),
         ("# A.\na:\n  b: 1\n", r"a\.b has no comment"),
         ("# schema: {minimum: 1}\na: 1\n", "a has no comment"),
-        ("# A.\na: {}\n", "what may stand in the map"),
-        ("# A.\na: []\n", "what may stand in the list"),
-        ("- 1\n", "is no map"),
+        ("# A.\na: {}\n", "the map has no schema"),
+        ("# A.\na: []\n", "the list has no schema"),
+        ("- 1\n", "is not a map"),
     ],
 )
 def test_what_is_not_said_is_not_guessed(text: str, message: str) -> None:
@@ -118,7 +118,7 @@ def test_each_scalar_of_the_api_has_its_sentence() -> None:
 def test_a_pattern_needs_a_sentence() -> None:
     """A person is told what is wanted, not a pattern: by the line `schema:` or by the scalar."""
     text = "# A.\n# schema: {pattern: '^a+$'%s}\na: a\n"
-    with pytest.raises(ValuesError, match=r"values\.properties\.a: nothing says what is wanted instead of \^a\+\$"):
+    with pytest.raises(ValuesError, match=r"values\.properties\.a: the pattern \^a\+\$ has no sentence"):
         made(text % "")
     node = made(text % ", want: 'some letters, such as aa'")["properties"]["a"]
     assert node["if"] == {"type": "string", "pattern": "^a+$"}

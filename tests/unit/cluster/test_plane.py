@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from dev.cluster import StartError, open_plane
-from dev.cluster.kubeconfig import KubeconfigError, merge, with_token
+from dev.cluster.kubeconfig import merge, with_token
 from dev.cluster.local import Binaries
 from dev.cluster.plane import KubeconfigPlane
+from policyhub.kube.kubeconfig import KubeconfigError
 
 
 def _kubeconfig(folder: Path) -> Path:
@@ -36,12 +37,26 @@ def test_contexts_give_clusters(tmp_path: Path) -> None:
             plane.cluster("beta")
 
 
+def test_plug_in(tmp_path: Path) -> None:
+    """The plug-in of a kubeconfig's user, as cloud providers have, gives the token."""
+    plugin = tmp_path / "plugin"
+    plugin.write_text("""#!/bin/sh\necho '{"status": {"token": "from the plug-in"}}'\n""")
+    plugin.chmod(0o755)
+    config = with_token(name="one", url="https://one.invalid", ca=None, token="t")
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin"}}
+    config["users"][0]["user"] = user
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(config))
+    with KubeconfigPlane(path) as plane:
+        assert plane.cluster("one").access.token == "from the plug-in"
+
+
 def test_unreadable_kubeconfig(tmp_path: Path) -> None:
     """A kubeconfig that is missing or no YAML mapping is refused by its path."""
     with pytest.raises(KubeconfigError, match="cannot be read"):
         KubeconfigPlane(tmp_path / "missing")
     (tmp_path / "list").write_text("[]")
-    with pytest.raises(KubeconfigError, match="is no kubeconfig"):
+    with pytest.raises(KubeconfigError, match="is not a kubeconfig"):
         KubeconfigPlane(tmp_path / "list")
 
 

@@ -167,7 +167,7 @@ def test_failed_build_leaves_nothing_and_says_why(tmp_path: Path) -> None:
     go.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "POLICYHUB_CACHE": str(tmp_path / "cache")}
     said: list[str] = []
-    with pytest.raises(ToolchainError, match=r"(?s)dial tcp.*What may help: .*GOPROXY"):
+    with pytest.raises(ToolchainError, match=r"(?s)dial tcp.*Possible remedy: .*GOPROXY"):
         ensure("etcd", progress=said.append, environ=environ)
     assert said[0].startswith("building etcd v3.")
     assert [entry.suffix for entry in (tmp_path / "cache" / "bin").iterdir()] == [".lock"]

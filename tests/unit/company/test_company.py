@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dev.company import Breach, Call, Company, Object, calls, constraint, report, rewrite
+from dev.company import Breach, Company, Object, Violation, constraint, report, rewrite, violations
 from dev.company.gatekeeper import cut
 from dev.company.kyverno import CHECKS, results, rule_name
 from dev.company.report import with_result
@@ -46,12 +46,17 @@ def test_a_company_of_believable_size(company: Company, documents: list[Document
     """About forty reports with some 250 violations, of every severity, results of every word, by four engines."""
     reports = [document for document in documents if "results" in document]
     assert 40 <= len(reports) <= 50
-    assert 240 <= len(calls(documents)) <= 260
+    assert 240 <= len(violations(documents)) <= 260
     said = [result for document in reports for result in document["results"]]
     assert {result["result"] for result in said} == {"pass", "fail", "warn", "error", "skip"}
     failing = [result for result in said if result["result"] == "fail"]
     assert {result["severity"] for result in failing} == {"critical", "high", "medium", "low", "info"}
-    assert {call.source for call in calls(documents)} == {"kyverno", "kubewarden", "Trivy ConfigAudit", "gatekeeper"}
+    assert {violation.source for violation in violations(documents)} == {
+        "kyverno",
+        "kubewarden",
+        "Trivy ConfigAudit",
+        "gatekeeper",
+    }
     assert {w.namespace for w in company.workloads} == {"shop", "payments", "analytics", "platform", "monitoring"}
     assert {w.kind for w in company.workloads} == {"Deployment", "StatefulSet", "DaemonSet", "CronJob"}
 
@@ -97,8 +102,8 @@ def test_summary_counts_the_results(documents: list[Document]) -> None:
 def test_rules_are_one_result_each(documents: list[Document]) -> None:
     """No report has two results of one policy and rule."""
     for document in documents:
-        told = [(result["policy"], result.get("rule")) for result in document.get("results", ())]
-        assert len(set(told)) == len(told)
+        named = [(result["policy"], result.get("rule")) for result in document.get("results", ())]
+        assert len(set(named)) == len(named)
 
 
 def test_unscored_excepted_and_unknown() -> None:
@@ -174,7 +179,7 @@ def test_the_truncated_constraint(company: Company) -> None:
     for document, first in ((before, 0), (after, 1)):
         listed = [(entry["namespace"], entry["name"]) for entry in document["status"]["violations"]]
         assert listed == every[first : first + 20][::-1]
-    assert len(calls([before]) - calls([after])) == len(calls([after]) - calls([before])) == 1
+    assert len(violations([before]) - violations([after])) == len(violations([after]) - violations([before])) == 1
 
 
 def test_constraints(documents: list[Document]) -> None:
@@ -201,7 +206,7 @@ def test_constraints(documents: list[Document]) -> None:
 def test_several_violations_of_one_object(documents: list[Document]) -> None:
     """A Pod with two containers is listed twice in a constraint, and is one violation."""
     (repos,) = of_kind(documents, "K8sAllowedRepos")
-    assert len(repos["status"]["violations"]) == len(calls([repos])) + 1
+    assert len(repos["status"]["violations"]) == len(violations([repos])) + 1
 
 
 def test_long_messages_are_cut_by_bytes() -> None:
@@ -220,7 +225,7 @@ def test_a_rewrite_changes_times_and_nothing_else(documents: list[Document]) -> 
     fresh = rewrite(documents, NOW + 60)
     assert documents == before
     assert all(new != old for new, old in zip(fresh, documents, strict=True))
-    assert calls(fresh) == calls(documents)
+    assert violations(fresh) == violations(documents)
     assert rewrite(fresh, NOW) == documents
 
 
@@ -230,7 +235,7 @@ def test_a_fix(company: Company) -> None:
     before = company.report(gateway, now=NOW)
     after = with_result(before, policy="require-run-as-nonroot", word="pass", message="", now=NOW + 1)
     about = ("autogen-run-as-non-root", "Deployment", "payments", "gateway")
-    assert calls([before]) - calls([after]) == {Call("kyverno", "require-run-as-nonroot", *about)}
+    assert violations([before]) - violations([after]) == {Violation("kyverno", "require-run-as-nonroot", *about)}
     assert before["summary"]["fail"] - after["summary"]["fail"] == 1
 
 
@@ -254,4 +259,4 @@ def test_a_report_of_one_s_own() -> None:
         subject, [{"policy": "p", "result": "fail", "source": "mine"}], uid="1", engine="mine", open_reports=True
     )
     assert (made["kind"], made["metadata"]["name"]) == ("ClusterReport", "1")
-    assert calls([made]) == {Call("mine", "p", "", "Node", "", "node-1")}
+    assert violations([made]) == {Violation("mine", "p", "", "Node", "", "node-1")}

@@ -33,27 +33,27 @@ def test_a_workload_without_flaws_is_not_called_for() -> None:
     """And one with a flaw is called for by both engines; a CronJob, whose Pods come at night, by Kyverno alone."""
     web, report = ("Deployment", "shop", "web"), ("CronJob", "payments", "reconcile")
     assert not truth.wanted({web: ()})
-    told = [(call.source, call.policy, call.rule) for call in truth.about(*web, {web: {"latest"}})]
-    assert told == [
+    named = [(violation.source, violation.policy, violation.rule) for violation in truth.about(*web, {web: {"latest"}})]
+    assert named == [
         ("KyvernoValidatingPolicy", "harbour-latest", ""),
         ("gatekeeper", "HarbourLatest", "no-latest"),
     ]
-    assert {call.source for call in truth.about(*report, {report: {"root"}})} == {"kyverno"}
+    assert {violation.source for violation in truth.about(*report, {report: {"root"}})} == {"kyverno"}
 
 
 def test_what_the_api_server_forces() -> None:
     """A privileged container can always gain privileges."""
     agent = ("DaemonSet", "platform", "node-agent")
-    policies_ = {call.policy for call in truth.about(*agent, {agent: {"privileged"}})}
+    policies_ = {violation.policy for violation in truth.about(*agent, {agent: {"privileged"}})}
     assert policies_ == {"harbour-privileged", "harbour-escalation", "HarbourPrivileged", "HarbourEscalation"}
 
 
 def test_a_policy_of_one_namespace() -> None:
-    """It calls for what is there, by a name with its namespace."""
+    """It reports what exists, by a name with its namespace."""
     here, there = ("Deployment", "payments", "gateway"), ("Deployment", "shop", "web")
     flaws = {here: {"token"}, there: {"token"}}
-    assert "payments/harbour-token" in {call.policy for call in truth.about(*here, flaws)}
-    assert "payments/harbour-token" not in {call.policy for call in truth.about(*there, flaws)}
+    assert "payments/harbour-token" in {violation.policy for violation in truth.about(*here, flaws)}
+    assert "payments/harbour-token" not in {violation.policy for violation in truth.about(*there, flaws)}
 
 
 def test_every_kind_of_policy_is_there() -> None:

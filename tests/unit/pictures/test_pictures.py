@@ -33,21 +33,21 @@ def test_each_picture_is_of_what_there_is_now(root: Path, capsys: pytest.Capture
     """Taken and recorded, it is right, until what it shows changes: the page, a finding's words, the demo's words."""
     assert command.main(["--check", f"--root={root}"]) == 0
     edit(root / "dev/hub/page/style.css", "{", "{ ")
-    assert record.stale(root) == {"findings-page.png": "shows what has changed since"}
+    assert record.stale(root) == {"findings-page.png": "is out of date"}
     assert command.main(["--check", f"--root={root}"]) == 1
-    assert "docs/images/findings-page.png shows what has changed since: run `make pictures`" in capsys.readouterr().err
+    assert "docs/images/findings-page.png is out of date: run `make pictures`" in capsys.readouterr().err
     record.record(root, ["findings-page.png"])
     assert record.stale(root) == {}
     edit(root / "operator/policyhub/findings/compliance.py", "Software and Configuration Checks", "Software and Checks")
     assert list(record.stale(root)) == ["findings-page.png"]
     record.record(root, ["findings-page.png"])
-    edit(root / "dev/demo/story.py", "The engines speak: violations", "Violations")
+    edit(root / "dev/demo/story.py", "The engines write reports: violations", "Violations")
     assert list(record.stale(root)) == ["demo.svg"]
 
 
 def test_what_nobody_sees_needs_no_picture(root: Path) -> None:
     """A comment or a docstring of the program changes nothing that is shown."""
-    edit(root / "dev/demo/story.py", '"""What happens', '"""All that happens')
+    edit(root / "dev/demo/story.py", '"""The demo', '"""All of the demo')
     edit(root / "operator/policyhub/findings/compliance.py", '"""', '"""Again: ')
     assert record.stale(root) == {}
 
@@ -58,7 +58,7 @@ def test_a_picture_that_nobody_recorded_is_stale(root: Path) -> None:
     (folder / "dashboard-fleet.png").write_bytes(b"another")
     (folder / "demo.svg").unlink()
     assert record.stale(root) == {
-        "dashboard-fleet.png": "is not the one that was recorded",
+        "dashboard-fleet.png": "is not the recorded one",
         "demo.svg": "was never taken",
     }
     (root / record.RECORD).unlink()

@@ -13,7 +13,7 @@ from policyhub.model.violation import Identity, ObjectRef
 from tests.unit.sources.recorded import BAD, DATA, Recorded, at, everything
 
 BY_TEMPLATE = {rule.template: rule for rule in RULES}
-SEVERITIES = {rule.told: rule.severity.upper().replace("INFO", "INFORMATIONAL") for rule in (*RULES, PAYMENTS)}
+SEVERITIES = {rule.result: rule.severity.upper().replace("INFO", "INFORMATIONAL") for rule in (*RULES, PAYMENTS)}
 
 
 def constraint(moment: str, kind: str) -> Recorded:

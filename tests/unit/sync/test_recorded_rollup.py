@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dev.company import Call, Company
+from dev.company import Company, Violation
 from dev.engines import truth
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.sinks.reports import ReportSink
@@ -33,7 +33,7 @@ FLAWS = {(o.kind, o.namespace, o.name): found for o, found in Company.build().fl
 REPORTS = ("policyreports", "clusterpolicyreports")
 
 
-def calls(recorded: Iterable[Recorded], *, owners: Iterable[Recorded]) -> set[Call]:
+def violations(recorded: Iterable[Recorded], *, owners: Iterable[Recorded]) -> set[Violation]:
     """What the ledger wants when it has seen these owners and objects."""
     malformed: list[tuple[str, ...]] = []
     ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
@@ -68,15 +68,17 @@ def calls(recorded: Iterable[Recorded], *, owners: Iterable[Recorded]) -> set[Ca
             )
         report_sinks[place].upsert(json.dumps(one.document).encode())
     voices = [entry.representative for entry in ledger.entries.values() if entry.desired and entry.representative]
-    found = [Call(v.source, v.policy, v.rule, v.subject.kind, v.subject.namespace, v.subject.name) for v in voices]
+    found = [Violation(v.source, v.policy, v.rule, v.subject.kind, v.subject.namespace, v.subject.name) for v in voices]
     assert malformed == []
     assert len(found) == len(set(found))
     return set(found)
 
 
-def of_kyverno(*subjects: tuple[str, str, str]) -> set[Call]:
+def of_kyverno(*subjects: tuple[str, str, str]) -> set[Violation]:
     """What its policies must find, by the company's design."""
-    return {call for about in subjects for call in truth.about(*about, FLAWS) if call.source != "gatekeeper"}
+    return {
+        violation for about in subjects for violation in truth.about(*about, FLAWS) if violation.source != "gatekeeper"
+    }
 
 
 def test_reports_of_a_workload_are_its_findings() -> None:
@@ -92,7 +94,7 @@ def test_reports_of_a_workload_are_its_findings() -> None:
     results = [result for one in at("company", *REPORTS) for result in one.document["results"]]
     failing = sum(result["result"] == "fail" for result in results)
     assert failing > len(expected) > 30
-    assert calls(at("company", *REPORTS), owners=at("company", "owners")) == expected
+    assert violations(at("company", *REPORTS), owners=at("company", "owners")) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,14 +111,14 @@ def test_reports_of_a_workload_are_its_findings() -> None:
 def test_listed_pods_are_findings_of_what_made_them(kind: str, flaw: str) -> None:
     """A constraint that lists Pods is one finding for each workload; Services and Namespaces count for themselves."""
     listed = [one for one in at("company", "constraints") if one.document["kind"] == kind]
-    expected = {call for call in truth.wanted(FLAWS) if call.policy == kind}
+    expected = {violation for violation in truth.wanted(FLAWS) if violation.policy == kind}
     assert expected
-    assert calls(listed, owners=at("company", "owners")) == expected
+    assert violations(listed, owners=at("company", "owners")) == expected
 
 
 def test_a_rollout_changes_nothing() -> None:
     """New ReplicaSet, new Pods, and the old ReplicaSet kept for a rollback: the Deployment's findings, as ever."""
     names = {one.document["scope"]["name"] for one in at("rollout", "policyreports")}
     assert len(names) >= 5, "Deployment and Service of one name, two ReplicaSets, two Pods"
-    found = calls(at("rollout", "policyreports"), owners=at("rollout", "owners"))
+    found = violations(at("rollout", "policyreports"), owners=at("rollout", "owners"))
     assert found == of_kyverno(("Deployment", "shop", "web"))
