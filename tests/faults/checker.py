@@ -9,7 +9,6 @@ would. An import that changes nothing for a reader is *redundant*; it is allowed
 | partial | a call failed it with InternalFailure |
 | killed | the operator was killed, within a second of an import of it |
 | two at once | another operator wrote it, or did so at the same time |
-| lag | it was written while GetFindings showed an earlier state to an operator that started |
 """
 
 from collections import Counter, defaultdict
@@ -53,15 +52,16 @@ class Doubts:
     overlaps: list[tuple[float, float]] = field(default_factory=list)
     """Two operators were at work."""
     lags: list[tuple[float, float]] = field(default_factory=list)
-    """An operator started while GetFindings lagged."""
+    """An operator started while GetFindings lagged: what changes then may have an UpdatedAt that is too early."""
 
     def of(self, moment: float) -> str:
         """Why an import at that moment may be unknown to the operator that is at work later."""
         if any(abs(moment - kill) <= KILL_SECONDS for kill in self.kills):
             return "killed"
-        if any(start <= moment <= end for start, end in self.lags):
-            return "lag"
         return "two at once" if self.overlapping(moment) else ""
+
+    def lagging(self, moment: float) -> bool:
+        return any(start <= moment <= end for start, end in self.lags)
 
     def overlapping(self, moment: float) -> bool:
         return any(start <= moment <= end for start, end in self.overlaps)
@@ -219,7 +219,8 @@ def _times(verdict: Verdict, imports: list[Document], known: Mapping[str, Docume
                 continue
             verdict.moved.append(f"{about(known[entry['id']])} from {first} to {entry['created_at']}")
             created[entry["id"]] = entry["created_at"]
-        if entry["outcome"] == "ignored" and not entry["redundant"] and not doubts.of(entry["time"]):
+        known_time = not (doubts.of(entry["time"]) or doubts.lagging(entry["time"]))
+        if entry["outcome"] == "ignored" and not entry["redundant"] and known_time:
             verdict.backwards.append(f"{about(known[entry['id']])} at {entry['time']:.3f}: {entry['updated_at']}")
 
 

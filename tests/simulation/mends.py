@@ -31,6 +31,7 @@ from policyhub.sync.predecessor import Predecessor
 from policyhub.sync.read_progress import ReadProgress
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.scans import Scans
+from policyhub.sync.second_read import SecondRead
 from policyhub.sync.superseded import Superseded
 from tests.simulation import without
 from tests.simulation.starts import STORIES
@@ -69,6 +70,8 @@ class Mend:
 
 SCANNED_AGAIN: Patch = (grading, "_scanned_again", always(True))
 NO_GUARD: Patch = (Guard, "is_closed", always(False))
+NO_SECOND_READ: Patch = (SecondRead, "concerns", always(False))
+"""What is wrong for less than a minute after a start is not sent anyway."""
 
 MENDS = (
     Mend(
@@ -105,7 +108,7 @@ MENDS = (
         "2",
         "which reports are superseded is judged once every report API is listed",
         {"superseded_restart": "false"},
-        ((sources, "report_apis", without.all_listed),),
+        ((sources, "report_apis", without.all_listed), NO_SECOND_READ),
     ),
     Mend(
         "3",
@@ -142,7 +145,7 @@ MENDS = (
         "5",
         "a refusal of policy objects is believed when it stands",
         {"policies_refused": "restless"},
-        ((policy_metadata, "REFUSAL_GRACE_MS", 0), (context, "LONG_REFUSAL_GRACE_MS", 0)),
+        ((policy_metadata, "REFUSAL_GRACE_MS", 0), (context, "LONG_REFUSAL_GRACE_MS", 0), NO_SECOND_READ),
     ),
     Mend(
         "6",
@@ -201,7 +204,7 @@ MENDS = (
         "11",
         "nothing is archived on guarded evidence before the inventory is whole",
         {"guard_over_restart": "wrong"},
-        ((ReadProgress, "__init__", without.whole),),
+        ((ReadProgress, "__init__", without.whole), NO_SECOND_READ),
     ),
     Mend(
         "11",
@@ -283,6 +286,12 @@ MENDS = (
         "backlog that the inventory lacks waits for a second look where somebody sent shortly before",
         {"restart_under_lag": "needless"},
         ((Predecessor, "sent_shortly_before", always(False)),),
+    ),
+    Mend(
+        "20",
+        "differences from before the start wait for the second look, too",
+        {"changed_under_lag": "needless"},
+        (NO_SECOND_READ,),
     ),
     Mend(
         "20",

@@ -122,6 +122,38 @@ async def restart_under_lag(world: World) -> None:
 
 
 @story("20")
+async def changed_under_lag(world: World) -> None:
+    """A restart seconds after findings were reactivated, changed or archived, while GetFindings is a minute behind:
+    nothing is sent again.
+    """
+    services = many(SERVICE, 9, "nodeport")
+    await settle(world, *services)
+    for workload in services[:5]:
+        world.cluster.change(workload, remove="nodeport")
+    await world.after(hours=5)
+    world.aws("lag", seconds=4 * 3_600, amount=60)
+    world.kyverno.duration = 15
+
+    async def restart_after(outcome: str) -> None:
+        sent = len(world.hub.journal)
+        while not any(one.outcome == outcome for one in world.hub.journal[sent:]):
+            await world.after(seconds=1)
+        await world.after(seconds=20)
+        await world.restart()
+        await world.after(minutes=30)
+
+    for workload in services[:5]:
+        world.cluster.change(workload, add="nodeport")
+    await restart_after("reactivated")
+    world.kyverno.add(Policy("ports", "ports", "nodeport", (SERVICE,), severity="high"))
+    world.kyverno.rescan()
+    await restart_after("changed")
+    for workload in services[:3]:
+        world.cluster.change(workload, remove="nodeport")
+    await restart_after("archived")
+
+
+@story("20")
 async def spec_under_lag(world: World) -> None:
     """A spec changes while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
     await sent_under_lag(world)

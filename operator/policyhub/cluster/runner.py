@@ -203,7 +203,8 @@ class DataPlane:
                 namespace_imports=settings.limit_namespace_imports,
             ),
         )
-        ledger.observed.progress.recheck_backlog = site.sent_shortly_before
+        progress = ledger.observed.progress
+        progress.recheck_backlog = progress.second_read.due = site.sent_shortly_before
         ledger.sources.disabled_groups = disabled(spec.sources)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids

@@ -36,7 +36,7 @@ class Desired:
         entries: dict[str, Entry],
         finding_counts: FindingCounts,
         usage: Usage,
-        on_new: Callable[[Entry, SteadyMs], None],
+        on_new: Callable[[Entry, SteadyMs], object],
         on_claimed: Callable[[Entry], None],
         on_loss: Callable[[Entry], None],
         enqueue: Callable[[Entry], None],

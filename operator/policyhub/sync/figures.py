@@ -19,7 +19,8 @@ def waiting(ledger: Ledger) -> Mapping[str, int]:
     lanes = {lane.name.lower(): len(ledger.agenda.dirty.queue(lane)) for lane in Lane}
     for lane in ledger.agenda.in_flight.values():
         lanes[lane.name.lower()] += 1
-    return {**lanes, "unread": len(ledger.observed.progress.unread), FAILED: ledger.agenda.count(Hold.FAILED)}
+    unread = len(ledger.observed.progress.unread) + ledger.agenda.count(Hold.SECOND_READ)
+    return {**lanes, "unread": unread, FAILED: ledger.agenda.count(Hold.FAILED)}
 
 
 def pending(ledger: Ledger) -> int:
@@ -29,7 +30,8 @@ def pending(ledger: Ledger) -> int:
 def oldest_pending(ledger: Ledger) -> SteadyMs | None:
     """Since when the oldest pending finding has waited."""
     observed, agenda = ledger.observed, ledger.agenda
-    ids = (*agenda.dirty, *observed.progress.unread, *agenda.in_flight, *observed.outcomes.failed)
+    held = agenda.waiting((Hold.SECOND_READ,))
+    ids = (*agenda.dirty, *observed.progress.unread, *held, *agenda.in_flight, *observed.outcomes.failed)
     times = [since for id_ in ids if (since := ledger.entries[id_].pending_since)]
     return min(times, default=None)
 

@@ -14,6 +14,7 @@
 | presence_unknown   | an answer of the API server                                                                     |
 | listing            | the end of the listing, whether it succeeds or fails                                            |
 | failed, namespace_imports, wording | time                                                                        |
+| second_read        | the end of the second read                                                                      |
 | quarantined        | the finding is read again: the entry itself changes                                             |
 
 When a namespace is deleted or created again, all its findings that wait for evidence are decided again. Pure: no I/O,
@@ -64,6 +65,8 @@ class Hold(StrEnum):
     """Its namespace has used up its daily imports."""
     WORDING = "wording"
     """Its producer changes the wording again and again: changes of wording only are sent once a day."""
+    SECOND_READ = "second_read"
+    """Another process sent findings shortly before the start: GetFindings may not show yet that it sent this one."""
     QUARANTINED = "quarantined"
     """In Security Hub the id belongs to another cluster: it is left alone."""
 
@@ -82,6 +85,7 @@ class Trigger(Enum):
     APPROVAL = auto()
     INVENTORY = auto()
     NAMESPACE = auto()
+    SECOND_READ = auto()
 
 
 ENDED_BY: Mapping[Hold, frozenset[Trigger]] = {
@@ -104,6 +108,7 @@ ENDED_BY: Mapping[Hold, frozenset[Trigger]] = {
     Hold.FAILED: frozenset(),
     Hold.BUDGET: frozenset(),
     Hold.WORDING: frozenset(),
+    Hold.SECOND_READ: frozenset({Trigger.SECOND_READ}),
     Hold.QUARANTINED: frozenset(),
 }
 """The table above."""

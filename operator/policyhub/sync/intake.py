@@ -43,13 +43,16 @@ class Intake:
         guard: Guard,
         refusals: Refusals,
         enqueue: Callable[[Entry], None],
+        on_event: Callable[[str], None],
     ) -> None:
+        """`on_event` is called for each finding whose claims change, except by a first listing."""
         self._entries = entries
         self._desired = desired
         self._sources = sources
         self._guard = guard
         self._refusals = refusals
         self._enqueue = enqueue
+        self._on_event = on_event
 
     def read(
         self,
@@ -89,7 +92,7 @@ class Intake:
         (self._sources.mark_complete if complete else self._sources.mark_incomplete)(key)
         changed = False
         for id_, claim in new.items():
-            changed |= self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
+            changed |= self._add(id_, key, claim, now=now, backlog=backlog)
         unknown = self._sources.set_unevaluated(key, self._desired.ids_of(unevaluated) if unevaluated else frozenset())
         lost = [id_ for id_ in old if id_ not in new]
         passed_ids = self._desired.passing_ids(key, passed()) if lost else set()
@@ -110,6 +113,8 @@ class Intake:
         for id_ in lost:
             if id_ not in kept:
                 changed = True
+                if not backlog:
+                    self._on_event(id_)
                 self._withdraw(id_, key, loss=Loss.PASSED if id_ in passed_ids else Loss.OMITTED, now=now, times=times)
         self._desired.set_claimed(key, (*new, *kept))
         if key.group == CONSTRAINTS:
@@ -133,6 +138,13 @@ class Intake:
         """Those that are truncation notices."""
         representatives = ((id_, self._entries[id_].representative) for id_ in ids)
         return frozenset(id_ for id_, violation in representatives if violation is not None and is_notice(violation))
+
+    def _add(self, id_: str, key: SourceKey, claim: Claim, *, now: SteadyMs, backlog: bool) -> bool:
+        """Returns whether the claim is new or changed."""
+        changed = self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
+        if changed and not backlog:
+            self._on_event(id_)
+        return changed
 
     def _withdraw(
         self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs, times: Mapping[str, int] | None = None
@@ -168,9 +180,11 @@ class Intake:
             self._refusals.put(key.source_api, key.namespace, key.name, refusals)
         ended_ids = self._desired.ids_of(violation.identity for violation in lost)
         for id_, claim in new.items():
-            self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
+            self._add(id_, key, claim, now=now, backlog=backlog)
         for id_ in old:
             if id_ in ended_ids:
+                if not backlog:
+                    self._on_event(id_)
                 self._withdraw(id_, key, loss=Loss.SILENT, now=now)
         self._desired.set_claimed(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in ended_ids)))))
 
@@ -182,6 +196,7 @@ class Intake:
         ids = self._desired.objects.get(key, ())
         self._desired.set_claimed(key, ())
         for id_ in ids:
+            self._on_event(id_)
             omitted = key.group == CONSTRAINTS or self._entries[id_].is_notice
             self._withdraw(id_, key, loss=Loss.OMITTED if omitted else Loss.SILENT, now=now)
         if key.group == CONSTRAINTS:

@@ -39,6 +39,7 @@ from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Grade, Rules, Wait, decide, refresh_due
 from policyhub.sync.refusals import Refusals
+from policyhub.sync.second_read import SecondRead
 from policyhub.sync.superseded import Reports
 from policyhub.sync.usage import Limits, Usage
 
@@ -51,10 +52,6 @@ after 25: hours do not matter."""
 
 _NOT_LATE = (None, Hold.WORDING)
 """Intended waits do not count as delivery latency."""
-
-
-def _any(_: Entry) -> bool:
-    return True
 
 
 class Ledger:
@@ -88,11 +85,12 @@ class Ledger:
             entries=self.entries,
             finding_counts=self.finding_counts,
             usage=self.usage,
-            on_new=self._take_acknowledged,
+            on_new=lambda entry, now: self.observed.take_acknowledged(entry, now=now),
             on_claimed=self._claimed_again,
             on_loss=self._unclaimed,
             enqueue=self._enqueue,
         )
+        second_read = SecondRead(started=started, on_end=lambda: self._requeue(Trigger.SECOND_READ))
         self.observed = Observed(
             cluster_id=cluster_id,
             cluster_uid=cluster_uid,
@@ -101,6 +99,7 @@ class Ledger:
             on_active=self._count_active,
             on_stored=self._stored,
             on_lookup=on_dirty,
+            second_read=second_read,
             namespace=self.namespace,
             enqueue=self._enqueue,
             acknowledged=acknowledged,
@@ -112,6 +111,7 @@ class Ledger:
             guard=self.guard,
             refusals=self.refusals,
             enqueue=self._enqueue,
+            on_event=second_read.note_event,
         )
         self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
         self.forget, self.mark_passed, self.repeat = intake.forget, intake.mark_passed, intake.repeat
@@ -140,9 +140,6 @@ class Ledger:
     def supersede(self, superseded: frozenset[Reports], *, now: SteadyMs) -> None:
         """Set the reports that their engine no longer updates."""
         self.desired.supersede(superseded, now=now)
-
-    def _take_acknowledged(self, entry: Entry, now: SteadyMs) -> None:
-        self.observed.take_acknowledged(entry, now=now)
 
     def _claimed_again(self, entry: Entry) -> None:
         self.guard.forget(entry.id)
@@ -225,7 +222,9 @@ class Ledger:
             found, since=since, not_before=not_before, held_by_guard=closed, listing=listing, import_wait=wait
         )
 
-    def _import_wait(self, entry: Entry, *, now: SteadyMs) -> Wait | None:
+    def _import_wait(self, entry: Entry, *, now: SteadyMs) -> Wait | Hold | None:
+        if self.observed.progress.second_read.concerns(entry):
+            return Hold.SECOND_READ
         if (until := self.observed.outcomes.postponed_until(entry.id)) > now:
             return Wait(until, Hold.FAILED)
         if self.usage.any_exhausted and (until := self.usage.exhausted_until(entry.subject, now=now)):
@@ -327,12 +326,16 @@ class Ledger:
             self._charge(entry, alive=False)
 
     def _requeue(
-        self, trigger: Trigger, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = _any
+        self,
+        trigger: Trigger,
+        *,
+        namespaces: Collection[str] | None = None,
+        where: Callable[[Entry], bool] | None = None,
     ) -> None:
         """Enqueue the findings whose hold such an event may end."""
         for id_ in self.agenda.waiting(HELD_FOR[trigger], namespaces):
             entry = self.entries[id_]
-            if where(entry):
+            if where is None or where(entry):
                 self._enqueue(entry)
 
     def wake(self, now: SteadyMs) -> SteadyMs | None:

@@ -22,6 +22,7 @@ from policyhub.sync.lookup_queue import REREAD_MS, LookupQueue
 from policyhub.sync.outcomes import Outcomes
 from policyhub.sync.quarantine import Quarantine
 from policyhub.sync.read_progress import ReadProgress
+from policyhub.sync.second_read import SecondRead
 
 ACK_OVERRULES_MS = RECENT_MS
 """GetFindings is eventually consistent: an acknowledgement younger than this takes precedence."""
@@ -44,6 +45,7 @@ class Observed:
         on_active: Callable[[Entry, int], None],
         on_stored: Callable[[Entry], None],
         on_lookup: Callable[[], None],
+        second_read: SecondRead,
         namespace: Callable[[str], str],
         enqueue: Callable[[Entry], None],
         acknowledged: Acknowledged | None = None,
@@ -68,7 +70,12 @@ class Observed:
         self.archive = Archive()
         self._prefix = prefix(cluster_id)
         self.progress = ReadProgress(
-            entries=entries, archive=self.archive, quarantine=self.quarantine, lookups=self.lookups, enqueue=enqueue
+            entries=entries,
+            archive=self.archive,
+            quarantine=self.quarantine,
+            lookups=self.lookups,
+            second_read=second_read,
+            enqueue=enqueue,
         )
         """What has been read, and what has to be read before it is sent."""
         self._entries = entries
@@ -141,7 +148,7 @@ class Observed:
                 self.archive.drop(observation.id, now=now)
             else:
                 self._take_observation(observation, now=now, as_of=as_of)
-        self.progress.take_part(digits, id_prefix)
+        self.progress.take_part(digits, id_prefix, began=as_of)
 
     def take_read(self, findings: Iterable[Observation], *, now: SteadyMs) -> None:
         """Take findings that were read outside an inventory: findings that are missing here may still exist."""

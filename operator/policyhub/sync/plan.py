@@ -129,8 +129,9 @@ class Evidence(msgspec.Struct, frozen=True):
     """Whether it was last sent so long ago that Security Hub would soon delete it."""
     listing: bool = False
     """Whether its API is being listed: nothing is archived meanwhile."""
-    import_wait: Wait | None = None
-    """Why nothing at all is sent now: Security Hub failed the finding, or its namespace has used up its imports."""
+    import_wait: Wait | Hold | None = None
+    """Why nothing at all is sent now: Security Hub failed the finding, its namespace has used up its imports, or the
+    former process may have sent it."""
     quarantined: bool = False
 
 
@@ -139,8 +140,9 @@ def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Dec
     if evidence.quarantined:
         return Hold.QUARANTINED if entry.desired else None
     decision = _desired(entry, evidence, rules, now) if entry.desired else _undesired(entry, evidence, rules, now)
-    if isinstance(decision, Change) and evidence.import_wait is not None and now < evidence.import_wait.until:
-        return evidence.import_wait
+    wait = evidence.import_wait
+    if isinstance(decision, Change) and wait is not None and (isinstance(wait, Hold) or now < wait.until):
+        return wait
     return decision
 
 

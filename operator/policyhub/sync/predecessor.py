@@ -1,6 +1,6 @@
 """Whether another process sent findings of a MonitoredCluster shortly before this process took it over: at a start, or
-from an operator with another `watchSelector`. GetFindings lags, so an inventory may then lack some of these findings,
-and backlog that it lacks waits for a second read.
+from an operator with another `watchSelector`. GetFindings lags, so an inventory may then lack some of these findings
+or show them as they were: backlog that it lacks and older differences wait for a second read (`second_read`).
 
 | evidence                                 | meaning                                                            |
 |------------------------------------------|--------------------------------------------------------------------|
@@ -10,7 +10,7 @@ and backlog that it lacks waits for a second read.
 | how long this process has handled it     | longer than `SHORTLY_MS`: any other has been inactive as long      |
 
 The times come from the wall clocks of other processes, so a time in the future counts as now. Without evidence another
-process may have sent: a second read delays the backlog by a minute, sending again costs an import for each finding.
+process may have sent: a second read delays these by a minute, sending again costs an import for each finding.
 
 Pure: no I/O, no clock.
 """

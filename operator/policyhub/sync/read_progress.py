@@ -5,6 +5,7 @@
 | was reported when its source was first listed (backlog)  | the inventory, part by part                             |
 | is new, or was archived by us                            | a lookup by id at once: the inventory may be too late   |
 | is backlog, and another process sent findings recently   | a second read of the backlog, after the inventory       |
+| differs, and another process sent findings recently      | the second read, too (`second_read`)                    |
 | any, while the inventory cannot be read (`unavailable`)  | nothing: it is sent unread                              |
 | was archived, and its lookup gets no answer for long     | nothing: it is sent unread, with a new `CreatedAt`      |
 |   (`send_unread`)                                        |                                                         |
@@ -20,6 +21,7 @@ from policyhub.sync.archive import Archive
 from policyhub.sync.entry import Entry
 from policyhub.sync.lookup_queue import LookupQueue
 from policyhub.sync.quarantine import Quarantine
+from policyhub.sync.second_read import SecondRead
 
 PART_DIGITS = 4
 """Maximum number of hex digits of an inventory part."""
@@ -35,6 +37,7 @@ class ReadProgress:
         archive: Archive,
         quarantine: Quarantine,
         lookups: LookupQueue,
+        second_read: SecondRead,
         enqueue: Callable[[Entry], None],
     ) -> None:
         self.unread: set[str] = set()
@@ -47,6 +50,7 @@ class ReadProgress:
         """Whether the inventory is skipped for now: desired findings are sent unread."""
         self.recheck_backlog = False
         """Whether another process sent findings recently: backlog that the inventory lacks is read a second time."""
+        self.second_read = second_read
         self._read_by_id: set[str] = set()
         """Ids that were read by id before the inventory read them."""
         self._entries = entries
@@ -99,9 +103,12 @@ class ReadProgress:
 
     # -- the inventory --------------------------------------------------------------------------------------------
 
-    def take_part(self, digits: str, id_prefix: str) -> None:
-        """The inventory has read all ids with this prefix, which ends with these digits: enqueue those that waited."""
+    def take_part(self, digits: str, id_prefix: str, *, began: SteadyMs) -> None:
+        """The inventory has read all ids with this prefix, which ends with these digits, since this time: enqueue those
+        that waited.
+        """
         self.parts.add(digits)
+        self.second_read.note_part(digits, began=began)
         reached = [i for i in self.unread if i.startswith(id_prefix) and not self.must_be_read(self._entries[i])]
         self.unread.difference_update(reached)
         if not self.unread:
@@ -118,7 +125,9 @@ class ReadProgress:
     def skip_inventory(self, *, recheck_backlog: bool = False) -> None:
         """The inventory cannot be read: desired findings are sent unread, other stored findings stay unknown.
         `recheck_backlog`: the backlog still waits, because Security Hub may hold it with its first `CreatedAt`.
+        Differences of findings that were read wait no longer: no lag is known that is so long.
         """
+        self.second_read.end()
         self.unavailable, self.recheck_backlog = True, recheck_backlog
         self._lookups.clear()
         self._enqueue_read()
@@ -126,6 +135,7 @@ class ReadProgress:
     def end_backlog_recheck(self) -> None:
         """The second read is complete: what it lacks does not exist."""
         self.recheck_backlog = False
+        self.second_read.end()
         self._enqueue_read()
 
     def _enqueue_read(self) -> None:

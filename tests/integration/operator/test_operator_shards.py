@@ -182,6 +182,45 @@ def test_labels_that_move(shards: Shards) -> None:
     assert not finalizers(world, "gamma")
 
 
+def test_changes_just_before_a_label_moves(shards: Shards) -> None:
+    """While GetFindings lags, findings are changed, archived and reactivated, and their cluster goes to the other
+    operator, then back to the first one, which has its own older acknowledgements: each change was sent once.
+    """
+    world, a, b = shards.world, shards.a, shards.b
+    names = ("worded", "fixed", "back")
+    world.apply(*(report(name, result("p")) for name in names))
+    world.monitor(archiveDelay="2s")
+    label(world, "alpha", "a")
+    shards.synced("alpha", by=a)
+    world.apply(report("back", result("p", result="pass")))
+    world.until(lambda: world.states("p")["back"] == "ARCHIVED", "back to be archived")
+    lag = world.hub.fault("lag", delay_seconds=LAG_SECONDS)
+    mark = world.mark()
+
+    def sent(number: int) -> None:
+        world.until(lambda: len(world.journal(mark)) == number, f"{number} changes")
+
+    world.apply(
+        report("worded", result("p", severity="high", message="another text")),
+        report("fixed", result("p", result="pass")),
+        report("back", result("p")),
+    )
+    sent(3)
+    shards.move("alpha", "b", by=b, given_up=a, read=True)
+    shards.synced("alpha", by=b)
+    world.apply(report("worded", result("p")), report("fixed", result("p")), report("back", result("p", result="pass")))
+    sent(6)
+    shards.move("alpha", "a", by=a, given_up=b, read=True)
+    shards.synced("alpha", by=a)
+    world.apply(report("fresh", result("p")))
+    sent(7)
+    world.hub.clear_fault(lag)
+    outcomes = Counter(entry["outcome"] for entry in world.journal(mark))
+    assert outcomes == {"changed": 2, "archived": 2, "reactivated": 2, "created": 1}
+    assert world.states("p") == {"worded": "ACTIVE", "fixed": "ACTIVE", "back": "ARCHIVED", "fresh": "ACTIVE"}
+    assert (len(a.sent), len(b.sent)) == (3 + 1 + 3 + 1, 3)
+
+
 def test_frozen_while_the_label_moved(shards: Shards) -> None:
     """An operator is frozen with an archive that it could not send; meanwhile its cluster is another's, and the finding
     is reported again. It wakes, and its API server is silent: it sends nothing, though Security Hub answers, and gives

@@ -199,7 +199,6 @@ def test_security_hubs_own_reset_is_no_fault(set_at: int, status: str, kept: str
         pytest.param([entry("a", 65, "changed")], Doubts(kills=[65.5]), "killed", id="killed before the answer"),
         pytest.param([entry("a", 65, "changed")], Doubts(overlaps=[(60, 66)]), "two at once", id="written by another"),
         pytest.param([], Doubts(overlaps=[(60, 71)]), "two at once", id="two at once"),
-        pytest.param([entry("a", 65, "changed")], Doubts(lags=[(60, 66)]), "lag", id="not shown at the start"),
     ],
 )
 def test_allowed_redundancy(before: list[dict[str, Any]], doubts: Doubts, reason: str) -> None:
@@ -211,6 +210,15 @@ def test_allowed_redundancy(before: list[dict[str, Any]], doubts: Doubts, reason
     assert once.allowed == {reason: 1}
     later = [entry("a", moment, "redundant") for moment in (70, 80, 90)]
     assert judged(journal=more(*before, *later), doubts=doubts).forbidden
+
+
+def test_a_lag_of_getfindings_is_no_excuse() -> None:
+    """What an operator sent before the next one started is not sent again; a change may be ignored meanwhile."""
+    doubts = Doubts(lags=[(60, 66)])
+    sent = entry("a", 65, "changed")
+    assert judged(journal=more(sent, entry("a", 70, "redundant")), doubts=doubts).forbidden
+    assert judged(journal=more(entry("a", 65, "ignored")), doubts=doubts).good
+    assert not judged(journal=more(entry("a", 70, "ignored")), doubts=doubts).good
 
 
 @pytest.mark.parametrize(
