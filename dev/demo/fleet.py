@@ -56,7 +56,12 @@ DISCOVERY: Document = {
         "template": {"spec": {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}},
     },
 }
-VALUES = {"monitoredCluster": {"enabled": False}, "clusterDiscovery": {"enabled": True}, "extraEnv": ENV}
+VALUES = {
+    "monitoredCluster": {"enabled": False},
+    "clusterDiscovery": {"enabled": True},
+    "settings": {"eksEndpointHosts": "127.0.0.1"},
+    "extraEnv": ENV,
+}
 REPORTS = 12
 """Of the company, in each cluster."""
 FIXED = "shop-eu-west-1"

@@ -118,7 +118,7 @@ class Settings(BaseModel):
     eks_endpoint_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts), _HOSTS_AS_TEXT] = Field(
         (),
         json_schema_extra={"default": ""},
-        description="Hosts that spec.connection.eks.endpoint may name in addition to those of EKS, separated by commas",
+        description="Hosts that may be endpoints of EKS clusters in addition to those of EKS, separated by commas",
     )
     cluster_discovery: bool = Field(
         default=False, description="Whether ClusterDiscoveries, which create MonitoredClusters, are handled"

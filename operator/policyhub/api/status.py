@@ -149,7 +149,7 @@ class Status(Model):
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None
     """Uid of the monitored cluster's kube-system namespace. Findings with the uid of another cluster are not
-    changed."""
+    changed. If the cluster is rebuilt, the former uid stays until its findings are taken over."""
     eks_arn: Annotated[str, Field(max_length=200)] | None = None
     """ARN for which EKS gave the address of the API server with clusterUid. When EKS no longer has a cluster of this
     ARN, only findings with this uid can be archived."""

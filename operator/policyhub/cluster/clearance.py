@@ -8,7 +8,7 @@
 | same identity and hub                                      |                                                    |
 | no uid is known from an API server whose address EKS gave  | nothing: the findings may be another cluster's     |
 | for this ARN                                               |                                                    |
-| otherwise                                                  | active findings of the identity and that uid are   |
+| otherwise                                                  | active findings of the identity and these uids are |
 |                                                            | archived (`archiving`), one round per ClusterGone  |
 
 The row about the uid protects the findings of a running cluster. If the ARN was always wrong or was changed, or if a
@@ -28,7 +28,7 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.absence import ACCEPTED_AFTER_MS, Absence
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.formatting import counted
+from policyhub.cluster.formatting import counted, retire_command
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.model.text import line
@@ -41,6 +41,27 @@ ROUND_SECONDS = 2.0
 """Seconds between two rounds while Security Hub does not show everything that was sent."""
 MESSAGE = 1_000
 """Maximum length of the message of a failure."""
+
+_EXISTS = frozenset(
+    {
+        Reason.ACCESS_ENTRY_MISSING,
+        Reason.API_ERROR,
+        Reason.CLUSTER_CREATING,
+        Reason.CLUSTER_DELETING,
+        Reason.CLUSTER_EXTERNAL,
+        Reason.CLUSTER_FAILED,
+        Reason.CONFIG_MAP_ONLY,
+        Reason.ENDPOINT_INVALID,
+        Reason.ENDPOINT_PRIVATE,
+        Reason.ENDPOINT_RESTRICTED,
+        Reason.FORBIDDEN,
+        Reason.UNAUTHORIZED,
+        Reason.UNREACHABLE,
+    }
+)
+"""EKS has described the cluster, or its API server has answered. Without an answer of EKS no address is tried: after
+ClusterGone the former one is not known any more.
+"""
 
 Rival = Callable[[Collection[str]], Awaitable[str]]
 """The name of another MonitoredCluster, not deleted, that writes findings of these uids at the same hub under the same
@@ -65,12 +86,14 @@ class Clearance:
         *,
         eks_arn: str,
         uid: Callable[[], str],
+        earlier: Callable[[], Collection[str]],
         annotations: Callable[[], Mapping[str, str]],
         claimed: Callable[[], str],
         rival: Rival,
     ) -> None:
         """`eks_arn`: the ARN for which EKS gave the address of the API server; empty: the address comes from elsewhere.
-        `uid`: the uid that this API server has reported to this process. `claimed`: why another MonitoredCluster's
+        `uid`: the uid that this API server has reported to this process; `earlier`: those that it reported before, as
+        the cluster was rebuilt. `claimed`: why another MonitoredCluster's
         claim keeps this one from sending.
         """
         self.ledger: Ledger | None = None
@@ -78,6 +101,7 @@ class Clearance:
         self._site = site
         self._eks_arn = eks_arn
         self._reached = uid
+        self._earlier = earlier
         self._annotations = annotations
         self._claimed = claimed
         self._rival = rival
@@ -95,8 +119,11 @@ class Clearance:
 
     def explain(self, fault: Cause) -> Cause:
         """Take the reason why the cluster cannot be reached. Returns it with what happens to the findings."""
-        if fault.reason is not Reason.CLUSTER_GONE:
+        if fault.reason in _EXISTS:
             self.found()
+            return fault
+        if fault.reason is not Reason.CLUSTER_GONE:
+            self.unknown()
             return fault
         if not self._absence.since:
             at = datetime.fromtimestamp((self._site.wall() + ACCEPTED_AFTER_MS) // 1000, UTC)
@@ -105,9 +132,14 @@ class Clearance:
         return self._explained(fault)
 
     def found(self) -> None:
-        """The cluster exists, or its state is not known."""
+        """The cluster exists."""
+        self.unknown()
+        self._archiving, self._done = None, None
+
+    def unknown(self) -> None:
+        """There is no answer whether the cluster exists: the hour starts again. What was archived stays so."""
         self._absence.end()
-        self._archiving, self._failure, self._done = None, "", None
+        self._failure = ""
 
     @property
     def due(self) -> bool:
@@ -123,9 +155,19 @@ class Clearance:
         """The uid of the deleted cluster; empty: not known."""
         if not self._eks_arn:
             return ""
+        return self._reached() or self._recorded or ""
+
+    @property
+    def _recorded(self) -> str | None:
+        """The uid in the status, if EKS gave the address for the same ARN."""
         before = self._site.monitored.status
-        kept = before.cluster_uid if before is not None and before.eks_arn == self._eks_arn else None
-        return self._reached() or kept or ""
+        return before.cluster_uid if before is not None and before.eks_arn == self._eks_arn else None
+
+    @property
+    def _uids(self) -> frozenset[str]:
+        """The uids of all clusters that had this ARN, as far as is known: none of them exists any more."""
+        known = {self._uid, *self._earlier(), self._recorded or ""} - {""}
+        return frozenset(known) | adopted(self._annotations())
 
     def _barred(self) -> str:
         """Why nothing is archived, however long the cluster has been gone; empty: nothing prevents it."""
@@ -150,13 +192,13 @@ class Clearance:
             if self._others:
                 message += (
                     f". Another cluster's uid is in {counted(self._others, 'active finding')} of this identity:"
-                    f" policyhub retire {self._site.name} counts them"
+                    f" {retire_command(self._site.name)} counts them"
                 )
             return replace(fault, message=message, remedy="If it does not come back, delete this MonitoredCluster")
         if self._failure:
             message = f"{gone}. Not all of its findings are archived yet, and the operator tries again: {self._failure}"
             return replace(fault, message=message, remedy=f"Fix the cause. {give_up}")
-        if self._archiving is not None:
+        if self._archiving is not None and self._absence.accepted:
             return replace(fault, message=f"{gone}. Its findings are being archived", remedy=give_up)
         message = (
             f"{gone}. If it is still gone at {self._due_at}, its findings are archived (spec.onClusterGone: Archive)"
@@ -165,8 +207,7 @@ class Clearance:
 
     async def round(self) -> float:
         """To be called right after EKS has answered ClusterGone again. Returns the seconds until the next attempt."""
-        site, uid = self._site, self._uid
-        uids = frozenset({uid}) | adopted(self._annotations())
+        site, uid, uids = self._site, self._uid, self._uids
 
         async def rival() -> str:
             return await self._rival(uids)

@@ -20,7 +20,7 @@ import shlex
 from collections.abc import Mapping
 
 from policyhub.api.reason import Cause, Reason
-from policyhub.cluster.formatting import counted
+from policyhub.cluster.formatting import counted, retire_command
 from policyhub.cluster.snapshot import Aliases, Snapshot
 from policyhub.model.text import line
 
@@ -119,7 +119,7 @@ def _other_identity(seen: Snapshot, aliases: Aliases) -> Cause:
 
 def _retire(seen: Snapshot, identity: str) -> str:
     """The command that counts the findings of another identity of this cluster, and archives them with --yes."""
-    return f"policyhub retire {shlex.quote(seen.name)} --identity {shlex.quote(identity)}"
+    return retire_command(seen.name, identity=identity)
 
 
 def _them(number: int) -> str:

@@ -72,7 +72,7 @@ class Contact:
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
             except Exception:  # unknown, but not another ClusterGone of EKS
-                self._clearance.found()
+                self._clearance.unknown()
                 raise
             self._state.connection = None
             self._unreachable = 0

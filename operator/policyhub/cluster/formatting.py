@@ -1,5 +1,6 @@
-"""Numbers, names and times as text, for conditions and the doctor. Pure: no I/O, no clock."""
+"""Numbers, names, times and commands as text, for conditions and the doctor. Pure: no I/O, no clock."""
 
+import shlex
 from collections.abc import Iterable
 
 from policyhub.model.text import line
@@ -42,3 +43,31 @@ def coarse(seconds: float) -> float:
     """Rounded down to days, hours, ten minutes or a minute: an age in a status must not change every second."""
     size = 86_400 if seconds >= 2 * 86_400 else 3600 if seconds >= 2 * 3600 else 600 if seconds >= 600 else 60
     return seconds // size * size
+
+
+def retire_command(
+    target: str,
+    *,
+    identity: str = "",
+    uids: Iterable[str] = (),
+    account: str = "",
+    region: str = "",
+    role_arn: str = "",
+    external_id: str = "",
+    yes: bool = False,
+) -> str:
+    """The command line of `policyhub retire`, quoted for a shell. `target`: a MonitoredCluster that exists, or the
+    identity of one that does not. `uids` as the option takes them. Empty ones are left out: while the MonitoredCluster
+    exists, its spec and status supply them. With `yes` it archives, which it refuses while the MonitoredCluster sends.
+    """
+    options = {
+        "--identity": identity,
+        "--account-id": account,
+        "--region": region,
+        "--role-arn": role_arn,
+        "--external-id": external_id,
+    }
+    words = ["policyhub", "retire", target]
+    words += [word for uid in uids for word in ("--uid", uid)]
+    words += [word for option, value in options.items() if value for word in (option, value)]
+    return shlex.join([*words, "--yes"] if yes else words)

@@ -90,10 +90,13 @@ class DataPlane:
         before = status.cluster_uid if status is not None else None
         self._former = {before} if before else set()
         """Uids that the cluster of this MonitoredCluster has or had; at most `FORMER`."""
+        self._reached: set[str] = set()
+        """Those of them that its API server has reported to this data plane."""
         self._clearance = Clearance(
             site,
             eks_arn=eks_arn if rival is not None else "",
             uid=lambda: self.state.cluster_uid,
+            earlier=lambda: self._reached,
             annotations=lambda: self._annotations,
             claimed=self._claimed,
             rival=rival or nobody,
@@ -210,6 +213,7 @@ class DataPlane:
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
         if len(self._former) < FORMER:
             self._former.add(uid)
+            self._reached.add(uid)
         return ClusterQueue(
             name=self.name,
             ledger=ledger,

@@ -39,10 +39,9 @@ from policyhub.clusterdiscovery.plan import UNDESCRIBED, Answer, Decision, docum
 from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.control.events import EventType
-from policyhub.control.monitored import conditions
+from policyhub.control.monitored import conditions, list_pages
 from policyhub.control.reporter import TIMES_SECONDS, event
 from policyhub.eks.connector import EksClusters
-from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics.definitions import Metrics
 from policyhub.model.text import clean
@@ -118,7 +117,7 @@ class Discoveries:
 
     async def _compare(self) -> None:
         """Raises _FAULTS."""
-        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=MAX_PAGE_BYTES))["items"]
+        listed = [msgspec.json.decode(item) for item in await list_pages(self._home, RESOURCE)]
         there = {body["metadata"]["name"]: body for body in listed if self._is_ours(body["metadata"])}
         for name in [*self._tasks]:
             if name not in there or self._tasks[name][0] != _state(there[name]) or _failed(name, self._tasks[name][1]):

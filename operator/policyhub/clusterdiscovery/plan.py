@@ -33,7 +33,10 @@ from policyhub.api.monitoredcluster import GROUP, KIND, VERSION
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.scalar import partition_of
 from policyhub.api.selector import Operator, Term
+from policyhub.cluster.formatting import retire_command
+from policyhub.control.monitored import identity_of, recorded_status
 from policyhub.eks.description import Arn, Description, blocking_fault
+from policyhub.securityhub.target import named_in
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
@@ -64,6 +67,8 @@ class Existing:
     name: str
     arn: str = ""
     discovered_by: str = ""
+    retire: str = field(default="", compare=False)
+    """The command that archives its findings once it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,21 @@ def existing(body: Mapping[str, Any]) -> Existing:
         name=metadata["name"],
         arn=spec.get("clusterArn") or connected or "",
         discovered_by=(metadata.get("labels") or {}).get(DISCOVERED_BY, ""),
+        retire=_retire(body),
+    )
+
+
+def _retire(body: Mapping[str, Any]) -> str:
+    """The command names all that spec and status do, since they are gone then. Without a uid it only counts."""
+    known, named = recorded_status(body), named_in(body)
+    return retire_command(
+        identity_of(body),
+        uids=[known.cluster_uid] if known.cluster_uid else (),
+        account=(known.hub.account_id if known.hub is not None else named.account_id) or "",
+        region=(known.hub.region if known.hub is not None else named.region) or "",
+        role_arn=named.role_arn or "",
+        external_id=named.external_id or "",
+        yes=bool(known.cluster_uid),
     )
 
 
@@ -115,7 +135,7 @@ def plan(
     gone = {arn_of(answer.account, answer.region, name) for answer in answers for name in answer.gone}
     for arn, one in by_arn.items():
         if one.discovered_by == owner and arn not in decisions:
-            why = _gone(arn, one.name) if arn in gone else _unlisted(arn, answers)
+            why = _gone(arn, one) if arn in gone else _unlisted(arn, answers)
             decisions[arn] = Decision(arn, "Gone" if arn in gone else "Made", why, one.name)
     return tuple(decisions[arn] for arn in sorted(decisions))
 
@@ -172,14 +192,14 @@ _CLASH_REMEDY = (
 )
 
 
-def _gone(arn: str, name: str) -> Cause:
+def _gone(arn: str, one: Existing) -> Cause:
     cluster = Arn.parse(arn)
     return Cause(
         Reason.CLUSTER_GONE,
         f"account {cluster.account} has no EKS cluster {cluster.name} in {cluster.region}: it was deleted. Its"
-        f" MonitoredCluster {name} stays, and so do its findings",
-        f"If it does not come back: policyhub retire {name} archives its findings, then kubectl delete"
-        f" monitoredcluster {name}",
+        f" MonitoredCluster {one.name} stays, and so do its findings",
+        f"If it does not come back: kubectl delete monitoredcluster {one.name}; then archive its findings:"
+        f" {one.retire or retire_command(arn)}",
     )
 
 

@@ -1,7 +1,11 @@
 """The MonitoredClusters that exist, for all ClusterDiscoveries: no two of them create one for the same ARN.
 
 They are listed at each search, and again before any is created. One that was created after the list was requested
-counts as listed. Creating one holds a lock for its ARN only, so a slow answer delays no other.
+counts as listed. Creating one holds a lock for its ARN only, so a slow answer delays no other. A search decides once,
+and then creates one after the other. So the lists are checked again under the lock, right before each is created.
+
+Two operators have two registers, and a request without an answer may have created one. If there are two for one ARN,
+only the oldest sends findings (`oldest`).
 """
 
 import asyncio
@@ -42,13 +46,12 @@ class Register:
         return [*self._listed, *(one for _, one in self._made.values())]
 
     async def make(self, arn: str, document: Mapping[str, Any]) -> Existing | None:
-        """Create one; if another task has created one for this ARN meanwhile, return that instead. Raises Refused,
-        Unreachable.
-        """
+        """Create one; if there is one for this ARN meanwhile, return that instead. Raises Refused, Unreachable."""
         lock = self._locks.setdefault(arn, asyncio.Lock())
         async with lock:
-            if arn in self._made:
-                return self._made[arn][1]
+            other = next((one for one in self.now() if one.arn == arn), None)
+            if other is not None:
+                return other
             await self._home.post(RESOURCE, document)
             self._made[arn] = next(self._order), existing(document)
             return None

@@ -35,11 +35,11 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.clearance import Rival
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.formatting import counted
+from policyhub.cluster.formatting import counted, retire_command
 from policyhub.control import finalizer
 from policyhub.control.destination import destination
 from policyhub.control.events import EventType
-from policyhub.control.monitored import MonitoredClusters, NotIdentifiable, recorded_status
+from policyhub.control.monitored import MonitoredClusters, NotIdentifiable, identity_of, recorded_status
 from policyhub.control.reporter import Watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics.definitions import Metrics
@@ -119,7 +119,9 @@ class Deletion:
         if uid and not self.watched.recorded.cluster_uid:  # deleted before its first status: recorded for a restart
             own = {"identity": identity, "cluster_uid": uid, "hub": Hub(account_id=hub.account, region=hub.region)}
             self.watched.recorded = self.watched.recorded.model_copy(update=own)
-        uids = frozenset({uid}) | adopted(self.body["metadata"].get("annotations") or {})
+        uids = frozenset({uid, self.watched.recorded.cluster_uid or uid}) | adopted(
+            self.body["metadata"].get("annotations") or {}
+        )
 
         writes = rivals(
             self.home,
@@ -149,6 +151,11 @@ class Deletion:
         await self.announce(self.watched, "Normal", reason="Retiring", message=f"Retiring: {message}")
         log.info("monitored_cluster_retiring", cluster=name, identity=identity, uid=uid)
 
+        def retire() -> str:  # the object is gone then, so the command must name what its spec and status did
+            target = self.watched.target
+            role, external = (target.role_arn, target.external_id) if target is not None else ("", "")
+            return retire_command(identity, account=hub.account, region=hub.region, role_arn=role, external_id=external)
+
         async def once() -> bool:
             if other := await rival():
                 await self.remove_finalizer(_taken_over_message(archiving, other), archived=archiving.archived)
@@ -156,7 +163,7 @@ class Deletion:
             if not uid:
                 await self.remove_finalizer(
                     "nothing was archived: the operator never learned the uid of this cluster. If there are findings,"
-                    f" policyhub retire {name} counts them"
+                    f" {retire()} counts them"
                 )
                 return True
             match await archiving.round():
@@ -169,7 +176,7 @@ class Deletion:
                         " return the last changes yet, so its findings are read again within a minute or two",
                     )
                     return False
-            await self.remove_finalizer(_finished_message(archiving, identity), archived=archiving.archived)
+            await self.remove_finalizer(_finished_message(archiving, retire()), archived=archiving.archived)
             return True
 
         await self._until_done(once)
@@ -227,12 +234,12 @@ def _taken_over_message(archiving: Archiving, other: str) -> str:
     return f"{so_far}, because MonitoredCluster {other} has the same identity and hub"
 
 
-def _finished_message(archiving: Archiving, identity: str) -> str:
+def _finished_message(archiving: Archiving, command: str) -> str:
     why = f"{counted(archiving.archived, 'finding')} {archiving.where} archived"
     if not archiving.others:
         return why
     others = counted(archiving.others, "active finding")
-    return f"{why}. Another cluster's uid is in {others} of this identity: policyhub retire {identity} counts them"
+    return f"{why}. Another cluster's uid is in {others} of this identity: {command} counts them"
 
 
 def parsed(body: Mapping[str, Any]) -> MonitoredCluster | Cause:
@@ -291,8 +298,3 @@ def writer(
         if (account or hub[0], region or hub[1]) == hub and (known.cluster_uid is None or not takes.isdisjoint(uids)):
             return str(body["metadata"]["name"])
     return ""
-
-
-def identity_of(body: Mapping[str, Any]) -> str:
-    """As `MonitoredCluster.identity`, for an object that may not fit the model."""
-    return str((body.get("spec") or {}).get("clusterArn") or body["metadata"]["name"])

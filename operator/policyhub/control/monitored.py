@@ -11,13 +11,20 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, Status
 from policyhub.control.reporter import RESOURCE
-from policyhub.kube.body import MAX_PAGE_BYTES
-from policyhub.kube.connection import Connection
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import TooLarge
 from policyhub.model.text import clean
 
 log = structlog.get_logger(__name__)
+
+PAGE = 100
+"""Objects per page. A MonitoredCluster has some 25 kB with 50 sources."""
+ATTEMPTS = 3
+"""How often a listing begins whose continue tokens expire: after five minutes, or when etcd is compacted."""
+EXPIRED = 410
 
 
 class NotIdentifiable(Exception):
@@ -61,8 +68,69 @@ def recorded_status(body: Mapping[str, Any]) -> Status:
         return Status()
 
 
+def identity_of(body: Mapping[str, Any]) -> str:
+    """As `MonitoredCluster.identity`, for an object that may not fit the model."""
+    return str((body.get("spec") or {}).get("clusterArn") or body["metadata"]["name"])
+
+
+def invalid(error: ValidationError) -> Cause:
+    """Why a MonitoredCluster cannot be used, with the path of each wrong field."""
+    problems = (
+        f"spec{''.join(f'.{part}' for part in problem['loc'] if part != 'spec')}: {problem['msg']}"
+        for problem in error.errors()
+    )
+    return Cause(Reason.INVALID_SPEC, "; ".join(problems))
+
+
+class _ListMetadata(msgspec.Struct, rename={"version": "resourceVersion", "next_token": "continue"}):
+    version: str | None = None
+    next_token: str | None = None
+
+
 class _Listed(msgspec.Struct):
     items: list[msgspec.Raw]
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+
+
+async def list_pages(home: Connection, path: str, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
+    """All objects of one of our own resources, of one resourceVersion. Raises Refused, Unreachable; MsgspecError,
+    RecursionError if an answer cannot be read.
+
+    No page is larger than `MAX_DOCUMENT_BYTES`: above it, it would wait for the large pages of monitored clusters
+    (`kube.body`). A page that is larger is requested again with fewer objects. If the continue token expires, all is
+    read again.
+    """
+    limit, failures = PAGE, 0
+    while True:
+        try:
+            return await _read_pages(home, path, {**(params or {}), "limit": str(limit)})
+        except TooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 4)
+        except Refused as error:
+            if error.status != EXPIRED or (failures := failures + 1) == ATTEMPTS:
+                raise
+
+
+async def _read_pages(home: Connection, path: str, params: Mapping[str, str]) -> list[msgspec.Raw]:
+    items: list[msgspec.Raw] = []
+    tokens: list[str] = []
+    version: str | None = None
+    while True:
+        page = msgspec.json.decode(
+            await home.get(path, {**params, "continue": tokens[-1]} if tokens else params), type=_Listed
+        )
+        if tokens and page.metadata.version != version:  # the rest of a listing that has expired
+            raise Refused(EXPIRED, "Expired", f"{path}: the pages of one listing have different versions")
+        version = page.metadata.version
+        items += page.items
+        token = page.metadata.next_token
+        if not token:
+            return items
+        if token in tokens or not page.items:
+            raise Unreachable(f"{path}: the listing never ends")
+        tokens.append(token)
 
 
 class MonitoredClusters:
@@ -73,7 +141,7 @@ class MonitoredClusters:
 
     async def get(self, name: str) -> list[tuple[ObjectVersion, Mapping[str, Any]]]:
         """The MonitoredCluster with this name; empty if there is none. Raises as `list_all`, and NotIdentifiable."""
-        items = await self._list({"fieldSelector": f"metadata.name={name}"})
+        items = await list_pages(self._home, RESOURCE, {"fieldSelector": f"metadata.name={name}"})
         return [(object_version(body), body) for body in map(msgspec.json.decode, items)]
 
     async def list_all(self) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -81,7 +149,7 @@ class MonitoredClusters:
         RecursionError if the answer cannot be read.
         """
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for raw in await self._list():
+        for raw in await list_pages(self._home, RESOURCE):
             try:
                 body = msgspec.json.decode(raw)
                 version = object_version(body)
@@ -90,6 +158,3 @@ class MonitoredClusters:
             else:
                 found[version.name, version.uid] = body
         return found
-
-    async def _list(self, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
-        return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=MAX_PAGE_BYTES), type=_Listed).items

@@ -67,6 +67,8 @@ class Watched:
     """Identity, cluster uid and hub of earlier findings, from its status. A status without a data plane keeps them."""
     claim: tuple[str, str, str] = ("", "", "")
     """(account, Region, identity) of its findings; only one MonitoredCluster may send them."""
+    outranked: bool = False
+    """An older MonitoredCluster of another operator sent these findings while this one was handled."""
     created: str = YOUNGEST
     """The creationTimestamp, as the API server writes it."""
     predecessor: Predecessor | None = None
@@ -239,12 +241,11 @@ class Reporter:
         fresh = status.build(
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
-        if fresh.cluster_uid is None:  # not connected yet, or never again: the findings are still that cluster's
-            kept = watched.recorded
-            return fresh.model_copy(update={"cluster_uid": kept.cluster_uid, "eks_arn": kept.eks_arn})
-        watched.recorded = Status(
-            identity=fresh.identity, cluster_uid=fresh.cluster_uid, eks_arn=fresh.eks_arn, hub=fresh.hub
-        )
+        fresh = status.to_record(fresh, seen, kept=watched.recorded)
+        if fresh.cluster_uid is not None:
+            watched.recorded = Status(
+                identity=fresh.identity, cluster_uid=fresh.cluster_uid, eks_arn=fresh.eks_arn, hub=fresh.hub
+            )
         return fresh
 
     def _planes(self) -> list[DataPlane]:

@@ -47,6 +47,20 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
     )
 
 
+def to_record(fresh: Status, seen: Snapshot, *, kept: Status) -> Status:
+    """`fresh` with the uid and ARN of the cluster that Security Hub has findings of: those of `kept`, the last status,
+    until the present cluster is known to have none of another uid. A rebuilt cluster that nobody has adopted so stays
+    a conflict after a restart, and in the hands of another operator.
+    """
+    if fresh.cluster_uid is None:  # not connected yet, or never again: the findings are still that cluster's
+        unsettled = True
+    else:
+        read = seen.findings is not None and seen.inventory is None
+        conflict = seen.findings is None or seen.findings.conflict is not None
+        unsettled = kept.cluster_uid not in {None, fresh.cluster_uid} and (not read or conflict)
+    return fresh.model_copy(update={"cluster_uid": kept.cluster_uid, "eks_arn": kept.eks_arn}) if unsettled else fresh
+
+
 def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition], kept: Status, wall: WallMs) -> Status:
     """The status of a MonitoredCluster without a data plane. Identity, hub and findings of `kept` stay: a deletion
     needs them to find the findings.

@@ -10,7 +10,7 @@ sets no annotation, and a finalizer only for `deletionPolicy: Archive` (`finaliz
 | lacks the labels of the watchSelector    | another operator handles it: nothing is written to it                     |
 | loses these labels                       | its findings stay; our finalizer is removed, and the other operator, if   |
 |                                          | there is one, sets it again                                               |
-| has the identity and hub of others       | only the oldest one sends (`oldest`), once all have been listed           |
+| shares identity and hub with any other   | only the oldest one sends (`oldest`), once all have been listed           |
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.control import finalizer, oldest
+from policyhub.control import finalizer
 from policyhub.control.deletion import rivals
 from policyhub.control.destination import destination, unknown_region
 from policyhub.control.finalization import Finalization, deletion_intent, sent_by
@@ -43,9 +43,11 @@ from policyhub.control.monitored import (
     NotIdentifiable,
     ObjectVersion,
     conditions,
+    invalid,
     object_version,
     recorded_status,
 )
+from policyhub.control.oldest import Claims
 from policyhub.control.reporter import YOUNGEST, Reporter, Watched
 from policyhub.control.routes import Routes
 from policyhub.control.versions import Freshness, Versions
@@ -99,6 +101,7 @@ class Supervisor:
         """The process that handled, before this one, the MonitoredClusters that exist at the start."""
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
+        self._claims = Claims(self.watched, took_over=lambda: Predecessor(started=self._wall()))
         self._versions = Versions()
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
@@ -166,7 +169,10 @@ class Supervisor:
         return False
 
     async def _take(self, name: str, body: Mapping[str, Any]) -> None:
-        if self._selector.matches(body["metadata"].get("labels") or {}):
+        ours = self._selector.matches(body["metadata"].get("labels") or {})
+        if self._claims.note(body, ours=ours):
+            self._claim()
+        if ours:
             if finalizer.is_deleted(body):
                 await self._leave(name, body)
             else:
@@ -234,13 +240,7 @@ class Supervisor:
         try:
             monitored = MonitoredCluster.model_validate(body)
         except ValidationError as error:
-            watched.fault = Cause(
-                Reason.INVALID_SPEC,
-                "; ".join(
-                    f"spec{''.join(f'.{part}' for part in problem['loc'] if part != 'spec')}: {problem['msg']}"
-                    for problem in error.errors()
-                ),
-            )
+            watched.fault = invalid(error)
             log.warning("monitored_cluster_invalid", cluster=watched.name, message=clean(watched.fault.message))
         else:
             self._start(watched, monitored)
@@ -249,8 +249,9 @@ class Supervisor:
         """The MonitoredCluster with this uid is gone: its findings stay as they are."""
         self._versions.mark_gone(name, uid)
         async with self._turns[name]:
-            watched = self.watched.get(name)
-            if watched is None or watched.uid != uid:
+            if self._claims.forget(name, uid):
+                self._claim()
+            if (watched := self.watched.get(name)) is None or watched.uid != uid:
                 return
             await self._stop(name)
             del self.watched[name]
@@ -355,7 +356,7 @@ class Supervisor:
             self._hubs.release(target)
 
     def _claim(self) -> None:
-        oldest.claim(self.watched.values(), listed=self._listed)
+        self._claims.decide(listed=self._listed)
 
     async def compare(self) -> None:
         """Compare with the list at once, and then once a minute, until cancelled."""

@@ -94,8 +94,6 @@ class Connector:
     async def _access(self) -> Access:
         """Raises NotTried."""
         if self._eks.endpoint and self._eks.certificate_authority_data:
-            if not endpoint.is_allowed(self._eks.endpoint, self._arn, self._hosts):
-                raise _not_tried(diagnosis.untrusted_endpoint(self._arn, endpoint.host(self._eks.endpoint)))
             return self._checked(self._eks.endpoint, self._eks.certificate_authority_data)
         found = await self._describe()
         signed_name = found.local_id or self._arn.name
@@ -136,11 +134,14 @@ class Connector:
         return found
 
     def _checked(self, server: str, authority: str) -> Access:
-        """Raises NotTried."""
+        """Access to an endpoint, whether the spec or DescribeCluster names it. Raises NotTried."""
         problems = kubeconfig.server_problems(server, untrusted=True)
         content = kubeconfig.pem({"authority": authority}, "authority", problems)
         if problems:
             raise self._invalid("; ".join(problems))
+        if not endpoint.is_allowed(server, self._arn, self._hosts):
+            described = not self._eks.endpoint
+            raise _not_tried(diagnosis.untrusted_endpoint(self._arn, endpoint.host(server), described=described))
         return Access(server=server.rstrip("/"), authority=content, untrusted=True)
 
     def _invalid(self, why: str) -> NotTried:

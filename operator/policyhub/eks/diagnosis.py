@@ -24,6 +24,7 @@ import shlex
 from dataclasses import dataclass, replace
 
 from policyhub.api.reason import Cause, Reason
+from policyhub.cluster.formatting import retire_command
 from policyhub.eks.description import Arn, Description, health
 from policyhub.model.text import line
 
@@ -136,7 +137,7 @@ def gone(arn: Arn, caller: CallerIdentity, *, name: str) -> Cause:
             Reason.CLUSTER_GONE,
             f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
             remedy="If it will be created again under the same name, wait. Otherwise run"
-            f" policyhub retire {shlex.quote(name)}: it counts the findings, and says how to archive them",
+            f" {retire_command(name)}: it counts the findings, and says how to archive them",
         )
     unknown = caller.fault.message if caller.fault is not None else "no account in the answer"
     searched = f"account {caller.account}" if caller.account else f"an account that STS did not return ({unknown})"
@@ -148,14 +149,19 @@ def gone(arn: Arn, caller: CallerIdentity, *, name: str) -> Cause:
     )
 
 
-def untrusted_endpoint(arn: Arn, host: str) -> Cause:
-    """For an endpoint in a spec that does not belong to EKS."""
+def untrusted_endpoint(arn: Arn, host: str, *, described: bool) -> Cause:
+    """For an endpoint that does not belong to EKS. `described`: DescribeCluster names it; else the spec does."""
+    command = f"aws eks describe-cluster --region {arn.region} --name {arn.name}"
+    if described:
+        source = "The endpoint that DescribeCluster names"
+        check = f"Check AWS_ENDPOINT_URL… in the operator's environment, and compare with what {command} prints"
+    else:
+        source, check = "spec.connection.eks.endpoint", f"Set endpoint to what {command} prints"
     return Cause(
         Reason.ENDPOINT_INVALID,
-        f"spec.connection.eks.endpoint has the host {line(host, 253)}, which is not an EKS endpoint in {arn.region}."
-        f" The operator does not send the token for {arn.name} there, because its receiver could use it at the cluster",
-        remedy=f"Set endpoint to the value that aws eks describe-cluster --region {arn.region} --name {arn.name}"
-        " prints. If the host belongs to the cluster and you trust it, add it to the operator's setting"
+        f"{source} has the host {line(host, 253)}, which is not an EKS endpoint in {arn.region}. The operator does not"
+        f" send the token for {arn.name} there, because its receiver could use it at the cluster",
+        remedy=f"{check}. If the host belongs to the cluster and you trust it, add it to the operator's setting"
         " POLICYHUB_EKS_ENDPOINT_HOSTS (chart: settings.eksEndpointHosts)",
     )
 

@@ -1,4 +1,4 @@
-"""Whether a host that a spec names for an EKS cluster may receive its token.
+"""Whether a host that a spec or DescribeCluster names for an EKS cluster may receive its token.
 
 Whoever receives a bearer token can use it for fifteen minutes, at the cluster whose name is signed. So tokens are sent
 only to hosts of EKS in the cluster's Region, and to hosts that the operator's settings name. All hosts of EKS are in
@@ -10,6 +10,10 @@ domains that AWS uses for nothing else:
 | IPv6                              | `https://ID.XX.eks-cluster.REGION.api.aws`       |
 
 A host that ends only in `REGION.api.aws` may belong to anybody, for example to an API of API Gateway.
+
+The rule does not prove that the host is this cluster's. Any AWS account can have a cluster in the Region, and the
+public name of a private endpoint resolves to addresses of a VPC, which its owner chooses. With a spec's own certificate
+authority, the server that answers there may be anybody's. docs/security.md says what an admin can do.
 
 Pure: no I/O, no clock.
 """

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from policyhub.cluster.conflict import ADOPT_NONE
-from policyhub.cluster.formatting import counted
+from policyhub.cluster.formatting import counted, retire_command
 from policyhub.model.text import line
 from policyhub.model.violation import SEVERITIES
 from policyhub.retire.target import Target
@@ -72,12 +72,15 @@ def uid_argument(uid: str) -> str:
 def command(target: Target, uids: frozenset[str]) -> str:
     """The command that archives the findings, if no MonitoredCluster supplies the other options."""
     account, region, role, external = target.hub
-    output = ["policyhub", "retire", target.identity]
-    output += [argument for uid in sorted(uids) for argument in ("--uid", uid_argument(uid))]
-    output += ["--account-id", account, "--region", region]
-    output += ["--role-arn", role] if role else []
-    output += ["--external-id", external] if external else []
-    return shlex.join([*output, "--yes"])
+    return retire_command(
+        target.identity,
+        uids=map(uid_argument, sorted(uids)),
+        account=account,
+        region=region,
+        role_arn=role,
+        external_id=external,
+        yes=True,
+    )
 
 
 def still_written_message(target: Target) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 from policyhub.api.status import Status
 from policyhub.cluster.conflict import ADOPT_NONE
 from policyhub.control import finalizer
-from policyhub.control.deletion import identity_of, writer
-from policyhub.control.monitored import recorded_status
+from policyhub.control.deletion import writer
+from policyhub.control.monitored import identity_of, recorded_status
 from policyhub.securityhub.target import HubTarget, named_in, resolve
 from policyhub.settings import Settings
 

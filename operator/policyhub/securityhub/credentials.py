@@ -15,11 +15,12 @@ Clients are thread-safe, sessions are not: clients are created once, under a loc
 from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
 """
 
+import contextlib
 import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import botocore.credentials
@@ -143,20 +144,22 @@ class Clients:
 
     def sign_in(self) -> None:
         """Make sure that there are valid credentials; makes no call if there are. Raises what their source raises."""
-        with self._lock:
-            found = self._used_session().get_credentials()
-        if found is None:
-            raise NoCredentialsError
-        found.get_frozen_credentials()
+        with _typed_errors():
+            with self._lock:
+                found = self._used_session().get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            found.get_frozen_credentials()
 
     def caller_url(self, cluster: str) -> Signed:
         """A signed request that proves our identity to the EKS cluster of this name. Makes no call but to sign in."""
-        with self._lock:
-            session = self._used_session()
-            if self._caller_host is None:
-                self._caller_host = caller_url.host(session, self._config, fips=self._fips())
-            host = self._caller_host
-        return caller_url.sign(session.get_credentials(), host=host, region=self._region, cluster=cluster)
+        with _typed_errors():
+            with self._lock:
+                session = self._used_session()
+                if self._caller_host is None:
+                    self._caller_host = caller_url.host(session, self._config, fips=self._fips())
+                host = self._caller_host
+            return caller_url.sign(session.get_credentials(), host=host, region=self._region, cluster=cluster)
 
     def secrets(self) -> frozenset[str]:
         """What an answer may repeat, from AWS, a proxy, or any server behind an endpoint URL: must not be shown."""
@@ -194,16 +197,13 @@ class Clients:
         return self._session
 
     def _client(self, service: str) -> Any:
-        with self._lock:
+        with _typed_errors(), self._lock:
             session = self._used_session()
             if service not in self._clients:
                 region = self._region_of_sts() if service == "sts" else self._region
-                try:
-                    self._clients[service] = session.create_client(
-                        service, region_name=region, config=self._configured(service, region)
-                    )
-                except ValueError as error:  # botocore's error for an invalid endpoint URL
-                    raise InvalidEndpointConfigurationError(msg=str(error)) from error
+                self._clients[service] = session.create_client(
+                    service, region_name=region, config=self._configured(service, region)
+                )
             return self._clients[service]
 
     def _sign_in(self) -> Any:
@@ -269,6 +269,19 @@ class Clients:
             text = value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
             if text and text not in self._sent:
                 self._sent.append(text)
+
+
+@contextlib.contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Turns the ValueError that botocore raises for an invalid endpoint URL into one of its own errors. Any client can
+    cause it: ours, and those of STS that botocore or `_sign_in` creates to sign in.
+    """
+    try:
+        yield
+    except BotoCoreError:  # some of its own errors are ValueErrors, too
+        raise
+    except ValueError as error:
+        raise InvalidEndpointConfigurationError(msg=str(error)) from error
 
 
 class _AssumedRole:

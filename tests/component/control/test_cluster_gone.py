@@ -14,7 +14,7 @@ from policyhub.cluster import clearance
 from policyhub.cluster.absence import ACCEPTED_AFTER_MS
 from policyhub.cluster.archiving import Archiving, Round, Sent
 from policyhub.cluster.clearance import Rival
-from policyhub.cluster.contact import Stale
+from policyhub.cluster.contact import ClusterReplaced, Stale
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.control.deletion import rivals
@@ -233,6 +233,75 @@ async def test_a_cluster_that_comes_back_ends_it() -> None:
     assert plane.state.connection is not None
     assert "If it is still gone at" in plane.state.connection.message
     assert len(hub.active()) == 30
+
+
+class Counting(Account):
+    reads = 0
+
+    async def verify_account(self) -> None:
+        """Comes before each time that the findings are read in full."""
+        self.reads += 1
+
+
+@pytest.mark.parametrize(
+    "answer", ["Throttled", "Unavailable", DENIED, ELSEWHERE, "CredentialsExpired", "Misconfigured"]
+)
+@pytest.mark.parametrize("times", [1, HOUR + 1])
+async def test_what_says_nothing_of_the_cluster_does_not_unsay_what_was_archived(answer: str, times: int) -> None:
+    """The message is the same after it, and Security Hub is not read in full again. An answer that the cluster exists
+    ends it.
+    """
+    hub = Counting(*mine())
+    script = [*STANDS, *[(1, answer)] * times, (1, GONE), (HOUR, GONE), *LATER]
+    plane, active = await played(script, hub=hub)
+    assert active == set()
+    assert plane.state.connection is not None
+    assert "30 findings archived" in plane.state.connection.message
+    once = Counting(*mine())
+    await played(STANDS, hub=once)
+    assert hub.reads == once.reads
+    plane, _ = await played([*script, (1, DELETING), (1, GONE)])
+    assert plane.state.connection is not None
+    assert "If EKS still says so at" in plane.state.connection.message
+
+
+async def test_an_interruption_of_the_archiving_keeps_its_numbers() -> None:
+    """What was archived before EKS did not answer is counted in the end; meanwhile nothing says that it goes on."""
+    lag = [(0, GONE)]
+    plane, active = await played([(0, GONE), (HOUR, GONE), (0, "Throttled"), *lag])
+    assert active == set()
+    assert plane.state.connection is not None
+    assert "If EKS still says so at" in plane.state.connection.message
+    plane, _ = await played([(0, GONE), (HOUR, GONE), (0, "Throttled"), *lag, (HOUR, GONE), *LATER])
+    assert plane.state.connection is not None
+    assert "30 findings archived" in plane.state.connection.message
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_rebuilt_cluster_that_is_gone_too_leaves_nothing(*, restarted: bool) -> None:
+    """Rebuilt under its ARN, never adopted, and deleted for good: no cluster of this ARN exists, so the findings of the
+    former one are archived as well. The status keeps the former uid meanwhile.
+    """
+    hub = Account(*mine(), finding(90, identity=ARN, uid="new"), finding(91, identity=ARN, uid="another"))
+    script: Script = [(0, UP), *STANDS]
+
+    class Rebuilt(Plane):
+        async def _work(self, connection: Connection) -> None:
+            self._feed()
+            if not restarted and self.uid == UID:
+                self.uid = "new"
+                raise ClusterReplaced("rebuilt")
+            await super()._work(connection)
+
+    hub.__dict__.update(partition="aws", product_arn="arn:aws:securityhub:eu-west-1::product/a/default")
+    status = KNOWN if restarted else {}
+    plane = Rebuilt(
+        script if restarted else [(0, UP), *script], hub, status=status, eks_arn=ARN, rival=clearance.nobody
+    )
+    plane.uid = "new" if restarted else UID
+    with pytest.raises((Ended, ExceptionGroup)):
+        await plane.run()
+    assert hub.active() == {finding(91, identity=ARN, uid="another")["Id"]}
 
 
 async def test_a_new_cluster_under_the_arn_is_another_one() -> None:

@@ -24,6 +24,7 @@ from policyhub.control.reporter import Watched
 from policyhub.findings.asff import timestamp
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics.definitions import Metrics
+from policyhub.retire.target import target
 from policyhub.securityhub.client import HubClient, ImportResult
 from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings
@@ -31,6 +32,7 @@ from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import ObservedFinding
 from tests.unit.hub.test_hub_retirement import UID, WRITTEN, finding
 from tests.unit.hub.test_hub_retirement import Hub as Findings
+from tests.unit.retire.commands import parsed_command
 
 NOW = WallMs(int(WRITTEN) + 600_000)
 PLACE = Hub(account_id="111122223333", region="eu-west-1")
@@ -282,6 +284,23 @@ async def test_what_was_adopted_goes_too() -> None:
     await stage.begin()
     assert stage.hub.active() == {finding(3)["Id"]}
     assert "uid is in 1 active finding of this identity: policyhub retire prod" in stage.events[-1][1]
+
+
+CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["another uid's are left", "the uid was never known"])
+async def test_the_command_for_what_is_left_works_without_the_object(*, known: bool) -> None:
+    """The object is gone when somebody runs it: it names the identity, not the object, and the hub."""
+    hub = Account(finding(3, identity=CLUSTER, uid="other"))
+    stage = Stage(Home(deleted(clusterArn=CLUSTER)), hub, uid=UID if known else None)
+    if not known:
+        stage.watched.recorded = stage.watched.recorded.model_copy(update={"cluster_uid": None})
+    await stage.begin()
+    expected = f"policyhub retire {CLUSTER} --account-id {hub.account} --region {hub.region}"
+    assert f" {expected} counts them" in stage.events[-1][1]
+    found = target(parsed_command(expected), (), settings=Settings())
+    assert (found.identity, found.hub.place) == (CLUSTER, (hub.account, hub.region))
 
 
 async def test_a_call_under_way_is_waited_for() -> None:

@@ -23,7 +23,9 @@ from policyhub.control.reporter import (
 )
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics.definitions import Metrics
-from tests.unit.status.test_status import plane
+from policyhub.sync.quarantine import CONFLICT_ABOVE
+from tests.unit.status.test_status import ledger, plane
+from tests.unit.sync.test_ledger import id_of
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -357,3 +359,50 @@ async def test_whose_findings_they_are_stays_in_the_status() -> None:
     made.watched.plane.state.cluster_uid = ""
     await made.round()
     assert made.home.patched[-1]["clusterUid"] == "8e5c"
+
+
+FORMER = Status(cluster_uid="former", eks_arn="arn:aws:eks:eu-west-1:111122223333:cluster/prod")
+
+
+def _one_of_the_former(made: DataPlane) -> None:
+    ledger(made).observed.quarantine.former = frozenset({"former"})
+    ledger(made).observed.take_foreign(id_of(1), "former", archived=True, now=NOW)
+
+
+def _many_of_another(made: DataPlane) -> None:
+    for number in range(CONFLICT_ABOVE + 1):
+        ledger(made).observed.take_foreign(id_of(number), "another", archived=False, now=NOW)
+
+
+def _not_read(made: DataPlane) -> None:
+    made.state.inventory = Cause(Reason.INVENTORY_INCOMPLETE, "still being read")
+
+
+def _not_begun(made: DataPlane) -> None:
+    made.work = None
+
+
+@pytest.mark.parametrize("why", [_one_of_the_former, _many_of_another, _not_read, _not_begun])
+async def test_the_uid_of_a_rebuilt_cluster_is_not_recorded_over_the_former_one(
+    why: Callable[[DataPlane], None],
+) -> None:
+    """Uid and ARN are those of the cluster with findings in Security Hub: after a restart, and with another operator,
+    the former cluster is still known. The new uid is written once no finding contradicts it, and over nothing at once.
+    """
+    contested = plane()
+    why(contested)
+    made = Stand(working=contested)
+    made.watched.recorded = FORMER
+    for _ in range(2):
+        await made.round(after=HEARTBEAT_SECONDS)
+        assert (made.home.patched[-1]["clusterUid"], made.home.patched[-1]["eksArn"]) == ("former", FORMER.eks_arn)
+    assert (made.watched.recorded.cluster_uid, made.watched.recorded.eks_arn) == ("former", FORMER.eks_arn)
+
+    made.watched.plane = plane()
+    await made.round(after=HEARTBEAT_SECONDS)
+    assert (made.home.patched[-1]["clusterUid"], made.home.patched[-1].get("eksArn")) == ("uid-1", None)
+    assert made.watched.recorded.cluster_uid == "uid-1"
+
+    first = Stand(working=contested)
+    await first.round()
+    assert first.home.patched[-1]["clusterUid"] == "uid-1"

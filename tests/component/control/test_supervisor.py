@@ -303,11 +303,98 @@ async def test_created_in_one_second_the_uid_decides() -> None:
     assert claims(watcher) == {"b": ("", ("a",)), "a": ("b", ())}
 
 
-async def test_another_shards_is_invisible() -> None:
-    """A MonitoredCluster that this operator does not select claims nothing here."""
+HUB = {"accountId": "111122223333", "region": "eu-west-1"}
+ELSEWHERE = {"accountId": "111122223333", "region": "us-east-1"}
+
+
+def changed(document: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """Another state of the object: `spec` and `metadata` are merged, other members replaced."""
+    merged = {name: {**document[name], **members.pop(name, {})} for name in ("metadata", "spec")}
+    return {**document, **merged, **members}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "contradicts"),
+    [
+        pytest.param({}, True, id="no hub is known: the other operator's settings may name ours"),
+        pytest.param({"spec": {"securityHub": HUB}}, True, id="its spec names our hub"),
+        pytest.param({"spec": {"securityHub": ELSEWHERE}}, False, id="its spec names another hub"),
+        pytest.param({"spec": {"securityHub": {"region": "us-east-1"}}}, False, id="its spec names another Region"),
+        pytest.param({"status": {"hub": HUB}}, True, id="its status names our hub"),
+        pytest.param({"status": {"hub": ELSEWHERE}}, False, id="its status names another hub"),
+        pytest.param({"spec": {"clusterArn": f"{ARN}-2"}}, False, id="another identity"),
+        pytest.param({"metadata": {"deletionTimestamp": "2026-03-01T00:00:00Z"}}, False, id="deleted"),
+        pytest.param({"metadata": {"labels": {}}}, True, id="no operator selects it"),
+    ],
+)
+@pytest.mark.parametrize("older", [True, False], ids=["theirs is older", "ours is older"])
+async def test_one_identity_in_two_shards(theirs: dict[str, Any], *, contradicts: bool, older: bool) -> None:
+    """A MonitoredCluster of another operator counts as one of our own: the oldest sends, and both report the other, in
+    whatever order they come, and after a restart.
+    """
+    there = changed(claiming("theirs", f"2026-0{1 if older else 3}-01T00:00:00Z", shard="b"), **theirs)
+    ours = claiming("ours", "2026-02-01T00:00:00Z")
+    expected = ("theirs", ()) if older else ("", ("theirs",))
+    for documents in ((there, ours), (ours, there)):
+        home = Home()
+        watcher = supervisor(home, Claiming, select="shard=a")
+        for document in documents:
+            await watcher.observe(document)
+        assert claims(watcher) == {"ours": expected if contradicts else ("", ())}
+        home.items = list(documents)
+        restarted = supervisor(home, Claiming, select="shard=a")
+        await restarted._compare()
+        assert claims(restarted) == claims(watcher)
+        assert list(restarted.watched) == ["ours"]
+
+
+GOES: dict[str, dict[str, Any]] = {
+    "deleted": {"metadata": {"deletionTimestamp": "2026-03-01T00:00:00Z"}},
+    "sends to another hub": {"status": {"hub": ELSEWHERE}},
+}
+
+
+@pytest.mark.parametrize("how", [*GOES, "gone by an event", "gone from the list"])
+async def test_what_another_shards_leaves_is_taken_over_as_at_a_start(how: str) -> None:
+    """This process did not see what the other one sent, so nothing is sent by the data plane that waited: a new one
+    starts, whose predecessor was active a moment ago.
+    """
+    theirs, ours = claiming("theirs", "2026-01-01T00:00:00Z", shard="b"), claiming("ours", "2026-02-01T00:00:00Z")
+    home = Home()
+    home.items = [theirs, ours]
+    watcher = supervisor(home, Claiming, select="shard=a")
+    await watcher._compare()
+    waited = cast("Any", watcher.watched["ours"].plane)
+    assert waited.older == "theirs"
+    home.items = [ours]
+    if how in GOES:
+        await watcher.observe(changed(theirs, **GOES[how]))
+    elif how == "gone by an event":
+        await watcher.forget("theirs", "another")
+        assert waited.older == "theirs"
+        await watcher.forget("theirs", "theirs")
+    else:
+        await watcher._compare()
+    if how != "gone from the list":
+        assert (waited.older, waited.unlisted) == ("", True)
+        await watcher.observe(ours)
+    follower = watcher.watched["ours"]
+    assert follower.plane is not waited
+    assert (cast("Any", follower.plane).unlisted, claims(watcher)) == (False, {"ours": ("", ())})
+    assert follower.predecessor == Predecessor(started=WallMs(1_790_000_000_000))
+
+
+async def test_a_label_that_moves_keeps_the_order() -> None:
+    """The oldest changes its operator: the younger one never sends meanwhile."""
+    theirs, ours = claiming("theirs", "2026-01-01T00:00:00Z", shard="b"), claiming("ours", "2026-02-01T00:00:00Z")
     watcher = supervisor(Home(), Claiming, select="shard=a")
-    await watcher.observe(claiming("theirs", "2026-01-01T00:00:00Z", shard="b"))
-    await watcher.observe(claiming("ours", "2026-02-01T00:00:00Z"))
+    await watcher._compare()
+    for shard in "baba":
+        await watcher.observe(changed(theirs, metadata={"labels": {"shard": shard}}))
+        await watcher.observe(ours)
+        assert claims(watcher)["ours"] == ("theirs", ())
+    await watcher.forget("theirs", "theirs")
+    await watcher.observe(ours)
     assert claims(watcher) == {"ours": ("", ())}
 
 

@@ -214,6 +214,48 @@ async def test_a_token_goes_to_nobody_that_a_spec_just_names(
     assert called(hub) == []
 
 
+@pytest.mark.parametrize("url", ["vpce-0123-abcd.sts.eu-west-1.vpce.amazonaws.com", "https://", "https://a b"])
+@pytest.mark.parametrize(
+    ("service", "role", "web_identity"),
+    [("STS", ROLE, False), ("STS", None, True), ("STS", ROLE, True), ("EKS", ROLE, False), ("EKS", None, False)],
+)
+async def test_an_invalid_endpoint_url_is_a_reason_of_connected(
+    clusters: EksClusters, hub: HubProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *,
+    url: str, service: str, role: str | None, web_identity: bool,
+) -> None:  # fmt: skip
+    """Whichever client needs it: ours for EKS, that which assumes the role, or botocore's own for IRSA."""
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
+    if web_identity:
+        (tmp_path / "token").write_text("token")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("AWS_ROLE_ARN", f"arn:aws:iam::{OPERATOR}:role/own")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+    way = connector(clusters, roleArn=role)
+    for _ in range(2):
+        with pytest.raises(NotTried) as failed:
+            await way.connect()
+        assert failed.value.reason == "Misconfigured"
+        assert url in failed.value.found
+        assert "AWS_ENDPOINT_URL" in failed.value.remedy
+
+
+@pytest.mark.parametrize("host", ["tokens.example.com", "abc.execute-api.eu-west-1.api.aws", "127.0.0.1"])
+async def test_a_token_goes_to_nobody_that_describe_cluster_just_names(
+    clock: Clock, hub: HubProcess, authority: str, host: str
+) -> None:
+    """What answers as EKS may be another server, by AWS_ENDPOINT_URL: its endpoints are checked as those of a spec."""
+    clusters = EksClusters(now=clock)
+    entries = [{"principal": ROLE, "groups": ["policyhub"]}]
+    hub.eks([{"arn": ARN, "endpoint": f"https://{host}", "authority": authority, "entries": entries}])
+    with pytest.raises(NotTried, match=f"DescribeCluster names leads to {host}, which is no endpoint of EKS") as failed:
+        await connector(clusters).connect()
+    clusters.close()
+    assert failed.value.reason == "EndpointInvalid"
+    assert "AWS_ENDPOINT_URL" in failed.value.remedy
+    assert "POLICYHUB_EKS_ENDPOINT_HOSTS" in failed.value.remedy
+
+
 async def test_a_local_cluster_on_outposts_gets_tokens_for_its_id(
     clusters: EksClusters, hub: HubProcess, authority: str
 ) -> None:

@@ -37,7 +37,7 @@ def clusters(pod: Pod, hub: HubProcess, tmp_path: Path) -> Iterator[EksClusters]
     there = {"endpoint": "https://127.0.0.1:9", "authority": authority}
     entries = {arn: [{"principal": role.arn}] for arn, role in ((CLUSTER, own), (THEIRS, other))}
     hub.eks([{"arn": arn, **there, "entries": given} for arn, given in entries.items()])
-    made = EksClusters(now=lambda: SteadyMs(1_790_000_000_000))
+    made = EksClusters(now=lambda: SteadyMs(1_790_000_000_000), hosts=("127.0.0.1",))
     yield made
     made.close()
     hub.eks([])

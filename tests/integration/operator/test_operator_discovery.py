@@ -160,7 +160,7 @@ def test_from_a_tag_to_findings_and_after_the_end(fleet: Fleet, world: World) ->
     mark = world.mark()
     fleet.be(*others, real=False)
     fleet.until("the cluster to be gone", lambda: fleet.told().get("prod-eu") == "Gone/ClusterGone")
-    assert f"policyhub retire {NAME}" in fleet.status()["clusters"][0]["message"]
+    assert f"kubectl delete monitoredcluster {NAME}; then" in fleet.status()["clusters"][0]["message"]
     assert fleet.status()["made"] == fleet.status()["gone"] == 1
     assert world.monitored(NAME)["metadata"]["uid"] == made["metadata"]["uid"]
     assert world.states("probes", cluster=ARN) == {"web": "ACTIVE"}

@@ -369,7 +369,7 @@ async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch
     for name, value in hub.env().items():
         monkeypatch.setenv(name, value)
     now = 1_790_000_000_000
-    clusters = EksClusters(now=lambda: SteadyMs(now))
+    clusters = EksClusters(now=lambda: SteadyMs(now), hosts=("127.0.0.1",))
     connector = clusters.connector(ApiEks.model_validate(BY_ROLE), ARN, name="prod-eu")
     path = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
     before = hub.tokens(ARN)

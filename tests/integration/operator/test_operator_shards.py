@@ -257,3 +257,29 @@ def test_frozen_while_the_label_moved(shards: Shards) -> None:
     assert len(a.sent) == 2
     assert b.sent == []
     assert len(world.found(state="ACTIVE")) == 2
+
+
+def test_one_identity_in_two_shards(shards: Shards) -> None:
+    """Two MonitoredClusters of one identity and hub, each of another operator: the older goes on, both say so, and the
+    younger takes over when the older is deleted. Its spec would archive what the older one sends.
+    """
+    world, a, b = shards.world, shards.a, shards.b
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
+    world.apply(report("web", result("claimed")))  # medium
+    world.monitor("first", clusterArn=arn, archiveDelay="2s")
+    label(world, "first", "a")
+    shards.synced("first", by=a)
+    time.sleep(1)  # creation times are of whole seconds
+    world.monitor("second", clusterArn=arn, archiveDelay="2s", minimumSeverity="high")
+    label(world, "second", "b")
+    twice = world.await_condition("IdentityConflict", "True", reason="ClaimedTwice", name="second")
+    assert "first" in twice["message"]
+    also = world.await_condition("IdentityConflict", "True", reason="AlsoClaimed", name="first")
+    assert "second" in also["message"]
+    world.apply(report("api", result("claimed", severity="high")))
+    world.await_states("claimed", cluster=arn, web="ACTIVE", api="ACTIVE")
+    assert b.sent == []
+    world.cluster.request("DELETE", f"{CLUSTERS}/first")
+    world.await_condition("IdentityConflict", "False", reason="NoConflict", name="second")
+    world.await_states("claimed", cluster=arn, web="ARCHIVED", api="ACTIVE")
+    assert [state for _, state in b.sent] == ["ARCHIVED"]

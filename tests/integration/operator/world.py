@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 SECONDS = 150.0
 """How long anything that should happen is waited for: on an idle machine it takes one or two, back-offs take more."""
-SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS": "127.0.0.1"}
+SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS": "127.0.0.1,localhost"}
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")
 ENGINES = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]

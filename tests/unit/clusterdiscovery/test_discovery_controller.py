@@ -196,6 +196,35 @@ async def test_two_discoveries_make_one_monitored_cluster(home: Home) -> None:
     await work.end()
 
 
+@pytest.mark.parametrize("by", ["another discovery", "a person"])
+async def test_what_is_made_while_a_post_waits_is_not_made_again(home: Home, by: str) -> None:
+    """A search has decided to make several, and waits in the POST of the first. Meanwhile somebody makes another one,
+    and a later search lists it: it is monitored already.
+    """
+    home.hold = "one-a", asyncio.Event()
+    home.discover("one", FIRST, namePattern="one-{name}")
+    account = Account(FIRST, "a", "b")
+    work = Work(home, account, Account(SECOND))
+    await quiet()
+    if by == "a person":
+        home.clusters["two-b"] = {
+            "metadata": {"name": "two-b", "uid": "uid-two-b"},
+            "spec": {"clusterArn": arn_of(FIRST, REGION, "b")},
+        }
+        home.discover("two", SECOND, namePattern="two-{name}")
+    else:
+        home.discover("two", FIRST, namePattern="two-{name}", tagSelector={"matchTags": {"name": "b"}})
+        account.tags = {"name": "b"}
+        account.clusters = frozenset({"b"})
+    await work.looks(3)
+    assert "two-b" in home.clusters
+    home.hold[1].set()
+    await quiet()
+    made = [one["spec"]["clusterArn"] for one in home.clusters.values()]
+    assert made.count(arn_of(FIRST, REGION, "b")) == 1
+    await work.end()
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

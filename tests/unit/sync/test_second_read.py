@@ -91,7 +91,9 @@ def test_a_difference_that_the_former_process_has_sent_is_not_sent_again(
     "end",
     [
         pytest.param(lambda made: made.observed.progress.end_backlog_recheck(), id="the second read is complete"),
-        pytest.param(lambda made: made.observed.skip_inventory(recheck_backlog=True), id="nothing can be read"),
+        pytest.param(
+            lambda made: made.observed.progress.skip_inventory(recheck_backlog=True), id="nothing can be read"
+        ),
     ],
 )
 def test_a_difference_that_lasts_is_sent(
