@@ -136,8 +136,8 @@ def gone(arn: Arn, caller: CallerIdentity, *, name: str) -> Cause:
         return Cause(
             Reason.CLUSTER_GONE,
             f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
-            remedy="If it will be created again under the same name, wait. Otherwise run"
-            f" {retire_command(name)}: it counts the findings, and says how to archive them",
+            remedy="If it will be created again under the same name, wait. If not,"
+            f" {retire_command(name)} counts its findings, and says how to archive them",
         )
     unknown = caller.fault.message if caller.fault is not None else "no account in the answer"
     searched = f"account {caller.account}" if caller.account else f"an account that STS did not return ({unknown})"

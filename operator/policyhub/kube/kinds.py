@@ -78,7 +78,7 @@ class Kinds:
         self._lock = asyncio.Lock()
 
     async def group(self, group: str, *, since: SteadyMs | None = None) -> Group:
-        """What the group serves, read at or after `since` if given. Raises Refused, Unreachable, TimeoutError."""
+        """What the group serves, read after `since` if given. Raises Refused, Unreachable, TimeoutError."""
         versions = ("v1",) if not group else await self._versions_of(group, since)
         if not versions:
             return Group(self._versions_read or NEVER, {}, {})
@@ -98,7 +98,8 @@ class Kinds:
         self._versions_read = None
 
     def _fresh(self, read: SteadyMs, since: SteadyMs | None) -> bool:
-        return read >= since if since is not None else self._now() < read + EXPIRY_MS
+        # A reading of the same millisecond may have begun earlier.
+        return read > since if since is not None else self._now() < read + EXPIRY_MS
 
     async def _versions_of(self, group: str, since: SteadyMs | None) -> tuple[str, ...]:
         async with self._lock:

@@ -262,7 +262,7 @@ async def test_what_says_nothing_of_the_cluster_does_not_unsay_what_was_archived
     assert hub.reads == once.reads
     plane, _ = await played([*script, (1, DELETING), (1, GONE)])
     assert plane.state.connection is not None
-    assert "If EKS still says so at" in plane.state.connection.message
+    assert "If it is still gone at" in plane.state.connection.message
 
 
 async def test_an_interruption_of_the_archiving_keeps_its_numbers() -> None:
@@ -271,7 +271,7 @@ async def test_an_interruption_of_the_archiving_keeps_its_numbers() -> None:
     plane, active = await played([(0, GONE), (HOUR, GONE), (0, "Throttled"), *lag])
     assert active == set()
     assert plane.state.connection is not None
-    assert "If EKS still says so at" in plane.state.connection.message
+    assert "If it is still gone at" in plane.state.connection.message
     plane, _ = await played([(0, GONE), (HOUR, GONE), (0, "Throttled"), *lag, (HOUR, GONE), *LATER])
     assert plane.state.connection is not None
     assert "30 findings archived" in plane.state.connection.message
