@@ -227,9 +227,10 @@ class Spec(Model):
     the operator must still run. To delete the object at once, set Retain."""
     on_cluster_gone: OnClusterGone = "Hold"
     """What happens to the findings when EKS no longer has the cluster (`ClusterGone`). Hold: they stay as they are,
-    until a person archives them with `policyhub retire`. Archive, in mode Sync: the operator archives the active
-    findings of this cluster after EKS has confirmed for an hour that the cluster is gone. Archive needs
-    `connection.eks` without endpoint, because only the answer of EKS proves that a cluster is gone."""
+    until a person archives them with `policyhub retire` or, after a restart of the operator, Security Hub deletes them
+    90 days after their last update. Archive, in mode Sync: the operator archives the active findings of this cluster
+    after EKS has confirmed for an hour that the cluster is gone. Archive needs `connection.eks` without endpoint,
+    because only the answer of EKS proves that a cluster is gone."""
     sources: Sources = Sources()
     namespaces: Namespaces = Namespaces()
     results: Annotated[

@@ -14,8 +14,9 @@ Its data plane has already stopped, so nothing new is sent. Until the finalizer 
 | calls are in flight, or confirmed changes do not show yet    | read again: GetFindings lags                          |
 | nothing is left                                              | remove the finalizer                                  |
 
-A deletion allows archiving the findings of this cluster only: the uid of each finding is checked. The object with its
-spec and status holds everything that is needed, so another process can continue after a restart.
+A deletion allows archiving the findings of this cluster only: the uid of each finding is checked. If the cluster was
+rebuilt and nobody has adopted the former one's findings, both uids are its own. The object with its spec and status
+holds everything that is needed, so another process can continue after a restart.
 """
 
 import asyncio

@@ -3,18 +3,21 @@
 A kubeconfig from a Secret is not trusted: its host names must not resolve to a cloud's metadata service.
 """
 
+import asyncio
 import contextlib
+import functools
 import os
 import socket
 import ssl
 from asyncio import sslproto
 from collections.abc import Iterator
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
 
-import aiohttp
-from aiohttp.abc import ResolveResult
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from policyhub.kube import kubeconfig
 from policyhub.kube.kubeconfig import Access, KubeconfigError
@@ -24,17 +27,62 @@ _TLS_READ_BYTES: Final = 2**14
 asyncio's default of 256 KiB was three quarters of the memory of a cluster with 30 watches."""
 
 
-class Resolver(aiohttp.ThreadedResolver):
+_RESOLVER_THREADS: Final = 32
+"""Names that are looked up at once, of all clusters. A name server that does not answer holds a thread for half a
+minute, which no request waits for any more: none of these threads does anything else.
+"""
+_resolvers = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
+_Lookup = tuple[str, int, socket.AddressFamily]
+_lookups: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Lookup, asyncio.Future[list[Any]]]]" = WeakKeyDictionary()
+"""In progress: all attempts to reach one host wait for one thread."""
+
+
+async def _look_up(lookup: _Lookup) -> list[Any]:
+    """As socket.getaddrinfo. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    running = _lookups.setdefault(loop, {})
+    if lookup not in running:
+        host, port, family = lookup
+        ask = functools.partial(
+            socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+        running[lookup] = loop.run_in_executor(_resolvers, ask)
+        running[lookup].add_done_callback(lambda done: _finished(running, lookup, done))
+    return await asyncio.shield(running[lookup])
+
+
+def _finished(
+    running: dict[_Lookup, "asyncio.Future[list[Any]]"], lookup: _Lookup, done: "asyncio.Future[Any]"
+) -> None:
+    del running[lookup]
+    if not done.cancelled():
+        done.exception()  # whoever asked may have given up
+
+
+class Resolver(AbstractResolver):
     """For kubeconfigs from Secrets: rejects names that resolve to link-local addresses, as a metadata service has."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
+        found = [
+            ResolveResult(
+                hostname=host,
+                host=address[0],
+                port=address[1],
+                family=kind,
+                proto=proto,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, proto, _, address in await _look_up((host, port, family))
+        ]
         allowed = [result for result in found if not kubeconfig.is_link_local(result["host"])]
         if not allowed:
             raise OSError(f"{host} leads to a link-local address")
         return allowed
+
+    async def close(self) -> None:
+        """Lookups in progress go on."""
 
 
 def trust(access: Access) -> ssl.SSLContext:

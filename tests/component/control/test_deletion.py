@@ -286,6 +286,16 @@ async def test_what_was_adopted_goes_too() -> None:
     assert "uid is in 1 active finding of this identity: policyhub retire prod" in stage.events[-1][1]
 
 
+async def test_the_former_uid_in_the_status_goes_too() -> None:
+    """The cluster was rebuilt, and its former findings keep it from sending: they are this MonitoredCluster's own."""
+    ledger = Ledger()
+    ledger.cluster_uid = "new"
+    hub = Account(finding(1), finding(2), finding(3, uid="other"))
+    stage = Stage(Home(deleted()), hub, sent=Sent(cast("Any", ledger), sure=True))
+    await stage.begin()
+    assert stage.hub.active() == {finding(3)["Id"]}
+
+
 CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
 
 

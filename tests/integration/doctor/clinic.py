@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.operator.world import World
+from tests.integration.operator.world import SETTINGS, World
 
 ROOT = Path(__file__).parents[3]
 CLOCK = ROOT / "tests/faults/clock"
@@ -49,6 +49,7 @@ class Clinic:
         """A command of policyhub with the credentials of the chart's service account and of the hub's account."""
         environment = {
             **os.environ,
+            "POLICYHUB_EKS_ENDPOINT_HOSTS": SETTINGS["POLICYHUB_EKS_ENDPOINT_HOSTS"],
             **self.world.hub.env(),
             "KUBECONFIG": str(kubeconfig or self.world.installed.kubeconfig()),
             **(environ or {}),
