@@ -1,4 +1,4 @@
-"""What holds for every process that runs tests."""
+"""Settings of every process that runs tests."""
 
 import os
 
@@ -7,6 +7,8 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def only_tests_are_measured() -> None:
-    """Not what they start: an operator would take half as long again, and there are hundreds."""
+    """Coverage measures only the test process, not the operators that tests start: they would take half as long
+    again.
+    """
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     os.environ.pop("COVERAGE_PROCESS_START", None)

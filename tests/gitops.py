@@ -1,4 +1,4 @@
-"""What examples/gitops makes of the clusters that Argo CD and Flux know, as they would render it."""
+"""Renders examples/gitops for clusters of Argo CD and Flux, as these tools do."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 def documents(path: str) -> list[Document]:
-    """Of an example."""
+    """The documents of an example."""
     return [document for document in yaml.safe_load_all((EXAMPLES / path).read_text("utf-8")) if document]
 
 
@@ -29,7 +29,7 @@ def arn(name: str, *, region: str = "eu-west-1", partition: str = "aws") -> str:
 
 
 def secret(name: str, server: str, *, annotations: dict[str, str] | None = None, config: Any = None) -> Document:
-    """A cluster of Argo CD."""
+    """A cluster Secret of Argo CD."""
     data = {"name": name, "server": server} | ({} if config is None else {"config": json.dumps(config)})
     metadata: Document = {"name": f"cluster-{sha256(name.encode()).hexdigest()[:10]}", "namespace": "argocd"}
     metadata["labels"] = {"argocd.argoproj.io/secret-type": "cluster"}
@@ -39,7 +39,7 @@ def secret(name: str, server: str, *, annotations: dict[str, str] | None = None,
 
 
 def bridge(name: str, *, region: str = "eu-west-1") -> dict[str, str]:
-    """The annotations of GitOps Bridge."""
+    """The annotations that GitOps Bridge writes."""
     more = {"aws_vpc_id": "vpc-0", "addons_repo_url": "https://git.example.com/a"}
     return {"aws_cluster_name": name, "aws_region": region, "aws_account_id": ACCOUNT, **more}
 
@@ -76,11 +76,13 @@ SHAPES: dict[str, tuple[Document, str, str]] = {
         arn("shop", region="us-gov-west-1", partition="aws-us-gov"),
     ),
 }
-"""A cluster's Secret in Argo CD; the name and the ARN of what becomes of it."""
+"""By a cluster's Secret in Argo CD: name and ARN of its MonitoredCluster."""
 
 
 def applications(*secrets: Document, template: Document | None = None) -> list[Document]:
-    """Of the example's ApplicationSet, or another one, for these clusters. Raises ValueError with Argo CD's error."""
+    """The Applications that the example's ApplicationSet, or another one, generates for these clusters. Raises
+    ValueError with Argo CD's error.
+    """
     (applicationset,) = documents("argocd/applicationset.yaml")
     question = {"applicationSet": template or applicationset, "secrets": secrets}
     program = toolchain.ensure("applicationset", progress=print)
@@ -93,7 +95,7 @@ def applications(*secrets: Document, template: Document | None = None) -> list[D
 
 
 def monitored(application: Document) -> list[Document]:
-    """What the Application's chart renders, by the command that Argo CD runs. Raises helm.HelmError."""
+    """The manifests of the Application's chart, rendered with Argo CD's command. Raises helm.HelmError."""
     source = application["spec"]["source"]
     assert source["path"] == CHART.name
     release, values = source["helm"]["releaseName"], source["helm"]["valuesObject"]
@@ -102,7 +104,7 @@ def monitored(application: Document) -> list[Document]:
 
 
 def flux() -> list[Document]:
-    """What the chart renders with the example's HelmRelease and ConfigMap. Raises helm.HelmError."""
+    """The manifests that the chart renders with the example's HelmRelease and ConfigMap. Raises helm.HelmError."""
     config, release = documents("flux/prod-eu.yaml")
     values = [f"name={release['spec']['values']['name']}"]
     values += [f"{each['targetPath']}={config['data'][each['valuesKey']]}" for each in release["spec"]["valuesFrom"]]

@@ -1,5 +1,5 @@
-"""What CloudFormation makes of a template in one account and Region, by its rules for the functions that our templates
-use. A function that is not here is an error, macros too.
+"""Evaluates a CloudFormation template for one account and Region, with the functions that our templates use. Other
+functions and macros raise an error.
 """
 
 import re
@@ -12,7 +12,7 @@ NO_VALUE = object()
 
 
 class Stack:
-    """The resources of one stack, by their names in the template, with every function replaced by its value."""
+    """The resources of one stack by their logical ids, with every function replaced by its value."""
 
     def __init__(self, template: str, *, account: str, region: str, partition: str = "aws", **parameters: str) -> None:
         self._document = yaml.safe_load(template)
@@ -33,7 +33,7 @@ class Stack:
 
     @property
     def role_arn(self) -> str:
-        """Of the only role."""
+        """The ARN of the only role."""
         (role,) = self.of("AWS::IAM::Role")
         path = role.get("Path", "/")
         return (

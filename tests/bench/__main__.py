@@ -1,24 +1,24 @@
-"""`python -m tests.bench`: what policyhub costs and how quick it is. docs/performance.md says what the figures mean.
+"""`python -m tests.bench` measures the operator's cost and speed. docs/performance.md explains the figures.
 
-Prints one Markdown table for each of the tables that are asked for. Ratios and counts say more than seconds.
+Prints one Markdown table for each requested table. Ratios and counts are more reliable than seconds.
 """
 
 import argparse
 from collections.abc import Callable
 
 from dev.cluster import Plane, open_plane
-from tests.bench import course, fleet, limit, mapping, memory, neighbours, steps
-from tests.bench.scene import FULL, QUICK, Rows, Scene, Size, opened, say
+from tests.bench import fleet, limit, mapping, memory, neighbours, one_operator, steps
+from tests.bench.environment import FULL, QUICK, Environment, Rows, Size, log, open_environment
 
-SCENES: dict[str, Callable[[Scene], None]] = {
+SCENES: dict[str, Callable[[Environment], None]] = {
     "memory": memory.memory,
-    "speed": course.speed,
-    "sync": course.sync,
-    "latency": course.latency,
-    "rewrite": course.rewrite,
-    "restart": course.restart,
+    "speed": one_operator.speed,
+    "sync": one_operator.sync,
+    "latency": one_operator.latency,
+    "rewrite": one_operator.rewrite,
+    "restart": one_operator.restart,
 }
-"""Those of one cluster, in the order in which each finds what the one before has left."""
+"""The tables of one cluster, in the order in which each starts from the state that the one before has left."""
 TABLES = ("mapping", "steps", *SCENES, "limit", "rollup", "million", "fleet", "neighbours")
 
 
@@ -27,27 +27,27 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, about three minutes")
     parser.add_argument("--table", choices=TABLES, action="append", help="only this; may be repeated")
     given = parser.parse_args()
-    wanted = [table for table in TABLES if table in (given.table or TABLES)]
+    selected = [table for table in TABLES if table in (given.table or TABLES)]
     size = QUICK if given.quick else FULL
-    if "mapping" in wanted:
+    if "mapping" in selected:
         show("mapping", mapping.table(size.steps))
-    if "steps" in wanted:
+    if "steps" in selected:
         show("steps", steps.table(size.steps))
-    if not {"mapping", "steps"}.issuperset(wanted):
-        with open_plane(progress=say) as plane:
-            run(plane, size, wanted, show)
+    if not {"mapping", "steps"}.issuperset(selected):
+        with open_plane(progress=log) as plane:
+            run(plane, size, selected, show)
 
 
-def run(plane: Plane, size: Size, wanted: list[str], show: Callable[[str, Rows], None]) -> None:
-    """The tables that need a cluster; `show` gets each when it is done."""
-    scenes = [table for table in wanted if table in SCENES]
-    if scenes:
-        with opened(plane, size) as scene:
-            for table in scenes:
-                say(table)
-                scene.rows = []
-                SCENES[table](scene)
-                show(table, scene.rows)
+def run(plane: Plane, size: Size, selected: list[str], show: Callable[[str, Rows], None]) -> None:
+    """Run the tables that need a cluster; `show` gets each when it is finished."""
+    env_tables = [table for table in selected if table in SCENES]
+    if env_tables:
+        with open_environment(plane, size) as env:
+            for table in env_tables:
+                log(table)
+                env.rows = []
+                SCENES[table](env)
+                show(table, env.rows)
     others = {
         "limit": limit.limit,
         "rollup": memory.rollup,
@@ -56,8 +56,8 @@ def run(plane: Plane, size: Size, wanted: list[str], show: Callable[[str, Rows],
         "neighbours": neighbours.neighbours,
     }
     for table, make in others.items():
-        if table in wanted:
-            say(table)
+        if table in selected:
+            log(table)
             show(table, make(plane, size))
 
 

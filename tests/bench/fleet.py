@@ -1,8 +1,9 @@
-"""What a cluster takes of an operator that has many: memory, connections, calls and series, from one cluster to 200.
+"""What each cluster costs an operator with many clusters: memory, connections, calls and metric series, for one to 200
+clusters.
 
-All are one stand-in for an API server (standin.py), which serves `KINDS` kinds of constraints beside reports, Pods and
-their owners, so that each cluster is watched by as many connections as one with Kyverno and Gatekeeper in it. Their
-findings go to the local hub, with its quotas, as `REGIONS`: one hub each, which its clusters share in turn.
+One stand-in for an API server (standin.py) plays all clusters. It serves `KINDS` kinds of constraints besides reports,
+Pods and their owners, so that each cluster has as many watches as one with Kyverno and Gatekeeper. The findings go to
+the local hub, with its quotas, as `REGIONS`: one hub each, which the clusters share in turn.
 """
 
 import tempfile
@@ -20,19 +21,19 @@ from dev.hub.process import HubProcess
 from policyhub.securityhub.batch import MAX_FINDINGS
 from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
 from tests.bench import standin
+from tests.bench.environment import BenchError, Document, Rows, Size, log, usage
 from tests.bench.memory import GOAL_EACH, SECRET, Table, refer
-from tests.bench.scene import BenchError, Document, Rows, Size, say, usage
 
 HOME = "bench-fleet"
 KINDS = 17
 POLLED = 20
-"""Clusters for each second between two looks."""
+"""Clusters per second between two polls."""
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-southeast-1", "ap-southeast-2")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of an operator with so many clusters in sync."""
+    """Of an operator with this many clusters in sync."""
 
     clusters: int
     rss: float
@@ -46,7 +47,7 @@ class Measured:
 
 
 def fleet(plane: Plane, size: Size) -> Rows:
-    """One operator after the other, each with more clusters."""
+    """Start one operator after the other, each with more clusters."""
     table = Table()
     with (
         HubProcess.start(regions=REGIONS) as hub,
@@ -61,7 +62,7 @@ def fleet(plane: Plane, size: Size) -> Rows:
         none: Measured | None = None
         one: Measured | None = None
         for number in (0, *size.fleet):
-            say(f"{number} clusters")
+            log(f"{number} clusters")
             hub.reset()
             with clusters(installed, number), stand.Operator(installed, hub) as operator:
                 found = measured(operator, hub, size, number)
@@ -71,13 +72,13 @@ def fleet(plane: Plane, size: Size) -> Rows:
                 table.row("no cluster", f"{found.rss:.0f} MiB, {found.series:,} series, {found.cpu:.1f} s of CPU")
             else:
                 one = one or found
-                tell(table, found, none, one, each=each)
+                add_rows(table, found, none, one, each=each)
     return table
 
 
 @contextmanager
 def clusters(installed: stand.Installed, number: int) -> Iterator[None]:
-    """So many MonitoredClusters, new, and no other."""
+    """Replace all MonitoredClusters by this many new ones."""
     home = installed.cluster
     [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
     made = [_monitored(model, n) for n in range(number)]
@@ -101,7 +102,7 @@ def _name(number: int) -> str:
 
 
 def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int) -> Measured:
-    """Once all are in sync. Raises BenchError where the hub then holds anything but their findings."""
+    """Measure when all are in sync. Raises BenchError unless the hub then holds exactly their findings."""
     started = time.monotonic()
     operator.start()
     stand.until(
@@ -109,10 +110,10 @@ def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int)
         seconds=size.minutes * 60,
         what=f"{number} clusters in sync",
         operator=operator,
-        every=max(size.poll, number / POLLED),  # each look writes all series: at 200 clusters a third of a second
+        every=max(size.poll, number / POLLED),  # each poll writes all series: at 200 clusters a third of a second
     )
     seconds, cpu = time.monotonic() - started, usage(operator).cpu
-    time.sleep(size.silence)  # whatever the last listings have freed
+    time.sleep(size.silence)  # after the last lists' memory was freed
     series = sum(not line.startswith("#") for line in operator.get("/metrics").splitlines())
     stats = hub.stats()
     expected, found = number * size.fleet_reports * size.failing, int(stats["record_states"].get("ACTIVE", 0))
@@ -134,12 +135,12 @@ def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int)
 def _in_sync(operator: stand.Operator, number: int) -> bool:
     try:
         return operator.metric("policyhub_in_sync") == number
-    except (TimeoutError, URLError):  # two cores make thousands of TLS handshakes, the stand-in's too
+    except (TimeoutError, URLError):  # two cores make thousands of TLS handshakes, those of the stand-in too
         return False
 
 
-def tell(table: Table, found: Measured, none: Measured, one: Measured, *, each: int) -> None:
-    """The rows of one size: what a cluster takes beside the first, which brings the models of AWS's services along."""
+def add_rows(table: Table, found: Measured, none: Measured, one: Measured, *, each: int) -> None:
+    """The rows of one size: each cluster's cost beyond the first, which loads the service models of the AWS SDK."""
     number = found.clusters
     before = one if found is not one else none
     others = number - before.clusters
@@ -165,7 +166,7 @@ def tell(table: Table, found: Measured, none: Measured, one: Measured, *, each: 
 
 
 def _seconds(calls: int, quota: Quota) -> float:
-    """What the share of the quota asks for."""
+    """The seconds that the operator's share of the quota requires."""
     return max(0.0, (calls - SHARE * quota.burst) / (SHARE * quota.rate))
 
 

@@ -1,6 +1,6 @@
-"""Writes tens of thousands of reports into a real API server, many at once: what takes the time is the server.
+"""Writes tens of thousands of reports into a real API server, many at once, so that the server is the bottleneck.
 
-The set-up's own client (dev/cluster) costs as much CPU as the server, on the same cores.
+The development client (dev/cluster) costs as much CPU as the server, on the same cores.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from dev.cluster import Cluster
 Document = dict[str, Any]
 
 WRITERS = 16
-"""Requests under way at once; a real API server allows 200 that write."""
+"""Concurrent requests; a real API server allows 200 writes."""
 SECONDS = 60.0
 """For one request."""
 
@@ -25,12 +25,12 @@ class LoadError(Exception):
 
 
 def create(cluster: Cluster, documents: Iterable[Document]) -> None:
-    """Objects of one kind that do not exist yet."""
+    """Create objects of one kind that do not exist yet."""
     asyncio.run(_write(cluster, documents, method="POST"))
 
 
 def merge(cluster: Cluster, documents: Iterable[Document]) -> None:
-    """Objects of one kind that exist: a JSON merge patch with the whole document, which replaces lists."""
+    """Rewrite existing objects of one kind: a JSON merge patch with the whole document, which replaces lists."""
     asyncio.run(_write(cluster, documents, method="PATCH"))
 
 
@@ -42,19 +42,19 @@ async def _write(cluster: Cluster, documents: Iterable[Document], *, method: str
         headers["Authorization"] = f"Bearer {cluster.access.token}"
     connector = aiohttp.TCPConnector(limit=WRITERS, ssl=cluster.tls)
     timeout = aiohttp.ClientTimeout(total=SECONDS)
-    left = iter(documents)
+    remaining = iter(documents)
     async with (
         aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session,
         asyncio.TaskGroup() as tasks,
     ):
         for _ in range(WRITERS):
-            tasks.create_task(_work(session, cluster, cluster.url, method, left))
+            tasks.create_task(_work(session, cluster, cluster.url, method, remaining))
 
 
 async def _work(
-    session: aiohttp.ClientSession, cluster: Cluster, url: str, method: str, left: Iterator[Document]
+    session: aiohttp.ClientSession, cluster: Cluster, url: str, method: str, remaining: Iterator[Document]
 ) -> None:
-    for document in left:
+    for document in remaining:
         path = cluster.path(document)
         if method == "POST":
             path = path.rpartition("/")[0]

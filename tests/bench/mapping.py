@@ -1,7 +1,7 @@
-"""What the mapping costs: microseconds from a report's bytes to a finding, and bytes that stay of it.
+"""What the mapping costs: microseconds from a report's bytes to a finding, and the bytes that remain in memory.
 
-Each source object is read again and again, its violations named, hashed and rendered, as the engine does for what
-Security Hub does not have. Findings are let go as they are made: nobody keeps them.
+Each source object is read repeatedly; its violations are identified, hashed and rendered as the engine does for new
+findings. Findings are discarded at once.
 """
 
 import gc
@@ -21,13 +21,13 @@ from policyhub.findings.identity import finding_id
 from policyhub.model.violation import Violation
 from policyhub.sources import reader
 from tests.bench import shape, standin, steps
-from tests.bench.scene import Rows
+from tests.bench.environment import Rows
 
 SAMPLES = Path(__file__).parents[1] / "data" / "producers"
 SOURCE_API = f"{shape.RESOURCE}.{shape.GROUP}"
 LATEST = 2**40
 ROUNDS = 5
-"""The quickest counts: the others were disturbed."""
+"""The fastest repetition counts, because others were disturbed."""
 CLUSTER = asff.Cluster(
     id="bench",
     name="bench",
@@ -41,7 +41,7 @@ CLUSTER = asff.Cluster(
 
 
 class Source(NamedTuple):
-    """A source object as it is read."""
+    """A source object as raw bytes."""
 
     group: str
     resource: str
@@ -55,7 +55,7 @@ class Cost(NamedTuple):
     """Microseconds a violation."""
 
     read: float
-    """Decoded and mapped; results that pass are read too."""
+    """Decoding and mapping; passing results are read too."""
     named: float
     """Id and digest."""
     rendered: float
@@ -66,7 +66,7 @@ class Cost(NamedTuple):
 
 
 def table(violations: int) -> Rows:
-    """Of about so many violations of each kind of source object."""
+    """For each kind of source object, with about this many violations."""
     rows: Rows = []
     for what, sources in shapes().items():
         rows.append((what, f"{cost(sources, violations)}; holds {held(sources, violations):,.0f} bytes"))
@@ -74,13 +74,13 @@ def table(violations: int) -> Rows:
 
 
 def _in_the_ledger(violations: int) -> Rows:
-    """Entry, call, texts, id, digest and place in the backlog; the Pods themselves are not counted."""
+    """Entry, claim, texts, id, digest and place in the backlog; the Pods themselves are not counted."""
     failing = 2
     number = -(-violations // failing)
     plain = [msgspec.json.encode(shape.report(n, failing=failing, second=1)) for n in range(number)]
-    told = [source.raw for source in of_pods(number, failing=failing)]
+    raws = [source.raw for source in of_pods(number, failing=failing)]
     alone = kept(lambda: steps.viewed(plain))
-    with_pods = kept(lambda: steps.viewed(told, pods=number)) - kept(lambda: steps.viewed([], pods=number))
+    with_pods = kept(lambda: steps.viewed(raws, pods=number)) - kept(lambda: steps.viewed([], pods=number))
     return [
         ("held in the ledger, not sent yet", f"{alone / number / failing:,.0f} bytes"),
         (
@@ -91,7 +91,7 @@ def _in_the_ledger(violations: int) -> Rows:
 
 
 def of_pods(number: int, *, failing: int) -> list[Source]:
-    """A report of each of so many Pods of the stand-in."""
+    """A report of each of this many Pods of the stand-in."""
     found = []
     for n in range(number):
         metadata = standin.pod(n)["metadata"]
@@ -103,7 +103,7 @@ def of_pods(number: int, *, failing: int) -> list[Source]:
 
 
 def shapes() -> dict[str, list[Source]]:
-    """The bench's own reports, then the own samples of each producer."""
+    """The bench's own reports, then the samples of each producer."""
     found = {
         f"the bench's report: 5 results, {failing} fail": [_source(shape.report(1, failing=failing, second=1))]
         for failing in (2, 5)
@@ -116,24 +116,26 @@ def shapes() -> dict[str, list[Source]]:
 
 
 def cost(sources: Sequence[Source], violations: int) -> Cost:
-    said = [one for source in sources for one in source.violations()]
-    times = -(-violations // len(said))
+    all_violations = [one for source in sources for one in source.violations()]
+    times = -(-violations // len(all_violations))
     read = _quickest(lambda: [source.violations() for source in sources], times)
-    named = _quickest(lambda: [_named(one) for one in said], times)
-    names = [_named(one) for one in said]
-    rendered = _quickest(lambda: [_rendered(one, *name) for one, name in zip(said, names, strict=True)], times)
-    return Cost(*(seconds / times / len(said) * 1e6 for seconds in (read, named, rendered)))
+    named = _quickest(lambda: [_named(one) for one in all_violations], times)
+    names = [_named(one) for one in all_violations]
+    rendered = _quickest(
+        lambda: [_rendered(one, *name) for one, name in zip(all_violations, names, strict=True)], times
+    )
+    return Cost(*(seconds / times / len(all_violations) * 1e6 for seconds in (read, named, rendered)))
 
 
 def held(sources: Sequence[Source], violations: int) -> float:
-    """Bytes that a violation keeps of its object: itself and the texts that it shares with no other."""
+    """Bytes that a violation keeps of its object: itself and its unshared texts."""
     number = sum(len(source.violations()) for source in sources)
     times = -(-violations // number)
     return kept(lambda: [source.violations() for _ in range(times) for source in sources]) / times / number
 
 
 def kept(make: Callable[[], object]) -> int:
-    """Bytes of what is made, by Python's own count: the lesser of two, since a table of Python may grow."""
+    """Bytes of the created objects by Python's own count: the lesser of two, because a dict may grow."""
     return min(_traced(make), _traced(make))
 
 

@@ -1,8 +1,8 @@
-"""What a violation takes of the operator's memory, and what a report without one does.
+"""How much memory of the operator a violation takes, and a report without one.
 
 Up to 100,000 violations come from a real API server and go to the local hub. A million come from a stand-in for an API
 server (standin.py) and go to a hub that acknowledges them and keeps none (sink.py): etcd and the local hub would need
-more memory than all else. The operator is the same process, and cannot tell.
+more memory than everything else. The operator is the same process and cannot notice it.
 """
 
 import base64
@@ -17,31 +17,42 @@ from dev import stand
 from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from tests.bench import sink, standin
-from tests.bench.course import unhurried
-from tests.bench.scene import BenchError, Rows, Scene, Size, Usage, as_new, in_sync, say, usage, without_pace
+from tests.bench.environment import (
+    BenchError,
+    Environment,
+    Rows,
+    Size,
+    Usage,
+    as_new,
+    in_sync,
+    log,
+    usage,
+    without_pace,
+)
+from tests.bench.one_operator import without_quotas
 
 HOME = "bench-home"
 SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
 OWNERS = ("/api/v1/pods", "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs")
 GOAL_BASE, GOAL_EACH = 120.0, 1.2
-"""MiB, and kB a violation."""
+"""MiB for the base, and kB per violation."""
 
 
-def memory(scene: Scene) -> None:
-    """With a real API server, freshly started each time."""
-    size = scene.size
+def memory(env: Environment) -> None:
+    """With a real API server, and a new operator each time."""
+    size = env.size
     for reports in (0, size.small, size.reports):
-        if scene.loaded <= reports:
-            unhurried(scene, reports)
+        if env.loaded <= reports:
+            without_quotas(env, reports)
     before: tuple[int, Usage] | None = None
-    for violations, used in sorted(scene.unhurried.items()):
-        scene.row(f"{violations:,} violations in {violations // size.failing:,} reports", told(used, violations))
+    for violations, used in sorted(env.without_quotas.items()):
+        env.row(f"{violations:,} violations in {violations // size.failing:,} reports", per_violation(used, violations))
         if before is not None and before[0]:
-            scene.row("from there on, a violation more", each(used, violations, *before))
+            env.row("from there on, a violation more", each(used, violations, *before))
         before = violations, used
 
 
-def told(used: Usage, violations: int) -> str:
+def per_violation(used: Usage, violations: int) -> str:
     goal = GOAL_BASE + violations * GOAL_EACH * 1000 / 2**20
     return f"{used.rss:.0f} MiB (goal: {goal:.0f}), at most {used.peak:.0f} on the way"
 
@@ -50,8 +61,8 @@ def each(used: Usage, violations: int, fewer: int, before: Usage) -> str:
     return f"{(used.rss - before.rss) * 2**20 / (violations - fewer) / 1000:.2f} kB"
 
 
-class Standing:
-    """Operators that watch a stand-in, as a cluster of a home cluster that has nothing else."""
+class StandInClusters:
+    """Operators with a stand-in as their only monitored cluster."""
 
     def __init__(self, installed: stand.Installed, hub: HubProcess, size: Size) -> None:
         self._installed = installed
@@ -62,8 +73,8 @@ class Standing:
     def synced(
         self, *, reports: int, failing: int, wide: bool = False, pods: int = 0
     ) -> Iterator[tuple[stand.Operator, str]]:
-        """One in sync with so many reports, and the stand-in's URL."""
-        say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
+        """An operator in sync with this many reports, and the stand-in's URL."""
+        log(f"a stand-in with {reports:,} reports, {failing} results of each failing")
         with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as address:
             refer(self._installed, address)
             as_new(self._installed)
@@ -80,7 +91,7 @@ class Standing:
                     operator.kill()
 
     def watched(self, operator: stand.Operator, url: str) -> dict[str, int]:
-        """Once Pods and their owners are watched: what was asked of the stand-in for it, by path."""
+        """When Pods and their owners are watched: the stand-in's request counts by path."""
 
         def owners() -> dict[str, int]:
             return {what: number for what, number in standin.asked(url).items() if what.endswith(OWNERS)}
@@ -89,7 +100,7 @@ class Standing:
         return owners()
 
     def rewritten(self, operator: stand.Operator, url: str, reports: int) -> float:
-        """CPU seconds of the operator that the rewrite of all reports takes, sent as quickly as it reads."""
+        """CPU seconds that the operator takes when all reports are rewritten as fast as it reads."""
         before = self._taken()
         seen = operator.metric("policyhub_watch_events_total", change="none")
         cpu = usage(operator).cpu
@@ -102,7 +113,7 @@ class Standing:
         )
         cpu = usage(operator).cpu - cpu
         if self._taken() != before:
-            raise BenchError("rewrites that change nothing were sent")
+            raise BenchError("findings were sent for rewrites without a change")
         return cpu
 
     def _until(self, operator: stand.Operator, holds: Callable[[], bool], what: str) -> None:
@@ -113,7 +124,7 @@ class Standing:
 
 
 def refer(installed: stand.Installed, address: standin.Address, *, names: Iterable[str] = ("kubeconfig",)) -> None:
-    """The Secret that leads to the stand-in, under each of these keys as another cluster."""
+    """Write the kubeconfig Secret for the stand-in, with each of these keys for a cluster of its own."""
     data = {}
     for name in names:
         config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token=name)
@@ -122,31 +133,31 @@ def refer(installed: stand.Installed, address: standin.Address, *, names: Iterab
 
 
 @contextmanager
-def standing(plane: Plane, size: Size) -> Iterator[Standing]:
-    """A home cluster whose one MonitoredCluster is a stand-in."""
+def stand_in_clusters(plane: Plane, size: Size) -> Iterator[StandInClusters]:
+    """A home cluster whose only MonitoredCluster is a stand-in."""
     with sink.start() as hub, tempfile.TemporaryDirectory() as folder:
         cluster = plane.cluster(HOME)
         values = {"kubeconfigSecrets": [SECRET]}
-        installed = stand.install(cluster, Path(folder), values=values, progress=say)
+        installed = stand.install(cluster, Path(folder), values=values, progress=log)
         monitored = next(d for d in installed.documents if d["kind"] == "MonitoredCluster")
         path = cluster.path(monitored)
         cluster.request("DELETE", path)
         connection = {"kubeconfigSecretRef": SECRET}
         cluster.apply([{**monitored, "spec": {**monitored["spec"], "connection": connection}}])
-        yield Standing(installed, hub, size)
+        yield StandInClusters(installed, hub, size)
 
 
 class Table(Rows):
     def row(self, what: str, figure: str) -> None:
         self.append((what, figure))
-        say(f"  {what}: {figure}")
+        log(f"  {what}: {figure}")
 
 
 def rollup(plane: Plane, size: Size) -> Rows:
-    """Of a stand-in: what the watch of Pods and their owners takes."""
+    """With a stand-in: the cost of watching Pods and their owners."""
     table = Table()
     used = []
-    with standing(plane, size) as operators:
+    with stand_in_clusters(plane, size) as operators:
         for pods in (0, size.pods):
             with operators.synced(reports=0, failing=0, pods=pods) as (operator, url):
                 asked = operators.watched(operator, url)
@@ -160,19 +171,19 @@ def rollup(plane: Plane, size: Size) -> Rows:
 
 
 def million(plane: Plane, size: Size) -> Rows:
-    """Of a stand-in: memory of a million violations, of passing reports, and rewrites as quick as they can be read."""
+    """With a stand-in: memory of a million violations, of passing reports, and rewrites at full speed."""
     rows = Table()
     row = rows.row
-    with standing(plane, size) as operators:
+    with stand_in_clusters(plane, size) as operators:
         for reports in (0, size.passing):
             with operators.synced(reports=reports, failing=0) as (operator, _):
-                row(f"{reports:,} reports without a violation", told(usage(operator), 0))
+                row(f"{reports:,} reports without a violation", per_violation(usage(operator), 0))
         some: dict[int, Usage] = {}
         for reports in (size.million // 10, size.million):
             number = reports * size.failing
             with operators.synced(reports=reports, failing=size.failing) as (operator, _):
                 some[number] = usage(operator)
-                row(f"{number:,} violations in {reports:,} reports", told(some[number], number))
+                row(f"{number:,} violations in {reports:,} reports", per_violation(some[number], number))
         (fewer, before), (number, used) = some.items()
         row("from there on, a violation more", each(used, number, fewer, before))
         row("CPU from the start to in sync, findings/s a core", f"{used.cpu:,.0f} s, {number / used.cpu:,.0f}")

@@ -1,7 +1,8 @@
-"""What one bad cluster costs the others of an operator: how long their fresh violations take beside it, and its CPU.
+"""How one bad cluster affects the operator's other clusters: the delay of their fresh violations, and the operator's
+CPU.
 
-`CLUSTERS` good ones are one stand-in for an API server (standin.py). Beside them stands one whose API server is one of
-`BAD` (tests/hostile/evil.py), or nothing at all. Each operator runs with one of them, and first with none.
+One stand-in for an API server (standin.py) plays `CLUSTERS` good ones. The bad cluster's API server is one of `BAD`
+(tests/hostile/evil.py). Each operator runs with one of them, the first one with none.
 """
 
 import base64
@@ -20,9 +21,9 @@ from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from policyhub.findings.identity import finding_id
 from tests.bench import shape, standin
+from tests.bench.environment import EXTRA, Document, Rows, Size, log, usage
 from tests.bench.memory import SECRET, Table, refer
-from tests.bench.probe import Sample, told
-from tests.bench.scene import EXTRA, Document, Rows, Size, say, usage
+from tests.bench.probe import Sample, percentiles
 
 HOME = "bench-neighbours"
 CLUSTERS = 8
@@ -35,17 +36,17 @@ BAD = {
     "giant": "reports of 7 MiB, again and again",
     "huge": "reports of 10 MiB, again and again",
     "flood": "rewrites as quick as they are read",
-    "silent": "takes connections, says nothing",
+    "silent": "accepts connections, never answers",
     "refused": "refuses connections",
 }
 BAD_SECRET = {"namespace": stand.NAMESPACE, "name": "bad"}
 BAD_NAME = "bad"
 SETTLE_SECONDS = 5.0
-"""After the good ones are in sync: the bad one has done its worst by then."""
+"""Wait after the good clusters are in sync, so that the bad one has done its worst."""
 
 
 def neighbours(plane: Plane, size: Size) -> Rows:
-    """One operator after the other, each beside another bad cluster."""
+    """Run one operator after the other, each with another bad cluster."""
     table = Table()
     with (
         HubProcess.start() as hub,
@@ -57,7 +58,7 @@ def neighbours(plane: Plane, size: Size) -> Rows:
         [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
         installed.cluster.request("DELETE", installed.cluster.path(model))
         for mode in size.bad:
-            say(BAD[mode])
+            log(BAD[mode])
             hub.reset()
             with (
                 bad(installed, mode),
@@ -66,12 +67,12 @@ def neighbours(plane: Plane, size: Size) -> Rows:
             ):
                 samples, cpu = measured(operator, hub, address.url, size)
                 operator.kill()
-            table.row(f"{BAD[mode]}: fresh violation p50, p99; CPU", f"{told(samples)}; {cpu:.0f} % of a core")
+            table.row(f"{BAD[mode]}: fresh violation p50, p99; CPU", f"{percentiles(samples)}; {cpu:.0f} % of a core")
     return table
 
 
 def measured(operator: stand.Operator, hub: HubProcess, url: str, size: Size) -> tuple[list[Sample], float]:
-    """Of the good clusters, once they are in sync; and the operator's CPU meanwhile, in hundredths of a core."""
+    """Delays of the good clusters once they are in sync, and the operator's CPU meanwhile, in percent of a core."""
     operator.start()
     names = [_name(n) for n in range(CLUSTERS)]
     stand.until(
@@ -104,7 +105,7 @@ def measured(operator: stand.Operator, hub: HubProcess, url: str, size: Size) ->
 
 @contextmanager
 def bad(installed: stand.Installed, mode: str) -> Iterator[None]:
-    """A server of that kind, and the Secret that leads to it."""
+    """Start a malicious server of that kind, and write its kubeconfig Secret."""
     with tempfile.TemporaryDirectory() as folder:
         if mode in {"none", "refused"}:
             with socket.socket() as free:

@@ -1,7 +1,8 @@
-"""How long a change takes to become a finding: changes are written at their own pace, whatever becomes of those before.
+"""Measures how long a change takes to become a finding. Changes are written at a fixed pace, without waiting for
+earlier ones.
 
-A sample begins when the write is sent to the API server, and ends when the hub has taken the finding. Both clocks are
-this machine's.
+A sample starts when the write is sent to the API server, and ends when the hub has accepted the finding. Both times are
+from this machine's clock.
 """
 
 import random
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from policyhub.findings.identity import finding_id
 from tests.bench import shape
-from tests.bench.scene import CLUSTER, EXTRA, Scene
+from tests.bench.environment import CLUSTER, EXTRA, Environment
 
 
 class Sample(NamedTuple):
@@ -24,15 +25,17 @@ class Sample(NamedTuple):
 
 
 class Probe:
-    """Writes changes from a thread of its own; `result` waits for their findings."""
+    """Writes changes in its own thread; `result` waits for their findings."""
 
-    def __init__(self, scene: Scene, writes: Sequence[Callable[[], str]], *, spacing: float, together: int = 1) -> None:
-        """Each write makes one change and gives the id of its finding; `together` of them at once."""
-        self._scene = scene
+    def __init__(
+        self, env: Environment, writes: Sequence[Callable[[], str]], *, spacing: float, together: int = 1
+    ) -> None:
+        """Each write makes one change and returns its finding's id; `together` writes are made at once."""
+        self._scene = env
         self._writes = list(writes)
         self._spacing = spacing
         self._together = together
-        self._since = last(scene)
+        self._since = last(env)
         self._sent: dict[str, float] = {}
         self._stop = threading.Event()
         self._failure: Exception | None = None
@@ -55,7 +58,7 @@ class Probe:
         return self._thread.is_alive()
 
     def result(self, *, stop: bool = False) -> list[Sample]:
-        """In the order of the writes; with `stop`, no more are written."""
+        """Samples in the order of the writes; `stop` ends the writing."""
         if stop:
             self._stop.set()
         self._thread.join()
@@ -74,37 +77,37 @@ class Probe:
         return [Sample(started, found[id_] - started) for id_, started in self._sent.items()]
 
 
-def last(scene: Scene) -> int:
-    """The number of the journal's last entry."""
-    return int(scene.hub._get("journal", limit="0")["last"])
+def last(env: Environment) -> int:
+    """The sequence number of the journal's last entry."""
+    return int(env.hub._get("journal", limit="0")["last"])
 
 
-def fresh(scene: Scene, number: int) -> list[Callable[[], str]]:
-    """So many reports with one violation each that nobody has seen before."""
+def fresh(env: Environment, number: int) -> list[Callable[[], str]]:
+    """This many new reports with one violation each."""
 
     def write() -> str:
-        n = EXTRA + scene.extra
+        n = EXTRA + env.extra
         document = shape.report(n, failing=1, second=int(time.time()))
-        scene.extra += 1
-        scene.cluster.request("POST", scene.cluster.path(document).rpartition("/")[0], document)
+        env.extra += 1
+        env.cluster.request("POST", env.cluster.path(document).rpartition("/")[0], document)
         return finding_id(CLUSTER, shape.identity(n))
 
     return [write] * number
 
 
-def changed(scene: Scene, number: int, *, message: str) -> list[Callable[[], str]]:
-    """So many reports whose violations get this message."""
+def changed(env: Environment, number: int, *, message: str) -> list[Callable[[], str]]:
+    """This many existing reports whose violations get this message."""
 
     def write(n: int) -> str:
-        document = shape.report(n, failing=scene.size.failing, second=int(time.time()), message=message)
-        scene.cluster.request("PATCH", scene.cluster.path(document), {"results": document["results"]})
+        document = shape.report(n, failing=env.size.failing, second=int(time.time()), message=message)
+        env.cluster.request("PATCH", env.cluster.path(document), {"results": document["results"]})
         return finding_id(CLUSTER, shape.identity(n))
 
-    return [partial(write, n) for n in range(min(number, scene.loaded))]
+    return [partial(write, n) for n in range(min(number, env.loaded))]
 
 
-def told(samples: Sequence[Sample]) -> str:
-    """p50 and p99, of how many."""
+def percentiles(samples: Sequence[Sample]) -> str:
+    """p50 and p99 of the samples, with their number."""
     took = [sample.seconds * 1000 for sample in samples]
     if len(took) < 2:
         return f"{took[0]:,.0f} ms of 1" if took else "0 samples"

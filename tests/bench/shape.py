@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 class Build(Protocol):
-    """Makes a report of a number."""
+    """Makes the report with a number."""
 
     def __call__(self, number: int, *, failing: int, second: int) -> Document: ...
 
@@ -25,7 +25,7 @@ LONG = (
     "validation error: every container of the Pod must set securityContext.runAsNonRoot to true and drop all "
     "capabilities. rule failed at path /spec/template/spec/containers/0/securityContext/"
 )
-"""What a policy says where it says much: 30 such results are the 13 kB of a Deployment under a whole policy set."""
+"""A long policy text: 30 such results are the 13 kB of a Deployment's report under a full policy set."""
 
 
 def report(number: int, *, failing: int, second: int, message: str = MESSAGE) -> Document:
@@ -34,17 +34,17 @@ def report(number: int, *, failing: int, second: int, message: str = MESSAGE) ->
 
 
 def wide(number: int, *, failing: int, second: int) -> Document:
-    """Thirty results, 13 kB, the first `failing` of them failing."""
+    """Thirty results, 13 kB; the first `failing` of them fail."""
     return _document(number, [_result(n, LONG + str(n), second, fails=n < failing) for n in range(6 * RESULTS)])
 
 
 def identity(number: int) -> Identity:
-    """Of the first failing result of a report: what its finding's id is made of."""
+    """The identity of a report's first failing result, from which its finding's id is made."""
     return Identity("kyverno", "policy-0", "rule-0", Subject("apps", "Deployment", space(number), f"app-{number}"), "")
 
 
 def space(number: int) -> str:
-    """The namespace that a report lies in."""
+    """The report's namespace."""
     return f"team-{number % SPACES}"
 
 

@@ -1,6 +1,7 @@
-"""A hub that acknowledges every import and keeps none: for a million findings, and for what a call costs the caller.
+"""A hub that acknowledges every import and stores none: for a million findings, and to measure the caller's cost of a
+call.
 
-`python -m tests.bench.sink` prints its URL; it ends with its standard input. The inventory of it is empty.
+`python -m tests.bench.sink` prints its URL and ends with its standard input. Its inventory is empty.
 """
 
 import asyncio
@@ -18,11 +19,11 @@ from dev import stand
 from dev.hub.process import HubProcess
 
 BIGGEST = 8 << 20
-"""Bytes of a call; BatchImportFindings takes 6 MB."""
+"""Maximum bytes of a call; BatchImportFindings accepts 6 MB."""
 BACKLOG = 4_096
-"""Connections that wait to be accepted: a fleet makes thousands at once, and tries a lost one again after seconds."""
+"""The listen backlog: a fleet opens thousands of connections at once, and retries a lost one only after seconds."""
 _ID = b'"SchemaVersion"'
-"""Each finding has it once."""
+"""Occurs once in each finding."""
 _ACCOUNT = re.compile(r"AKIA(\d{12})/")
 
 
@@ -66,7 +67,7 @@ def _answer(value: object) -> web.Response:
 
 
 def start() -> HubProcess:
-    """As a process of its own, with the local hub's environment for an AWS SDK."""
+    """Start the hub as a separate process; returns the environment for an AWS SDK as with the local hub."""
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (lives as long as the process)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.sink"],
@@ -85,7 +86,9 @@ def start() -> HubProcess:
 
 
 async def serve(app: web.Application, *, tls: ssl.SSLContext | None = None) -> None:
-    """On a free port of 127.0.0.1, which is printed, until standard input ends. `tls`: on another one over TLS too."""
+    """Serve on a free port of 127.0.0.1, which is printed, until standard input ends. `tls`: on another port over TLS
+    too.
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

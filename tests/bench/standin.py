@@ -1,13 +1,13 @@
-"""A server that looks like an API server with any number of policy reports, which it makes up as they are asked for.
+"""A stand-in for an API server with any number of policy reports, which it generates when they are requested.
 
-It answers what the operator asks of a monitored cluster (discovery, kube-system's uid, namespaces, paged listings,
-watches with bookmarks) on loopback, and nothing else: no authorisation, no other kinds, unless it is asked to serve
-kinds of constraints of which there are none. So it can hold a million reports, which etcd cannot, and serve them faster
-than an API server would.
+It answers the operator's requests to a monitored cluster (discovery, kube-system's uid, namespaces, paged lists,
+watches with bookmarks) on loopback, and no others: no authorisation, no other kinds, except optional kinds of
+constraints without objects. So it can serve a million reports, which etcd cannot hold, and faster than an API server
+would.
 
 `python -m tests.bench.standin --reports N` prints its URL and ends with its standard input. `POST /_rewrite?second=S`
-tells every open watch that each report was rewritten with that time and nothing else, `POST /_fresh?number=N&second=S`
-that a report was created, which no listing has.
+sends every open watch a rewrite of each report with only that time changed, `POST /_fresh?number=N&second=S` the
+creation of a report, which no list has.
 """
 
 import argparse
@@ -36,34 +36,34 @@ from tests.bench.sink import serve
 UID = "6f1d7f3e-0000-4000-8000-bench0000000"
 CREATED = "2026-01-01T00:00:00Z"
 LISTED = 1_000_000_000
-"""The resourceVersion of each listing; events count on from it."""
+"""The resourceVersion of each list; events continue from it."""
 REPLICAS = 10
-"""Pods of a Deployment."""
+"""Pods per Deployment."""
 BOOKMARK_SECONDS = 60.0
-"""As API servers send them; each of thousands of watches costs both ends a wake-up."""
+"""The interval of real API servers; each bookmark of thousands of watches costs both ends a wake-up."""
 EVENTS_A_WRITE = 200
 VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 NUMBER, SECOND, REVISION = 987_654_321, 987_654_322, "987654323"
-"""Stand in the template where numbers differ."""
+"""Placeholders in the template for the numbers."""
 
 Document = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Template:
-    """Makes a report's JSON from a number, a second and a resourceVersion: by far quicker than encoding it."""
+    """Makes a report's JSON from a number, a second and a resourceVersion: much faster than encoding it."""
 
     def __init__(self, build: Callable[[int], Document]) -> None:
         document = build(NUMBER)
         document["metadata"] |= {"resourceVersion": REVISION, "creationTimestamp": CREATED, "uid": UID}
         text = msgspec.json.encode(document).decode().replace("%", "%%")
-        for word, place in (
+        for placeholder, place in (
             (f'"{shape.space(NUMBER)}"', '"team-%(space)d"'),
             (str(NUMBER), "%(number)d"),
             (str(SECOND), "%(second)d"),
             (REVISION, "%(revision)d"),
         ):
-            text = text.replace(word, place)
+            text = text.replace(placeholder, place)
         self._text = text
 
     def __call__(self, number: int, *, second: int, revision: int) -> str:
@@ -78,11 +78,13 @@ class Template:
 class Standin:
     def __init__(self, *, reports: int, failing: int, wide: bool, pods: int, kinds: int) -> None:
         self.asked: Counter[str] = Counter()
-        """Listings (their pages) and watches, by path."""
+        """Numbers of list pages and watches, by path."""
         self._number = reports
         self._pods = pods
         self.kinds = kinds
-        """Of constraints, none of which there is; where there are any, the controllers of workloads are served too."""
+        """Number of constraint kinds, all without objects; if there are any, the controllers of workloads are served
+        too.
+        """
         build = shape.wide if wide else shape.report
         self._template = Template(lambda number: build(number, failing=failing, second=SECOND))
         spaces = [*shape.namespaces(), {"metadata": {"name": "kube-system"}}]
@@ -90,7 +92,7 @@ class Standin:
         self._second = 1_790_000_000
         self._revision = LISTED
         self._watches: set[asyncio.Queue[int | bytes]] = set()
-        """Of reports: each is told to rewrite all with a time, or an event."""
+        """The queues of report watches: each item is the time of a rewrite, or an event."""
 
     async def reports(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":
@@ -117,7 +119,7 @@ class Standin:
         return await self._many(request, 0, pod)
 
     async def _many(self, request: web.Request, number: int, build: Callable[[int], Document]) -> web.StreamResponse:
-        """As metadata, a page at a time."""
+        """Metadata only, one page at a time."""
         if request.query.get("watch") == "true":
             return await self._watch(request, reports=False)
         start, limit = int(request.query.get("continue", "0")), int(request.query.get("limit", "500"))
@@ -165,11 +167,11 @@ class Standin:
             async with asyncio.timeout(seconds):
                 while True:
                     try:
-                        told = await asyncio.wait_for(queue.get(), BOOKMARK_SECONDS)
+                        item = await asyncio.wait_for(queue.get(), BOOKMARK_SECONDS)
                     except TimeoutError:
                         await response.write(self._bookmark())
                         continue
-                    for part in [told] if isinstance(told, bytes) else self._rewritten(told):
+                    for part in [item] if isinstance(item, bytes) else self._rewritten(item):
                         await response.write(part)
         self._watches.discard(queue)
         return response
@@ -232,14 +234,14 @@ def application(standin: Standin) -> web.Application:
 
 
 def pod(number: int) -> Document:
-    """The metadata of a Pod, of the ReplicaSet that its number tells."""
+    """The metadata of a Pod of the ReplicaSet that its number selects."""
     of = number // REPLICAS
     name = f"{_replica_set(of)}-{number % REPLICAS:05d}"
     return _owned("Pod", number, name, of, owner={"kind": "ReplicaSet", "name": _replica_set(of), "uid": _uid(1, of)})
 
 
 def replica_set(number: int) -> Document:
-    """The metadata of the one ReplicaSet of a Deployment."""
+    """The metadata of a Deployment's only ReplicaSet."""
     owner = {"kind": "Deployment", "name": f"app-{number}", "uid": _uid(2, number)}
     return _owned("ReplicaSet", number, _replica_set(number), number, owner=owner)
 
@@ -267,7 +269,7 @@ def _uid(kind: int, number: int) -> str:
 
 
 async def _kube_system(request: web.Request) -> web.Response:
-    """Another cluster for each token: those of one uid tell each other of it, each all others."""
+    """A different uid for each token, because clusters with the same uid conflict."""
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, request.headers.get("Authorization", "")))
     return _json(msgspec.json.encode({"metadata": {"name": "kube-system", "uid": uid}}).decode())
 
@@ -311,7 +313,7 @@ def _json(text: str) -> web.Response:
 
 
 class Address(NamedTuple):
-    """Where it is: what it is told and asked goes to `url`, by plain http; `api` is what the operator connects to."""
+    """Commands and queries for the stand-in go to `url`, by plain http; the operator connects to `api`."""
 
     url: str
     api: str
@@ -321,13 +323,13 @@ class Address(NamedTuple):
 
 @contextlib.contextmanager
 def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0, kinds: int = 0) -> Iterator[Address]:
-    """As a process of its own."""
+    """Run the stand-in as a separate process."""
     folder = tempfile.TemporaryDirectory()
     authority = Authority(Path(folder.name))
     pair = authority.issue("standin")
     numbers = {"--reports": reports, "--failing": failing, "--pods": pods, "--kinds": kinds}
     command = [sys.executable, "-m", "tests.bench.standin"]
-    command += [word for name, number in numbers.items() for word in (name, str(number))]
+    command += [placeholder for name, number in numbers.items() for placeholder in (name, str(number))]
     command += ["--certificate", str(pair.certificate), "--key", str(pair.key)]
     with (
         folder,
@@ -345,22 +347,22 @@ def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0, ki
 
 
 def rewrite(url: str, *, second: int) -> int:
-    """Tell the watches; how many there are."""
-    return _tell(f"{url}/_rewrite?second={second}")
+    """Rewrite all reports; returns the number of watches."""
+    return _post(f"{url}/_rewrite?second={second}")
 
 
 def fresh(url: str, number: int, *, second: int) -> int:
-    """The same of a new report, which fails as the others do."""
-    return _tell(f"{url}/_fresh?number={number}&second={second}")
+    """Create a new report, which fails like the others; returns the number of watches."""
+    return _post(f"{url}/_fresh?number={number}&second={second}")
 
 
-def _tell(url: str) -> int:
+def _post(url: str) -> int:
     with build_opener(ProxyHandler({})).open(Request(url, method="POST"), timeout=10) as answer:  # noqa: S310  (our own http address)
         return int(msgspec.json.decode(answer.read())["watches"])
 
 
 def asked(url: str) -> dict[str, int]:
-    """How often it was asked for what."""
+    """Request counts by verb and path."""
     with build_opener(ProxyHandler({})).open(f"{url}/_requests", timeout=10) as answer:
         counts: dict[str, int] = msgspec.json.decode(answer.read())
     return counts

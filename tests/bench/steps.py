@@ -1,6 +1,6 @@
-"""What each step of the way costs, in this process and on one core: from a report's JSON to the hub's answer.
+"""What each step costs in this process on one core, from a report's JSON to the hub's answer.
 
-The hub is one that acknowledges at once (sink.py), so that what counts is the caller's own work.
+The hub acknowledges at once (sink.py), so that only the caller's own work counts.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
 from policyhub.sync.rollup import Rollup
 from tests.bench import shape, sink, standin
-from tests.bench.scene import PACE, BenchError, Rows, pace
+from tests.bench.environment import PACE, BenchError, Rows, pace
 
 MAX_ENTRIES = 2**40
 NOW_MS = 1_790_000_000_000
@@ -41,7 +41,7 @@ ACCOUNT, REGION = "111122223333", "eu-west-1"
 
 
 class Stopwatch:
-    """CPU seconds of this process by what they were spent for."""
+    """CPU seconds of this process, by step."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -60,14 +60,14 @@ class Stopwatch:
         self._since = time.process_time()
 
     def lap(self, name: str) -> None:
-        """What was spent since `begin` or the last lap."""
+        """Add the CPU seconds since `begin` or the last lap."""
         now = time.process_time()
         self.add(name, now - self._since)
         self._since = now
 
 
 def table(reports: int) -> Rows:
-    """With so many reports of five results, and of thirty."""
+    """With this many reports of five results, and of thirty."""
     encode = msgspec.json.encode
     rows = steps([encode(shape.report(n, failing=2, second=1)) for n in range(reports)])
     for what, build in (("5 results", shape.report), ("30 results", shape.wide)):
@@ -78,21 +78,21 @@ def table(reports: int) -> Rows:
 
 
 def steps(reports: list[bytes]) -> Rows:
-    """Microseconds a finding takes in each step, and what that makes together."""
+    """Microseconds per finding in each step, and their sum."""
     watch = Stopwatch()
     with watch.step("decode and map (msgspec, sources)"):
         readings = [reader.read(shape.GROUP, shape.RESOURCE, raw, latest=MAX_ENTRIES) for raw in reports]
-    said = [violation for reading in readings for violation, _ in reading.violations]
+    violations = [violation for reading in readings for violation, _ in reading.violations]
     with watch.step("id"):
-        ids = [finding_id("bench", violation.identity) for violation in said]
+        ids = [finding_id("bench", violation.identity) for violation in violations]
     with watch.step("digest"):
-        digests = [digest(violation, default_severity=DEFAULT_SEVERITY) for violation in said]
+        digests = [digest(violation, default_severity=DEFAULT_SEVERITY) for violation in violations]
     before = sum(watch.spent.values())
     with watch.step("ledger"):
         viewed(reports)
-    watch.add("ledger", -before)  # it reads, names and digests them too
-    _send(list(zip(said, ids, digests, strict=True)), watch)
-    number = len(said)
+    watch.add("ledger", -before)  # reads, identifies and hashes them too
+    _send(list(zip(violations, ids, digests, strict=True)), watch)
+    number = len(violations)
     total = sum(watch.spent.values())
     rows = [
         (name, f"{seconds / number * 1e6:.1f} µs a finding, {100 * seconds / total:.0f} %")
@@ -136,9 +136,7 @@ def _batch(bodies: list[dict[str, Any]]) -> Batch:
 
 
 def _send(named: list[tuple[Violation, str, str]], watch: Stopwatch) -> None:
-    """Call by call, as the engine does: what one thread spends for each, in the order in which botocore tells of its
-    stages.
-    """
+    """Sends batches one by one, as the engine does: the thread's time for each stage, in botocore's order."""
     with sink.start() as hub, _environment(hub):
         client: Any = Clients(region=REGION, version="bench").securityhub()
         client.batch_import_findings(Findings=[_render(*named[0])])  # opens the connection
@@ -154,7 +152,7 @@ def _send(named: list[tuple[Violation, str, str]], watch: Stopwatch) -> None:
             answer = client.batch_import_findings(Findings=batch.findings)
             watch.lap("HTTP and the answer (botocore)")
             if answer["SuccessCount"] != len(bodies):
-                raise BenchError("the hub did not take what was sent")
+                raise BenchError("the hub did not accept the findings")
 
 
 @contextlib.contextmanager
@@ -169,8 +167,8 @@ def _environment(hub: HubProcess) -> Iterator[None]:
 
 
 def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[ReportSink, Ledger]:
-    """A view that has listed these reports, of a cluster of whose findings the hub has none; with so many Pods, they
-    and their ReplicaSets are known, and results on them count for their Deployments.
+    """A sink that has listed these reports, for a cluster without findings in the hub. With `pods`, these and their
+    ReplicaSets are known, and results on them roll up to their Deployments.
     """
     ledger = Ledger(cluster_id="bench", cluster_uid="uid", default_severity=DEFAULT_SEVERITY, on_dirty=_nothing)
     rollup = ledger.sources.ownership = Rollup(ledger=ledger, owners=_owners(pods)) if pods else None
@@ -201,12 +199,12 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[ReportSink, Ledger]:
 
 def _owners(pods: int) -> Owners:
     owners = Owners(now=lambda: SteadyMs(NOW_MS), on_change=_nothing, on_malformed=_nothing)
-    things = {
+    documents_by_resource = {
         PODS: map(standin.pod, range(pods)),
         REPLICASETS: map(standin.replica_set, range(-(-pods // standin.REPLICAS))),
         JOBS: (),
     }
-    for resource, documents in things.items():
+    for resource, documents in documents_by_resource.items():
         sink_of = owners.sinks[resource]
         sink_of.begin()
         for document in documents:
@@ -217,7 +215,7 @@ def _owners(pods: int) -> Owners:
 
 
 def rewrites(first: list[bytes], again: list[bytes]) -> float:
-    """Reports a second and core that a view takes when they are rewritten with new timestamps only."""
+    """Reports per second and core that a sink processes when only their timestamps change."""
     view, ledger = viewed(first)
     ledger.observed.take_part("", [], now=SteadyMs(0))
     ledger.agenda.dirty.clear()

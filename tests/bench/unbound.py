@@ -1,4 +1,4 @@
-"""`python -m tests.bench.unbound run`: policyhub with a pace that never holds it back, for a hub without quotas."""
+"""`python -m tests.bench.unbound run` runs policyhub without its rate limit, for a hub without quotas."""
 
 from policyhub.cli.main import main
 from policyhub.securityhub import rate_limit

@@ -1,4 +1,4 @@
-"""The findings page in a real headless Chromium, with ten thousand findings behind it."""
+"""The local hub's findings page in a real headless Chromium, with ten thousand findings."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ _ARGUMENTS = [
 
 
 def send(hub: HubProcess, findings: list[dict[str, Any]]) -> None:
-    """Import as an SDK does, without an SDK's cost: ten thousand findings are on the page within seconds."""
+    """Import without the cost of an SDK: ten thousand findings are on the page within seconds."""
     scope = f"{access_key(hub.accounts[0])}/20260302/eu-west-1/securityhub/aws4_request"
     headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
     connection = HTTPConnection(hub.url.removeprefix("http://"))
@@ -61,7 +61,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(hub: HubProcess, browser: Browser) -> Iterator[Page]:
-    """The page, loaded; a script error or a refused resource fails the test."""
+    """The loaded page; a script error or a refused resource fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     troubles: list[str] = []
@@ -76,7 +76,7 @@ def page(hub: HubProcess, browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def picture(page: Page) -> Callable[[str], None]:
-    """Saves a picture where PICTURES names a folder."""
+    """Save a picture if PICTURES names a folder."""
     folder = os.environ.get("PICTURES")
 
     def save(name: str) -> None:
@@ -90,8 +90,8 @@ def summary(page: Page) -> Any:
     return expect(page.locator("#summary"))
 
 
-def test_says_what_it_is(page: Page) -> None:
-    """Title and banner say that this is a stand-in and not AWS."""
+def test_the_page_declares_itself_a_stand_in(page: Page) -> None:
+    """Title and banner state that this is a stand-in and not AWS."""
     expect(page).to_have_title(TITLE)
     expect(page.locator(".banner")).to_be_in_viewport()
     expect(page.locator(".banner")).to_have_text(
@@ -99,8 +99,8 @@ def test_says_what_it_is(page: Page) -> None:
     )
 
 
-def test_ten_thousand(page: Page, picture: Callable[[str], None]) -> None:
-    """All findings are counted by severity, a page of them is shown, and the pages go on."""
+def test_ten_thousand_findings(page: Page, picture: Callable[[str], None]) -> None:
+    """All findings are counted by severity, one page of them is shown, and paging works."""
     summary(page).to_contain_text("10,000 findings")
     expect(page.locator("#rows tr")).to_have_count(100)
     counts = [int(text.replace(",", "")) for text in page.locator(".tile .count").all_text_contents()]
@@ -112,8 +112,8 @@ def test_ten_thousand(page: Page, picture: Callable[[str], None]) -> None:
     picture("page")
 
 
-def test_filters(page: Page) -> None:
-    """Severity, cluster, text and record state narrow the list together; the address keeps them; reset ends them."""
+def test_filters_narrow_the_list(page: Page) -> None:
+    """Severity, cluster, text and record state combine; the URL keeps them; reset clears them."""
     page.get_by_role("button", name="Critical:").click()
     summary(page).to_contain_text("1,111 findings")
     page.get_by_role("combobox", name="Cluster").select_option("staging")
@@ -138,8 +138,8 @@ def test_filters(page: Page) -> None:
     summary(page).to_contain_text("10,000 findings")
 
 
-def test_several_words(page: Page) -> None:
-    """Each may stand anywhere in what a row tells, in any order and case; all of them must."""
+def test_search_for_several_words(page: Page) -> None:
+    """Each word may occur anywhere in a row, in any order and case; all must occur."""
     page.get_by_role("searchbox", name="Search").fill("PAYMENTS staging root")
     left = [
         sample
@@ -160,8 +160,8 @@ def test_several_words(page: Page) -> None:
         ("Namespace", None, "payments"),
     ],
 )
-def test_filters_by_what_findings_name(page: Page, label: str, field: str | None, value: str | None) -> None:
-    """Policy, source and namespace: what the provider has put into the finding, kept in the address."""
+def test_filters_by_product_fields(page: Page, label: str, field: str | None, value: str | None) -> None:
+    """By policy, source and namespace; the URL keeps the filter."""
     samples = list(company(MANY))
     if field is not None:
         value = samples[0]["ProductFields"][field]
@@ -174,7 +174,7 @@ def test_filters_by_what_findings_name(page: Page, label: str, field: str | None
 
 
 def test_compact_rows(page: Page) -> None:
-    """More of them fit, each on one line, and a reload keeps it so."""
+    """More rows fit, one line each, and a reload keeps the setting."""
     page.locator("#rows tr").first.wait_for()
     before = page.locator("#rows tr").first.bounding_box()
     page.get_by_role("checkbox", name="Compact rows").check()
@@ -187,8 +187,8 @@ def test_compact_rows(page: Page) -> None:
     assert after["height"] < before["height"]
 
 
-def test_export(page: Page) -> None:
-    """All that matches, not only the page that is shown."""
+def test_export_has_all_matches(page: Page) -> None:
+    """The export has all findings that match, not only the visible page."""
     page.get_by_role("searchbox", name="Search").fill("payments")
     count = sum("payments" in f"{s['Title']}" for s in company(MANY))
     summary(page).to_contain_text(f"{count:,} findings shown of")
@@ -201,8 +201,8 @@ def test_export(page: Page) -> None:
     assert all("payments" in row["title"] for row in rows)
 
 
-def test_sort(page: Page) -> None:
-    """A header sorts, a second press turns the order round, and both are said to assistive technology."""
+def test_sorting(page: Page) -> None:
+    """A header sorts, a second click reverses the order, and assistive technology gets both."""
     header = page.get_by_role("columnheader", name="Updated")
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "descending")
@@ -212,7 +212,7 @@ def test_sort(page: Page) -> None:
     expect(page.locator("#rows .c-updated time").first).to_have_text("2026-03-02 08:00:00")
 
 
-def test_detail(page: Page, picture: Callable[[str], None]) -> None:
+def test_finding_detail(page: Page, picture: Callable[[str], None]) -> None:
     """A finding opens beside the table with its summary, history and whole document, and closes again."""
     title = page.locator("#rows .open").nth(2)
     name = title.text_content()
@@ -233,8 +233,8 @@ def test_detail(page: Page, picture: Callable[[str], None]) -> None:
     expect(title).to_be_focused()
 
 
-def test_suppress(page: Page, hub: HubProcess, picture: Callable[[str], None]) -> None:
-    """Selected findings are suppressed as an analyst does it, with a reason, and leave the default view."""
+def test_suppressing_findings(page: Page, hub: HubProcess, picture: Callable[[str], None]) -> None:
+    """Selected findings are suppressed with a reason, as by an analyst, and leave the default view."""
     titles = page.locator("#rows .open").all_text_contents()[:3]
     for position in range(3):
         page.locator("#rows .pick").nth(position).check()
@@ -263,8 +263,8 @@ def test_suppress(page: Page, hub: HubProcess, picture: Callable[[str], None]) -
     assert hub.findings(workflow="SUPPRESSED") == []
 
 
-def test_note(page: Page, hub: HubProcess) -> None:
-    """A note is written from the detail view, and shown there."""
+def test_writing_a_note(page: Page, hub: HubProcess) -> None:
+    """A note is written in the detail view, and shown there."""
     page.locator("#rows .open").first.click()
     panel = page.get_by_role("complementary", name="Finding")
     panel.get_by_role("button", name="Add note…").click()
@@ -276,8 +276,8 @@ def test_note(page: Page, hub: HubProcess) -> None:
     assert any(f.get("Note", {}).get("UpdatedBy") == "Mina" for f in hub.findings())
 
 
-def test_live(page: Page, hub: HubProcess) -> None:
-    """New findings appear by themselves; selection, focus and scroll position stay."""
+def test_live_updates(page: Page, hub: HubProcess) -> None:
+    """New findings appear without a reload; selection, focus and scroll position stay."""
     page.get_by_role("searchbox", name="Search").fill("ingest-1")
     expect(page.locator("#rows tr").first).to_contain_text("ingest-1")
     page.locator("#rows .pick").nth(5).check()
@@ -291,8 +291,8 @@ def test_live(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("button", name="Fresh from ingest-1")).to_have_count(0, timeout=20_000)
 
 
-def test_injection(page: Page, hub: HubProcess) -> None:
-    """Markup in a finding is text everywhere, and a script address is no link."""
+def test_markup_is_escaped(page: Page, hub: HubProcess) -> None:
+    """Markup in a finding is shown as text, and a script URL is not a link."""
     resources = [{"Type": "Other", "Id": INJECTION, "Details": {"Other": {INJECTION[:100]: INJECTION}}}]
     remediation = {"Recommendation": {"Text": INJECTION, "Url": "javascript:document.title='owned'"}}
     fields = {"Severity": {"Label": "CRITICAL", "Original": "x"}, "Types": ["TTPs"]}
@@ -321,8 +321,8 @@ def test_injection(page: Page, hub: HubProcess) -> None:
     expect(page).to_have_title(TITLE)
 
 
-def test_keyboard(page: Page) -> None:
-    """Searching, walking the rows, selecting and opening need no mouse."""
+def test_keyboard_navigation(page: Page) -> None:
+    """Searching, walking the rows, selecting and opening work without a mouse."""
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox", name="Search")).to_be_focused()
     page.keyboard.type("gateway-1")
@@ -343,8 +343,8 @@ def test_keyboard(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (800, "light"), (1280, "dark")])
-def test_layouts(page: Page, picture: Callable[[str], None], width: int, scheme: Any) -> None:
-    """Nothing runs out of the window on a telephone, at 800 pixels, or in the dark."""
+def test_layouts_fit_the_window(page: Page, picture: Callable[[str], None], width: int, scheme: Any) -> None:
+    """Nothing overflows on a telephone, at 800 pixels, or in dark mode."""
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -353,7 +353,7 @@ def test_layouts(page: Page, picture: Callable[[str], None], width: int, scheme:
     page.locator("#rows .open").first.click()
     panel = page.get_by_role("complementary", name="Finding")
     expect(panel).to_be_in_viewport()
-    panel.get_by_role("button", name="Close").click(trial=True)  # nothing lies over it
+    panel.get_by_role("button", name="Close").click(trial=True)  # no other element covers it
     assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
     picture(f"{width}-{scheme}-detail")
     page.keyboard.press("Escape")
@@ -364,7 +364,7 @@ def test_layouts(page: Page, picture: Callable[[str], None], width: int, scheme:
 
 
 def test_a_telephone_shows_rows(page: Page) -> None:
-    """The first are in sight, since filters are folded; the list scrolls with the page, the actions stay."""
+    """The first rows are visible because filters are folded; the list scrolls with the page, the actions stay."""
     page.set_viewport_size({"width": 390, "height": 844})
     expect(page.locator("#rows .open").nth(2)).to_be_in_viewport()
     expect(page.get_by_role("combobox", name="Policy")).to_be_hidden()
@@ -380,8 +380,8 @@ def test_a_telephone_shows_rows(page: Page) -> None:
     expect(page.get_by_role("toolbar").get_by_role("button", name="Suppress")).to_be_in_viewport()
 
 
-def test_policy(hub: HubProcess) -> None:
-    """The page's policy lets in nothing but its own files."""
+def test_content_security_policy(hub: HubProcess) -> None:
+    """The page's policy allows only its own files."""
     connection = HTTPConnection(hub.url.removeprefix("http://"))
     connection.request("GET", "/")
     response = connection.getresponse()

@@ -1,7 +1,8 @@
-"""`python -m tests.e2e`: the real engines, the operator and the local Security Hub in one story, as a table.
+"""`python -m tests.e2e` runs the real engines, the operator and the local Security Hub through one story, and prints a
+table.
 
-The exit code is 0 when all that was to hold held, 1 when something did not, 2 when the story could not be told to its
-end, as where an engine ended by itself. The last line says which.
+Exit code 0: every check held. 1: a check failed. 2: the story stopped before its end, for example because an engine
+ended on its own. The last line has the result.
 """
 
 import argparse
@@ -15,9 +16,9 @@ from dev.cluster.local import StartError
 from dev.cluster.toolchain import ToolchainError
 from dev.engines import EngineError
 from dev.stand import StandError
-from tests.e2e.judge import Row, table
+from tests.e2e.checker import Row, table
+from tests.e2e.environment import Environment, open_environment
 from tests.e2e.recording import Recorder
-from tests.e2e.stage import Stage, open_stage
 from tests.e2e.steps import STEPS
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "engines"
@@ -33,39 +34,39 @@ def main() -> int:
     began = time.monotonic()
     rows: list[Row] = []
     try:
-        with open_stage(progress=_say) as stage:
-            recorder = Recorder(stage.cluster, RECORDINGS) if chosen.record else None
-            rows = stage.rows
+        with open_environment(progress=_print) as env:
+            recorder = Recorder(env.cluster, RECORDINGS) if chosen.record else None
+            rows = env.rows
             try:
                 for step in STEPS[:count]:
-                    stage.step(step.name, step.act, allowed=step.allowed, of=step.of)
+                    env.step(step.name, step.act, allowed=step.allowed, of=step.of)
                     if recorder is not None:
                         recorder.after(step.name)
             finally:
                 if chosen.keep:
-                    _keep(stage, chosen.keep)
-                _say(table(rows))
+                    _keep(env, chosen.keep)
+                _print(table(rows))
     except (ToolchainError, StartError, HelmError, EngineError, StandError) as error:
-        _say(str(error))
-        _say(f"e2e: stopped at step {len(rows) + 1} of {count}")
+        _print(str(error))
+        _print(f"e2e: stopped at step {len(rows) + 1} of {count}")
         return 2
     bad = [row.name for row in rows if not row.good]
     minutes = (time.monotonic() - began) / 60
     verdict = f"BROKEN in {len(bad)}: {', '.join(bad)}" if bad else "all as it should be"
-    _say(f"e2e: {len(rows)} steps in {minutes:.1f} min, {verdict}")
+    _print(f"e2e: {len(rows)} steps in {minutes:.1f} min, {verdict}")
     return 1 if bad else 0
 
 
-def _keep(stage: Stage, folder: Path) -> None:
+def _keep(env: Environment, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "operator.log").write_text("\n".join(map(json.dumps, stage.operator.log())))
-    (folder / "journal.json").write_text(json.dumps(stage.hub.journal(), indent=1))
-    (folder / "findings.json").write_text(json.dumps(stage.hub.findings(), indent=1))
-    for engine in stage.scene.engines:
+    (folder / "operator.log").write_text("\n".join(map(json.dumps, env.operator.log())))
+    (folder / "journal.json").write_text(json.dumps(env.hub.journal(), indent=1))
+    (folder / "findings.json").write_text(json.dumps(env.hub.findings(), indent=1))
+    for engine in env.scene.engines:
         (folder / f"{engine.name}.log").write_text(engine.log.read_text("utf-8", errors="replace"))
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # noqa: T201  (prints its table)
 
 

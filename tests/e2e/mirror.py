@@ -1,7 +1,7 @@
-"""Live copies of what an API server has, by watches, and how the claims changed over time.
+"""A live copy of an API server's objects by watches, and the claims over time.
 
-Every watch has a thread of its own; one more reads the claims anew when something changed that counts. Threads end
-with the process, or after `close` when their connection next says something.
+Every watch has a thread of its own; another thread computes the claims again after a relevant change. Threads end with
+the process, or after `close` when their connection next delivers something.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from urllib.parse import urlsplit
 
 from dev.cluster import Cluster
 from tests.e2e import claims
-from tests.e2e.claims import Claims, Key, Statement, Thing
+from tests.e2e.claims import Claims, Key, OwnedObject, Statement
 from tests.faults.truth import CONSTRAINTS, REPORTS, Violation
 
 Document = dict[str, Any]
 
-THINGS = {"/api/v1/pods": "Pod", "/apis/apps/v1/replicasets": "ReplicaSet", "/apis/batch/v1/jobs": "Job"}
+OWNED_KINDS = {"/api/v1/pods": "Pod", "/apis/apps/v1/replicasets": "ReplicaSet", "/apis/batch/v1/jobs": "Job"}
 WATCH_SECONDS = 240
 AGAIN_SECONDS = 0.5
 KINDS_SECONDS = 1.0
-"""Between two looks at which kinds of constraints there are."""
+"""Interval of discovery of constraint kinds."""
 
 
-Read = Statement | Thing
+Read = Statement | OwnedObject
 
 
-class GoneError(Exception):
+class NotServedError(Exception):
     """The kind is not served."""
 
 
@@ -41,14 +41,14 @@ class Mirror:
         self._changed = threading.Condition()
         self._objects: dict[str, dict[Key, Read]] = {}
         """By path."""
-        self._news = 0.0
-        """Since when something is unread; 0: nothing is."""
+        self._changed_at = 0.0
+        """Time of the first change that is not in the claims yet; 0: none."""
         self._history: list[tuple[float, Claims]] = [(0.0, Claims())]
         self._watched: set[str] = set()
         self._ended = threading.Event()
 
     def start(self) -> None:
-        for path in (*REPORTS, *THINGS):
+        for path in (*REPORTS, *OWNED_KINDS):
             self._watch(path)
         for target in (self._read, self._discover):
             threading.Thread(target=target, daemon=True).start()
@@ -56,7 +56,7 @@ class Mirror:
     def close(self) -> None:
         self._ended.set()
 
-    # -- what it knows --------------------------------------------------------------------------------------------
+    # -- claims --------------------------------------------------------------------------------------------------------
 
     @property
     def now(self) -> Claims:
@@ -64,29 +64,29 @@ class Mirror:
             return self._history[-1][1]
 
     def since(self, violation: Violation, moment: float, *, claimed: bool) -> float | None:
-        """Since when, at that moment, it had been claimed, or not been; None where it was otherwise."""
+        """Since when, at that moment, it had been claimed, or not; None if it was the other way round."""
         with self._changed:
             history = list(self._history)
         began: float | None = None
-        for at, told in history:
+        for at, claimed_then in history:
             if at > moment:
                 break
-            if (violation in told.severities) != claimed:
+            if (violation in claimed_then.severities) != claimed:
                 began = None
             elif began is None:
                 began = at
         return began
 
     def throughout(self, violation: Violation, start: float, end: float, *, claimed: bool) -> bool:
-        """Whether it was claimed, or was not, all that time."""
+        """Whether it was claimed, or not claimed, during that whole period."""
         began = self.since(violation, end, claimed=claimed)
         return began is not None and began <= start
 
     def of(self, group: str) -> Claims:
-        """What the objects of one API group alone call for."""
+        """The claims of one API group's objects alone."""
         with self._changed:
             objects = self._copy()
-        return _claims({p: o for p, o in objects.items() if p in THINGS or p.startswith(f"/apis/{group}/")})
+        return _claims({p: o for p, o in objects.items() if p in OWNED_KINDS or p.startswith(f"/apis/{group}/")})
 
     def _copy(self) -> dict[str, dict[Key, Read]]:
         return {path: dict(objects) for path, objects in self._objects.items()}
@@ -100,7 +100,7 @@ class Mirror:
 
     def _discover(self) -> None:
         while not self._ended.wait(KINDS_SECONDS):
-            with contextlib.suppress(GoneError, OSError, http.client.HTTPException):
+            with contextlib.suppress(NotServedError, OSError, http.client.HTTPException):
                 for resource in self._get(CONSTRAINTS)["resources"]:
                     if "/" not in resource["name"]:
                         self._watch(f"{CONSTRAINTS}/{resource['name']}")
@@ -111,7 +111,7 @@ class Mirror:
                 listed = self._get(path)
                 self._replace(path, listed)
                 self._stream(path, listed["metadata"]["resourceVersion"], listed["kind"].removesuffix("List"))
-            except GoneError:
+            except NotServedError:
                 self._replace(path, {"kind": "", "items": []})
                 self._ended.wait(AGAIN_SECONDS)
             except (OSError, http.client.HTTPException, ValueError):
@@ -129,30 +129,30 @@ class Mirror:
     def _read(self) -> None:
         while not self._ended.is_set():
             with self._changed:
-                self._changed.wait_for(lambda: self._news > 0.0)
-                at, self._news = self._news, 0.0
+                self._changed.wait_for(lambda: self._changed_at > 0.0)
+                at, self._changed_at = self._changed_at, 0.0
                 objects = self._copy()
-            told = _claims(objects)
+            claimed_then = _claims(objects)
             with self._changed:
-                if told != self._history[-1][1]:
-                    self._history.append((at, told))
+                if claimed_then != self._history[-1][1]:
+                    self._history.append((at, claimed_then))
 
     # -- objects --------------------------------------------------------------------------------------------------
 
     def _replace(self, path: str, listed: Document) -> None:
-        """By a listing."""
+        """Apply a list."""
         kind = listed["kind"].removesuffix("List")
         documents = [{"kind": kind, **item} for item in listed["items"]]
-        fresh = {_key(path, document): _brief(path, document) for document in documents}
+        fresh = {_key(path, document): _relevant(path, document) for document in documents}
         with self._changed:
             if self._objects.get(path, {}) != fresh:
                 self._objects[path] = fresh
-                self._tell()
+                self._mark_changed()
 
     def _put(self, path: str, document: Document, *, gone: bool) -> None:
-        """By an event."""
+        """Apply an event."""
         key = _key(path, document)
-        fresh = None if gone else _brief(path, document)
+        fresh = None if gone else _relevant(path, document)
         with self._changed:
             objects = self._objects.setdefault(path, {})
             if objects.get(key) != fresh:
@@ -160,10 +160,10 @@ class Mirror:
                     del objects[key]
                 else:
                     objects[key] = fresh
-                self._tell()
+                self._mark_changed()
 
-    def _tell(self) -> None:
-        self._news = self._news or time.time()
+    def _mark_changed(self) -> None:
+        self._changed_at = self._changed_at or time.time()
         self._changed.notify_all()
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Mirror:
         connection.request("GET", prefix + path, headers={"Authorization": f"Bearer {self._access.token}"})
         response = connection.getresponse()
         if response.status == 404:
-            raise GoneError(path)
+            raise NotServedError(path)
         if response.status != 200:
             raise OSError(f"{path}: {response.status}")
         return response
@@ -193,23 +193,23 @@ class Mirror:
 def _key(path: str, document: Document) -> Key:
     metadata = document["metadata"]
     kind: str = document["kind"]
-    return THINGS.get(path, kind), metadata.get("namespace", ""), metadata["name"]
+    return OWNED_KINDS.get(path, kind), metadata.get("namespace", ""), metadata["name"]
 
 
-def _brief(path: str, document: Document) -> Read:
-    """What of it counts."""
-    if path in THINGS:
-        return claims.thing(document)
+def _relevant(path: str, document: Document) -> Read:
+    """The relevant content of the document."""
+    if path in OWNED_KINDS:
+        return claims.owned_object(document)
     return claims.constraint(document) if path.startswith(CONSTRAINTS) else claims.report(document)
 
 
 def _claims(objects: Mapping[str, Mapping[Key, Read]]) -> Claims:
-    things: dict[Key, Thing] = {}
+    owned: dict[Key, OwnedObject] = {}
     statements: list[Statement] = []
     for known in objects.values():
         for key, one in known.items():
-            if isinstance(one, Thing):
-                things[key] = one
+            if isinstance(one, OwnedObject):
+                owned[key] = one
             else:
                 statements.append(one)
-    return claims.read(statements, things)
+    return claims.read(statements, owned)

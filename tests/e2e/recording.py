@@ -1,7 +1,7 @@
-"""Writes down, at some moments of the story, what the engines had written: small sets in which every shape occurs.
+"""Records what the engines have written after some steps: small sets in which every shape occurs.
 
-Left out are the objects that show no further shape, what only the API server keeps (`managedFields`), and of a report's
-results all but the bad ones and one pass of each source. Nothing else is changed, so uids and owners fit together.
+It leaves out objects that show no further shape, `managedFields`, and all passing results of a report except one per
+source. Everything else is unchanged, so that uids and owners match.
 """
 
 import json
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from dev.cluster import ApiError
-from tests.e2e.mirror import THINGS
+from tests.e2e.mirror import OWNED_KINDS
 from tests.faults.truth import CONSTRAINTS, REPORTS
 
 Document = dict[str, Any]
 Key = tuple[str, str, str]
 
-WORDS = ("pass", "fail", "warn", "error", "skip")
+RESULTS = ("pass", "fail", "warn", "error", "skip")
 LISTED = 8
-"""A constraint that lists more shows nothing more."""
+"""Constraints with longer lists show no further shape."""
 
 
 class Moment(NamedTuple):
     folder: str
     subjects: Collection[Key]
-    """What the reports are to be about, with all that belongs to it."""
+    """The subjects of the recorded reports, with everything that belongs to them."""
     constraints: Collection[str] = ()
-    """Kinds; with `cut`, all whose list is cut too."""
+    """Constraint kinds; `cut` adds the constraint with the most severely truncated list."""
     cut: bool = False
 
 
@@ -58,14 +58,14 @@ MOMENTS: Mapping[str, Moment] = {
     "switch to openreports": Moment(
         "openreports",
         {("Deployment", "payments", "gateway"), ("Namespace", "", "monitoring"), ("Namespace", "", "shop")},
-        {"HarbourLatest"},  # by then nothing breaks it any more
+        {"HarbourLatest"},  # at this step, no object violates it any more
     ),
 }
-"""By the step after which it is."""
+"""By the step after which it is recorded."""
 
 
 class Reader(Protocol):
-    """Of a cluster it only reads."""
+    """A cluster that is only read."""
 
     def request(self, method: str, path: str, /) -> Document: ...
 
@@ -78,21 +78,21 @@ class Recorder:
         self._folder = folder
 
     def after(self, step: str) -> None:
-        """Write what that step led to, if it is one of the moments."""
+        """Record the effects of this step, if it is one of `MOMENTS`."""
         if step not in MOMENTS:
             return
         moment = MOMENTS[step]
-        things = {_key(thing): thing for path, kind in THINGS.items() for thing in self._list(path, kind=kind)}
+        owned = {_key(item): item for path, kind in OWNED_KINDS.items() for item in self._list(path, kind=kind)}
         constraints = list(_few(self._constraints(), moment))
-        wanted: set[Key] = set()
+        selected: set[Key] = set()
         for constraint in constraints:
-            wanted |= {_about(entry) for entry in constraint["status"].get("violations") or ()}
+            selected |= {_about(entry) for entry in constraint["status"].get("violations") or ()}
         for path in REPORTS:
-            reports = [r for r in self._list(path) if _top(_about(r["scope"]), things) in moment.subjects]
-            wanted |= {_about(report["scope"]) for report in reports}
+            reports = [r for r in self._list(path) if _top(_about(r["scope"]), owned) in moment.subjects]
+            selected |= {_about(report["scope"]) for report in reports}
             self._write(moment, path.rpartition("/")[2], map(_reduced, reports), key=lambda r: _about(r["scope"]))
-        tops = {_top(key, things) for key in wanted}
-        owners = [_metadata(one) for key, one in things.items() if _top(key, things) in tops]
+        tops = {_top(key, owned) for key in selected}
+        owners = [_metadata(one) for key, one in owned.items() if _top(key, owned) in tops]
         self._write(moment, "owners", owners, key=_key)
         self._write(moment, "constraints", map(_bare, constraints), key=_key)
 
@@ -107,14 +107,14 @@ class Recorder:
         except ApiError as error:
             if error.status != 404:
                 raise
-            return []  # no engine has brought this API
+            return []  # no engine has installed this API
         named = {"apiVersion": listed["apiVersion"], "kind": kind or listed["kind"].removesuffix("List")}
         return [{**named, **item} for item in listed["items"]]
 
     def _write(
         self, moment: Moment, name: str, documents: Iterable[Document], *, key: Callable[[Document], Key]
     ) -> None:
-        """As `kubectl get -o json` has it, but one object a line."""
+        """In the format of `kubectl get -o json`, but with one object a line."""
         path = self._folder / moment.folder / f"{name}.json"
         lines = ",\n".join(json.dumps(d, sort_keys=True, ensure_ascii=False) for d in sorted(documents, key=key))
         path.unlink(missing_ok=True)
@@ -131,10 +131,10 @@ def _key(document: Document) -> Key:
     return _about({"kind": document["kind"], **document["metadata"]})
 
 
-def _top(key: Key, things: Mapping[Key, Document]) -> Key:
-    """Whoever it belongs to in the end."""
-    while key in things:
-        owners = [o for o in things[key]["metadata"].get("ownerReferences", ()) if o.get("controller")]
+def _top(key: Key, owned: Mapping[Key, Document]) -> Key:
+    """The topmost controller of the object."""
+    while key in owned:
+        owners = [o for o in owned[key]["metadata"].get("ownerReferences", ()) if o.get("controller")]
         if not owners:
             break
         key = (owners[0]["kind"], key[1], owners[0]["name"])
@@ -142,7 +142,7 @@ def _top(key: Key, things: Mapping[Key, Document]) -> Key:
 
 
 def _few(constraints: Iterable[Document], moment: Moment) -> Iterable[Document]:
-    """Of those that are cut the one that is cut most will do."""
+    """Of the truncated constraints, only the one with the highest count."""
     cut: list[tuple[int, Document]] = []
     for constraint in constraints:
         status = constraint.get("status") or {}
@@ -157,9 +157,9 @@ def _few(constraints: Iterable[Document], moment: Moment) -> Iterable[Document]:
 def _reduced(report: Document) -> Document:
     results = report.get("results") or []
     passed = {result["source"]: result for result in results if result["result"] == "pass"}
-    kept = [result for result in results if result["result"] != "pass" or result is passed[result["source"]]]
-    counts = Counter(result["result"] for result in kept)
-    return {**_bare(report), "results": kept, "summary": {word: counts[word] for word in WORDS}}
+    remaining = [result for result in results if result["result"] != "pass" or result is passed[result["source"]]]
+    counts = Counter(result["result"] for result in remaining)
+    return {**_bare(report), "results": remaining, "summary": {result: counts[result] for result in RESULTS}}
 
 
 def _bare(document: Document) -> Document:
@@ -167,12 +167,12 @@ def _bare(document: Document) -> Document:
     return {**document, "metadata": metadata}
 
 
-def _metadata(thing: Document) -> Document:
-    """What tells to whom it belongs, and whether it is alive."""
-    metadata = thing["metadata"]
+def _metadata(item: Document) -> Document:
+    """The fields that show the owner and whether the object is alive."""
+    metadata = item["metadata"]
     names = ("name", "namespace", "uid", "creationTimestamp", "ownerReferences", "annotations")
-    found = {"apiVersion": thing["apiVersion"], "kind": thing["kind"]}
+    found = {"apiVersion": item["apiVersion"], "kind": item["kind"]}
     found["metadata"] = {name: metadata[name] for name in names if name in metadata}
-    if "phase" in thing.get("status", {}):
-        found["status"] = {"phase": thing["status"]["phase"]}
+    if "phase" in item.get("status", {}):
+        found["status"] = {"phase": item["status"]["phase"]}
     return found

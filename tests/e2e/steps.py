@@ -1,5 +1,5 @@
-"""What happens to the company, one thing after the other. Each step acts and returns when the engines' own objects say
-what it led to; the stage then compares Security Hub with them.
+"""The steps of the end-to-end run: changes of the company's cluster, one after the other. Each step acts and returns
+when the engines' own objects show the effect; the environment then compares Security Hub with them.
 """
 
 import time
@@ -9,23 +9,23 @@ from typing import NamedTuple
 from dev.company.workload import WORKLOADS, Workload
 from dev.engines import Engine
 from dev.engines.rules import RULES
-from tests.e2e.stage import DELAY_SECONDS, LIMIT, Stage
+from tests.e2e.environment import DELAY_SECONDS, LIMIT, Environment
 from tests.faults.truth import CONSTRAINTS, Violation
 
 NOTHING: frozenset[str] = frozenset()
 FOUND = frozenset({"created", "changed"})
 BACK = frozenset({"reactivated", "changed"})
 LESS = frozenset({"archived", "changed"})
-"""Changed: where the Deployment's own result comes later or goes earlier than its Pods'."""
+"""`changed`: if the Deployment's own result comes later or is removed earlier than its Pods'."""
 AWAY_SECONDS = 3.0 * DELAY_SECONDS
-"""How long an engine is away: longer than the archive delay."""
+"""How long an engine is stopped: longer than the archive delay."""
 FEW = 5
-"""Violations that Gatekeeper lists with its limit lowered."""
+"""Violations that Gatekeeper lists with its lowered limit."""
 
 ADDED = {"docker-socket", "host-path", "host-ports"}
-"""What the cart has not at first; the socket of the runtime is a path of the node too."""
-GONE = ("harbour-no-digest", "harbour-latest", "payments/harbour-token")
-"""Policies that are deleted: for the whole cluster, in CEL, of one namespace."""
+"""Flaws that the cart gets later; the runtime socket is a host path too."""
+DELETED_POLICIES = ("harbour-no-digest", "harbour-latest", "payments/harbour-token")
+"""Policies that are deleted: one for the whole cluster, one in CEL, one of a single namespace."""
 TEMPLATES = "/apis/templates.gatekeeper.sh/v1/constrainttemplates"
 APPS = "/apis/apps/v1/namespaces"
 WGPOLICY = "/apis/wgpolicyk8s.io/v1alpha2"
@@ -33,190 +33,196 @@ WGPOLICY = "/apis/wgpolicyk8s.io/v1alpha2"
 
 class Step(NamedTuple):
     name: str
-    act: Callable[[Stage], None]
+    act: Callable[[Environment], None]
     allowed: frozenset[str]
-    """What may happen to findings."""
+    """The allowed outcomes of findings."""
     of: Callable[[Violation], bool] = lambda _: True
-    """And to which."""
+    """The violations that the step may touch."""
 
 
-def first_sync(stage: Stage) -> None:
-    stage.operator.start()
-    stage.until(lambda: stage.operator.metric("policyhub_in_sync") == 1, "the operator to be in sync")
-    stage.suppress()
+def first_sync(env: Environment) -> None:
+    env.operator.start()
+    env.until(lambda: env.operator.metric("policyhub_in_sync") == 1, "the operator to be in sync")
+    env.suppress()
 
 
-def violate(stage: Stage) -> None:
+def violate(env: Environment) -> None:
     cart = workload("shop", "cart")
-    stage.change(cart, add=ADDED)
-    await_rollout(stage, cart)
-    stage.until(lambda: stage.claimed(*both(cart, ADDED)), "both engines to find what is wrong with the cart")
+    env.change(cart, add=ADDED)
+    await_rollout(env, cart)
+    env.until(lambda: env.claimed(*both(cart, ADDED)), "both engines to report the cart's violations")
 
 
-def fix(stage: Stage) -> None:
+def fix(env: Environment) -> None:
     cart = workload("shop", "cart")
-    stage.change(cart, remove=ADDED)
-    await_rollout(stage, cart)
-    stage.until(lambda: stage.none(added), "both engines to find nothing wrong with the cart")
+    env.change(cart, remove=ADDED)
+    await_rollout(env, cart)
+    env.until(lambda: env.no_claims(added), "both engines to report no violation of the cart")
 
 
-def roll_out(stage: Stage) -> None:
-    """A new label makes a new ReplicaSet and new Pods, which both engines look at."""
+def roll_out(env: Environment) -> None:
+    """A new annotation creates a new ReplicaSet and new Pods, which both engines scan."""
     web = workload("shop", "web")
     began = time.time()
     patch = {"spec": {"template": {"metadata": {"annotations": {"harbour.example/build": "2"}}}}}
-    stage.cluster.request("PATCH", f"{APPS}/shop/deployments/web", patch)
-    await_rollout(stage, web)
-    stage.until(lambda: stage.scene.scanned(began), "Kyverno to look at the new Pods")
+    env.cluster.request("PATCH", f"{APPS}/shop/deployments/web", patch)
+    await_rollout(env, web)
+    env.until(lambda: env.scene.scanned(began), "Kyverno to scan the new Pods")
 
 
-def await_rollout(stage: Stage, deployment: Workload) -> None:
-    """Until only new Pods are left and Gatekeeper has begun an audit since."""
+def await_rollout(env: Environment, deployment: Workload) -> None:
+    """Wait until only new Pods are left and Gatekeeper has started an audit since."""
     of = (deployment.namespace, deployment.name)
-    stage.until(lambda: stage.scene.rolled_out(*of), f"the rollout of {deployment.name}")
+    env.until(lambda: env.scene.rolled_out(*of), f"the rollout of {deployment.name}")
     done = time.time()
-    stage.until(lambda: stage.scene.audited(done), "Gatekeeper to look at the new Pods")
+    env.until(lambda: env.scene.audited(done), "Gatekeeper to audit the new Pods")
 
 
-def delete_object(stage: Stage) -> None:
-    stage.delete(f"{APPS}/payments/deployments/fraud-check")
-    stage.until(lambda: stage.none(named("fraud-check")), "nothing to be said of fraud-check")
+def delete_object(env: Environment) -> None:
+    env.delete(f"{APPS}/payments/deployments/fraud-check")
+    env.until(lambda: env.no_claims(named("fraud-check")), "no claim about fraud-check")
 
 
-def delete_policy(stage: Stage) -> None:
-    """One of each kind."""
-    stage.delete("/apis/kyverno.io/v1/clusterpolicies/harbour-no-digest")
-    stage.delete("/apis/policies.kyverno.io/v1/validatingpolicies/harbour-latest")
-    stage.delete("/apis/kyverno.io/v1/namespaces/payments/policies/harbour-token")
-    stage.until(lambda: stage.none(by(*GONE)), "no result of the policies")
+def delete_policy(env: Environment) -> None:
+    """One policy of each kind."""
+    env.delete("/apis/kyverno.io/v1/clusterpolicies/harbour-no-digest")
+    env.delete("/apis/policies.kyverno.io/v1/validatingpolicies/harbour-latest")
+    env.delete("/apis/kyverno.io/v1/namespaces/payments/policies/harbour-token")
+    env.until(lambda: env.no_claims(by(*DELETED_POLICIES)), "no result of the policies")
 
 
-def delete_constraint(stage: Stage) -> None:
-    stage.delete(f"{CONSTRAINTS}/harbourroot/no-root")
-    stage.until(lambda: stage.none(lambda v: v.policy == "HarbourRoot"), "the constraint to be gone")
+def delete_constraint(env: Environment) -> None:
+    env.delete(f"{CONSTRAINTS}/harbourroot/no-root")
+    env.until(lambda: env.no_claims(lambda v: v.policy == "HarbourRoot"), "the constraint to be gone")
 
 
-def delete_template(stage: Stage) -> None:
-    stage.delete(f"{TEMPLATES}/harbourescalation")
-    stage.until(lambda: stage.none(lambda v: v.policy == "HarbourEscalation"), "the kind to be gone")
+def delete_template(env: Environment) -> None:
+    env.delete(f"{TEMPLATES}/harbourescalation")
+    env.until(lambda: env.no_claims(lambda v: v.policy == "HarbourEscalation"), "the kind to be gone")
 
 
-def delete_namespace(stage: Stage) -> None:
-    stage.delete("/api/v1/namespaces/analytics")
-    stage.until(lambda: stage.none(within("analytics")), "nothing to be said of the namespace")
+def delete_namespace(env: Environment) -> None:
+    env.delete("/api/v1/namespaces/analytics")
+    env.until(lambda: env.no_claims(within("analytics")), "no claim about the namespace")
 
 
-def kill(engine: Callable[[Stage], Engine], alive: Callable[[Stage, float], bool]) -> Callable[[Stage], None]:
-    """As the kernel does; back after a moment, and it goes on when it has looked at everything again."""
+def kill(
+    engine: Callable[[Environment], Engine], alive: Callable[[Environment, float], bool]
+) -> Callable[[Environment], None]:
+    """Kill an engine with SIGKILL and restart it; returns after it has scanned everything again."""
 
-    def act(stage: Stage) -> None:
-        engine(stage).kill()
-        time.sleep(2)  # as a kubelet takes to start it again
-        engine(stage).start()
+    def act(env: Environment) -> None:
+        engine(env).kill()
+        time.sleep(2)  # a kubelet's delay
+        engine(env).start()
         now = time.time()
-        stage.until(lambda: alive(stage, now), f"{engine(stage).name} to be at work")
+        env.until(lambda: alive(env, now), f"{engine(env).name} to be active")
 
     return act
 
 
-def kill_controllers(stage: Stage) -> None:
-    """Meanwhile a workload is deleted, and nobody collects what it has left behind: its Pods go on."""
-    stage.controllers.kill()
-    stage.delete(f"{APPS}/payments/deployments/ledger-api")
+def kill_controllers(env: Environment) -> None:
+    """Kill the controllers, then delete a workload: nobody collects its dependents, and its Pods remain."""
+    env.controllers.kill()
+    env.delete(f"{APPS}/payments/deployments/ledger-api")
     time.sleep(AWAY_SECONDS)
 
 
-def start_controllers(stage: Stage) -> None:
-    stage.controllers.start()
-    stage.until(lambda: stage.none(named("ledger-api")), "nothing to be said of the ledger's API")
+def start_controllers(env: Environment) -> None:
+    env.controllers.start()
+    env.until(lambda: env.no_claims(named("ledger-api")), "no claim about the ledger's API")
 
 
-def kill_operator(stage: Stage) -> None:
-    stage.operator.kill()
-    stage.operator.start()
-    stage.until(lambda: stage.operator.metric("policyhub_in_sync") == 1, "the operator to be in sync")
+def kill_operator(env: Environment) -> None:
+    env.operator.kill()
+    env.operator.start()
+    env.until(lambda: env.operator.metric("policyhub_in_sync") == 1, "the operator to be in sync")
 
 
-def limit(number: int) -> Callable[[Stage], None]:
-    """Gatekeeper lists so many violations of a constraint at most."""
+def limit(number: int) -> Callable[[Environment], None]:
+    """Gatekeeper lists at most this many violations per constraint."""
 
-    def act(stage: Stage) -> None:
-        stage.gatekeeper.stop()
-        stage.gatekeeper.limit = number
-        stage.gatekeeper.start()
+    def act(env: Environment) -> None:
+        env.gatekeeper.stop()
+        env.gatekeeper.limit = number
+        env.gatekeeper.start()
         now = time.time()
-        stage.until(lambda: stage.scene.audited(now), f"an audit that lists {number} at most")
+        env.until(lambda: env.scene.audited(now), f"an audit that lists {number} at most")
         if number < LIMIT:
-            stage.until(lambda: bool(stage.mirror.now.cut), "lists that are cut")
+            env.until(lambda: bool(env.mirror.now.cut), "lists that are cut")
         else:
-            stage.until(lambda: not stage.mirror.now.cut, "whole lists")
+            env.until(lambda: not env.mirror.now.cut, "whole lists")
 
     return act
 
 
-def stop_kyverno(stage: Stage) -> None:
-    """Meanwhile a workload is mended, which nobody says, and another one deleted, whose reports are collected."""
-    stage.kyverno.stop()
-    stage.change(workload("shop", "checkout"), remove=set(stage.flaws["Deployment", "shop", "checkout"]))
-    stage.delete(f"{APPS}/shop/deployments/catalog")
+def stop_kyverno(env: Environment) -> None:
+    """While Kyverno is stopped, a workload is fixed, which no report shows, and another one is deleted, whose reports
+    are garbage-collected.
+    """
+    env.kyverno.stop()
+    env.change(workload("shop", "checkout"), remove=set(env.flaws["Deployment", "shop", "checkout"]))
+    env.delete(f"{APPS}/shop/deployments/catalog")
     time.sleep(AWAY_SECONDS)
-    stage.until(lambda: stage.none(named("catalog")), "nothing to be said of the catalog")
-    stage.until(lambda: stage.none(lambda v: v.name == "checkout" and v.source == "gatekeeper"), "the audit")
+    env.until(lambda: env.no_claims(named("catalog")), "no claim about the catalog")
+    env.until(lambda: env.no_claims(lambda v: v.name == "checkout" and v.source == "gatekeeper"), "the audit")
 
 
-def stop_gatekeeper(stage: Stage) -> None:
-    """Meanwhile a workload is deleted whose Pods stay listed: nobody but the API server says that they are gone."""
-    stage.gatekeeper.stop()
-    stage.delete(f"{APPS}/monitoring/deployments/grafana")
+def stop_gatekeeper(env: Environment) -> None:
+    """While Gatekeeper is stopped, a workload is deleted whose Pods stay listed: only the API server shows that they
+    are gone.
+    """
+    env.gatekeeper.stop()
+    env.delete(f"{APPS}/monitoring/deployments/grafana")
     time.sleep(AWAY_SECONDS)
-    stage.until(lambda: stage.none(named("grafana")), "nothing to be said of grafana")
+    env.until(lambda: env.no_claims(named("grafana")), "no claim about grafana")
 
 
-def start_gatekeeper(stage: Stage) -> None:
-    stage.gatekeeper.start()
+def start_gatekeeper(env: Environment) -> None:
+    env.gatekeeper.start()
     now = time.time()
-    stage.until(lambda: stage.scene.audited(now), "an audit")
+    env.until(lambda: env.scene.audited(now), "an audit")
 
 
-def start_kyverno(stage: Stage) -> None:
-    stage.kyverno.start()
-    stage.until(lambda: stage.none(named("checkout")), "nothing to be wrong with the checkout")
+def start_kyverno(env: Environment) -> None:
+    env.kyverno.start()
+    env.until(lambda: env.no_claims(named("checkout")), "no claim about the checkout")
 
 
-def open_reports(stage: Stage) -> None:
-    """Kyverno writes all of it anew, into the other API; what it wrote before stays as it is."""
-    stage.kyverno.stop()
-    stage.kyverno.open_reports = True
-    stage.kyverno.start()
+def open_reports(env: Environment) -> None:
+    """Kyverno writes all its reports again, into the other API; the old reports stay unchanged."""
+    env.kyverno.stop()
+    env.kyverno.open_reports = True
+    env.kyverno.start()
 
     def written() -> bool:
-        old, new = stage.mirror.of("wgpolicyk8s.io"), stage.mirror.of("openreports.io")
+        old, new = env.mirror.of("wgpolicyk8s.io"), env.mirror.of("openreports.io")
         return old.severities.keys() <= new.severities.keys()
 
-    stage.until(written, "the same results in openreports.io")
+    env.until(written, "the same results in openreports.io")
 
 
-def drop_old_reports(stage: Stage) -> None:
-    """As the operator's condition SupersededReports advises."""
-    delete_reports(stage)
-    stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
+def drop_old_reports(env: Environment) -> None:
+    """As the condition SupersededReports advises."""
+    delete_reports(env)
+    env.until(lambda: not env.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
 
 
-def wipe_reports(stage: Stage) -> None:
-    """All of them, at once, while Kyverno is at work: it writes them again as its scan comes by."""
-    before, began = stage.claims(), time.time()
-    delete_reports(stage)
-    stage.until(lambda: stage.scene.scanned(began), "Kyverno to look at all of it again")
-    stage.until(lambda: stage.claims() == before, "the same results as before")
+def wipe_reports(env: Environment) -> None:
+    """Delete all reports at once while Kyverno is active: its scan writes them again one by one."""
+    before, began = env.claims(), time.time()
+    delete_reports(env)
+    env.until(lambda: env.scene.scanned(began), "Kyverno to scan everything again")
+    env.until(lambda: env.claims() == before, "the same results as before")
 
 
-def delete_reports(stage: Stage) -> None:
-    """Of the older API."""
+def delete_reports(env: Environment) -> None:
+    """Delete the reports of the older API."""
     for kind in ("policyreports", "clusterpolicyreports"):
-        for report in stage.cluster.request("GET", f"{WGPOLICY}/{kind}")["items"]:
+        for report in env.cluster.request("GET", f"{WGPOLICY}/{kind}")["items"]:
             metadata = report["metadata"]
             where = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-            stage.delete(f"{WGPOLICY}{where}/{kind}/{metadata['name']}")
+            env.delete(f"{WGPOLICY}{where}/{kind}/{metadata['name']}")
 
 
 def workload(namespace: str, name: str) -> Workload:
@@ -224,7 +230,7 @@ def workload(namespace: str, name: str) -> Workload:
 
 
 def both(of: Workload, flaws: set[str]) -> list[Violation]:
-    """What the two engines say of it."""
+    """The results of the two engines for these flaws."""
     about = (of.kind, of.namespace, of.name)
     rules = [rule for rule in RULES if rule.flaw in flaws]
     kyverno = [Violation(*rule.result, *about) for rule in rules]
@@ -236,7 +242,7 @@ def added(violation: Violation) -> bool:
 
 
 def named(*names: str) -> Callable[[Violation], bool]:
-    """What is about these objects."""
+    """Selects violations of objects with these names."""
     return lambda violation: violation.name in names
 
 
@@ -245,12 +251,12 @@ def by(*policies: str) -> Callable[[Violation], bool]:
 
 
 def of_lists(violation: Violation) -> bool:
-    """What is said of constraints that do not list all."""
+    """Selects notices of truncated lists."""
     return (violation.kind, violation.name) == (violation.policy, violation.rule)
 
 
 def within(namespace: str) -> Callable[[Violation], bool]:
-    """What is about a namespace or anything in it."""
+    """Selects violations of a namespace or of anything in it."""
     return lambda v: v.namespace == namespace or (v.kind, v.name) == ("Namespace", namespace)
 
 
@@ -262,7 +268,7 @@ STEPS = (
     Step("roll out", roll_out, NOTHING),
     Step("kill the operator", kill_operator, NOTHING),
     Step("delete an object", delete_object, LESS, named("fraud-check")),
-    Step("delete policies", delete_policy, LESS, by(*GONE)),
+    Step("delete policies", delete_policy, LESS, by(*DELETED_POLICIES)),
     Step("delete a constraint", delete_constraint, LESS, by("HarbourRoot")),
     Step("delete a template", delete_template, LESS, by("HarbourEscalation")),
     Step("delete a namespace", delete_namespace, LESS, within("analytics")),

@@ -1,12 +1,12 @@
-"""Judges a run from the outside: what the hub's journal and store say, against what was true in the cluster.
+"""Checks a run from the outside: compares the hub's journal and findings with the true state of the cluster.
 
-It shares no code with the operator: a finding is recognised by its product fields and its resource, as an analyst
-would. An import that changes nothing for a reader is *redundant*; it is allowed where the operator cannot know better:
+It shares no code with the operator: a finding is recognised by its product fields and its resource, as an analyst does.
+An import that changes nothing for a reader is *redundant*. It is allowed if the operator cannot know better:
 
 | reason | since the last import of the finding that was answered … |
 |---|---|
-| no answer | a call with it got a 500, a time-out or a cut connection |
-| partial | a call failed it with InternalFailure |
+| no answer | a request with it got a 500, a timeout or a cut connection |
+| partial | a request rejected it with InternalFailure |
 | killed | the operator was killed, within a second of an import of it |
 | two at once | another operator wrote it, or did so at the same time |
 """
@@ -17,45 +17,45 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dev.company.truth import violation_in
-from tests.faults.census import Census
+from tests.faults.cluster_state import ClusterState
 from tests.faults.truth import Truth, Unlisted, Violation, ended
 
 Document = dict[str, Any]
 
 KILL_SECONDS = 1.0
-"""So long before and after a kill -9 a call may have been under way: the hub handles one within milliseconds, the
-operator then waits for its answer.
+"""For this long before and after a kill -9 a request may have been in flight: the hub handles one within milliseconds,
+then the operator waits for its answer.
 """
 DAMPED = 2
-"""Reactivations after which an archive may come an hour later."""
+"""From this many reactivations on, an archive may come an hour later."""
 PROMISES = {
     "wrong": "archived although the violation had not ended",
-    "invented": "a finding of what never was, such as of a Pod that counts for its Deployment",
-    "missing": "lost: true in the cluster, and no active finding",
-    "stale": "left open: active, and no longer true",
+    "invented": "a finding of a violation that never existed, such as of a Pod that is rolled up to its Deployment",
+    "missing": "lost: exists in the cluster, but has no active finding",
+    "stale": "left open: active, but the violation has ended",
     "double": "two active findings of one violation",
-    "differs": "the finding says something else than the cluster",
-    "triage": "what the analyst set is not as it was",
+    "differs": "the finding differs from the cluster",
+    "triage": "a value that an analyst set was changed",
     "moved": "CreatedAt changed",
-    "backwards": "UpdatedAt did not increase, so Security Hub ignored what was new",
-    "forbidden": "redundant, and nobody had lost an answer",
-    "restless": "sent again, although its words never change: at a rollout, a scan, a start",
-    "disputed": "the API server has something else than the driver believes: a mistake of the bench",
+    "backwards": "UpdatedAt did not increase, so Security Hub ignored the change",
+    "forbidden": "redundant, although every earlier import was answered",
+    "restless": "sent again although its text never changes: at a rollout, a scan, a start",
+    "disputed": "the API server differs from the driver's records: an error of the bench",
 }
 
 
 @dataclass
-class Doubts:
-    """When outcomes were unknown for reasons that the hub cannot see. All in Unix seconds."""
+class UnknownOutcomes:
+    """Periods whose imports have an unknown outcome for a reason that the hub cannot see, in Unix seconds."""
 
     kills: list[float] = field(default_factory=list)
     overlaps: list[tuple[float, float]] = field(default_factory=list)
-    """Two operators were at work."""
+    """Two operators ran at once."""
     lags: list[tuple[float, float]] = field(default_factory=list)
     """An operator started while GetFindings lagged: what changes then may have an UpdatedAt that is too early."""
 
-    def of(self, moment: float) -> str:
-        """Why an import at that moment may be unknown to the operator that is at work later."""
+    def reason_at(self, moment: float) -> str:
+        """Why an operator that runs later may not know of an import at that moment."""
         if any(abs(moment - kill) <= KILL_SECONDS for kill in self.kills):
             return "killed"
         return "two at once" if self.overlapping(moment) else ""
@@ -69,7 +69,7 @@ class Doubts:
 
 @dataclass
 class Verdict:
-    """A list for each promise, with what broke it."""
+    """For each promise, the events that broke it."""
 
     wrong: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
@@ -84,12 +84,12 @@ class Verdict:
     restless: list[str] = field(default_factory=list)
     disputed: list[str] = field(default_factory=list)
     allowed: Counter[str] = field(default_factory=Counter)
-    """Redundant imports that nobody could avoid, by reason."""
+    """Unavoidable redundant imports, by reason."""
     imports: int = 0
-    still: int = 0
-    """Violations that never ended: any archive of one of them is wrong."""
+    permanent: int = 0
+    """Violations that never ended: archiving one of them is always wrong."""
     damped: int = 0
-    """Findings that came back so often that their archive may come an hour later."""
+    """Findings that were reactivated so often that their archive may come an hour later."""
 
     @property
     def good(self) -> bool:
@@ -108,11 +108,11 @@ def compare(
     true: set[Violation],
     *,
     unlisted: Unlisted,
-    unseen: Callable[[Violation], bool],
+    unscanned: Callable[[Violation], bool],
     damped: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Whether the active findings are exactly the violations; what a truncated list leaves open may be either, and what
-    was one may still be, while something is `unseen` that may call for it.
+    """Whether the active findings are exactly the violations. A finding that a truncated list leaves undecided is
+    allowed. So is a finding of an ended violation while an object is `unscanned` that may still have it.
     """
     active: defaultdict[Violation, list[str]] = defaultdict(list)
     for finding in findings:
@@ -120,7 +120,7 @@ def compare(
             active[about(finding)].append(finding["Id"])
 
     def may(violation: Violation) -> bool:
-        return unlisted.leaves_open(violation) or unseen(violation) or active[violation][0] in damped
+        return unlisted.leaves_open(violation) or unscanned(violation) or active[violation][0] in damped
 
     return Verdict(
         missing=[f"{v}" for v in sorted(true - active.keys()) if not unlisted.leaves_open(v)],
@@ -129,48 +129,51 @@ def compare(
     )
 
 
-def judge(
+def check(
     *,
     findings: list[Document],
     journal: list[Document],
-    census: Census,
+    state: ClusterState,
     truth: Truth,
     unlisted: Unlisted,
     triage: Mapping[str, list[Document]],
-    still: set[Violation],
-    doubts: Doubts,
+    permanent: set[Violation],
+    unknown_outcomes: UnknownOutcomes,
     slack: float,
     stalled: bool = False,
 ) -> Verdict:
-    """`slack`: an archive is right if the violation was absent at some time in so many seconds before it: how late news
-    may be. `stalled`: watches were, so that what was dead may have been taken to live. `unlisted` and `truth` are what
-    the driver believes, `census` is what the API server says.
+    """Compare a finished run with the truth. An archive is right if the violation was absent at some moment in the
+    `slack` seconds before it, because changes arrive late. `stalled`: watches were stalled, so the operator may have
+    taken deleted objects for live ones. `unlisted` and `truth` are the driver's records, `state` is read from the API
+    server.
     """
     imports = [entry for entry in journal if entry["kind"] != "update"]
     back = Counter(entry["id"] for entry in imports if entry["outcome"] == "reactivated")
     damped = frozenset(id_ for id_, number in back.items() if number >= DAMPED)
-    seen = set(census.seen)
-    verdict = compare(findings, seen, unlisted=census.unlisted, unseen=truth.unseen, damped=damped)
-    opened = census.unlisted.leaves_open
-    verdict.missing += [f"{v}: seen" for v in sorted(seen - _active(findings)) if opened(v)]
-    verdict.still, verdict.damped = len(still), len(damped)
+    seen = set(state.seen)
+    verdict = compare(findings, seen, unlisted=state.unlisted, unscanned=truth.unscanned, damped=damped)
+    undecided = state.unlisted.leaves_open
+    verdict.missing += [f"{v}: seen" for v in sorted(seen - _active(findings)) if undecided(v)]
+    verdict.permanent, verdict.damped = len(permanent), len(damped)
     verdict.imports = sum(entry["kind"] == "import" for entry in imports)
-    believed = {violation for violation in truth.violations() if not unlisted.leaves_open(violation)}
-    verdict.disputed = [f"{violation}" for violation in sorted(believed - seen | seen - truth.violations())]
+    expected_violations = {violation for violation in truth.violations() if not unlisted.leaves_open(violation)}
+    verdict.disputed = [f"{violation}" for violation in sorted(expected_violations - seen | seen - truth.violations())]
     known = {finding["Id"]: finding for finding in findings}
-    told = truth.existed.keys() | (truth.seemed if stalled else set())
-    verdict.invented = [f"{about(f)}" for f in findings if about(f) not in told]
-    verdict.differs = [line for finding in findings for line in _differences(finding, census)]
+    possible = truth.existed.keys() | (truth.stale_claims if stalled else set())
+    verdict.invented = [f"{about(f)}" for f in findings if about(f) not in possible]
+    verdict.differs = [line for finding in findings for line in _differences(finding, state)]
     verdict.restless = [
         f"{about(known[entry['id']])} at {entry['time']:.3f}"
         for entry in imports
-        if entry["outcome"] == "changed" and about(known[entry["id"]]) in still
+        if entry["outcome"] == "changed" and about(known[entry["id"]]) in permanent
     ]
-    _archives(verdict, imports, known, truth=truth, still=still, slack=slack)
-    _times(verdict, imports, known, doubts)
-    _redundant(verdict, imports, doubts)
+    _archives(verdict, imports, known, truth=truth, permanent=permanent, slack=slack)
+    _times(verdict, imports, known, unknown_outcomes)
+    _redundant(verdict, imports, unknown_outcomes)
     expected = _expected(journal, triage)
-    verdict.triage = [line for finding in findings for line in _touched(finding, expected.get(finding["Id"], {}))]
+    verdict.triage = [
+        line for finding in findings for line in _triage_changes(finding, expected.get(finding["Id"], {}))
+    ]
     return verdict
 
 
@@ -178,15 +181,15 @@ def _active(findings: list[Document]) -> set[Violation]:
     return {about(finding) for finding in findings if finding["RecordState"] == "ACTIVE"}
 
 
-def _differences(finding: Document, census: Census) -> Iterator[str]:
-    """What an active finding says, against what who speaks for it in the cluster says."""
-    said = census.voice(about(finding))
-    if finding["RecordState"] != "ACTIVE" or said is None:
+def _differences(finding: Document, state: ClusterState) -> Iterator[str]:
+    """How an active finding differs from the representative result in the cluster."""
+    reported = state.representative(about(finding))
+    if finding["RecordState"] != "ACTIVE" or reported is None:
         return
     status, text = finding["Compliance"]["Status"], finding["Description"]
     severity = finding["FindingProviderFields"]["Severity"]["Label"]
-    if status != said.status or said.severity not in {"", severity} or said.message not in text:
-        yield f"{about(finding)}: {status}, {severity}, {text[-60:]!r}; the cluster says {said}"
+    if status != reported.status or reported.severity not in {"", severity} or reported.message not in text:
+        yield f"{about(finding)}: {status}, {severity}, {text[-60:]!r}; the cluster has {reported}"
 
 
 def _archives(
@@ -195,61 +198,63 @@ def _archives(
     known: Mapping[str, Document],
     *,
     truth: Truth,
-    still: set[Violation],
+    permanent: set[Violation],
     slack: float,
 ) -> None:
     for entry in imports:
         if entry["outcome"] == "archived":
             violation, moment = about(known[entry["id"]]), entry["time"]
             times = truth.existed.get(violation, [])
-            if violation in still or not ended(times, since=moment - slack, until=moment):
+            if violation in permanent or not ended(times, since=moment - slack, until=moment):
                 spans = [[round(moment - at, 3) for at in span] for span in times]
                 verdict.wrong.append(f"{violation} at {moment:.3f}; it existed from and to so many s before: {spans}")
 
 
-def _times(verdict: Verdict, imports: list[Document], known: Mapping[str, Document], doubts: Doubts) -> None:
+def _times(
+    verdict: Verdict, imports: list[Document], known: Mapping[str, Document], unknown_outcomes: UnknownOutcomes
+) -> None:
     created: dict[str, str] = {}
     for entry in imports:
         if entry["outcome"] in {"failed", "lost"}:
             continue
         first = created.setdefault(entry["id"], entry["created_at"])
         if entry["outcome"] != "ignored" and entry["created_at"] != first:
-            if doubts.overlapping(entry["time"]):  # the other one has made it as well
+            if unknown_outcomes.overlapping(entry["time"]):  # the other operator has created it as well
                 created[entry["id"]] = entry["created_at"]
                 continue
             verdict.moved.append(f"{about(known[entry['id']])} from {first} to {entry['created_at']}")
             created[entry["id"]] = entry["created_at"]
-        known_time = not (doubts.of(entry["time"]) or doubts.lagging(entry["time"]))
+        known_time = not (unknown_outcomes.reason_at(entry["time"]) or unknown_outcomes.lagging(entry["time"]))
         if entry["outcome"] == "ignored" and not entry["redundant"] and known_time:
             verdict.backwards.append(f"{about(known[entry['id']])} at {entry['time']:.3f}: {entry['updated_at']}")
 
 
-def _redundant(verdict: Verdict, imports: list[Document], doubts: Doubts) -> None:
-    """A doubt about a finding lasts until an import of it is answered."""
+def _redundant(verdict: Verdict, imports: list[Document], unknown_outcomes: UnknownOutcomes) -> None:
+    """The outcome for a finding stays unknown until an import of it is answered."""
     lost = {(entry["call"], entry["id"]) for entry in imports if entry["kind"] == "lost"}
-    doubt: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     for entry in imports:
         id_, moment = entry["id"], entry["time"]
         if entry["kind"] == "lost":
-            doubt[id_] = "no answer"
+            unknown[id_] = "no answer"
         elif entry["outcome"] == "failed":
             if entry["detail"].startswith("InternalFailure"):
-                doubt[id_] = "partial"
+                unknown[id_] = "partial"
         else:
             if entry["redundant"]:
-                reason = doubt.get(id_, "") or ("two at once" if doubts.overlapping(moment) else "")
+                reason = unknown.get(id_, "") or ("two at once" if unknown_outcomes.overlapping(moment) else "")
                 if reason:
                     verdict.allowed[reason] += 1
                 else:
                     verdict.forbidden.append(f"{id_} at {moment:.3f}: {entry['outcome']}")
             if (entry["call"], id_) not in lost:
-                doubt.pop(id_, None)
-            if later := doubts.of(moment):
-                doubt[id_] = later
+                unknown.pop(id_, None)
+            if later := unknown_outcomes.reason_at(moment):
+                unknown[id_] = later
 
 
 def _expected(journal: list[Document], triage: Mapping[str, list[Document]]) -> dict[str, Document]:
-    """What the analyst set last, by finding. Where one comes back, Security Hub makes NOTIFIED and RESOLVED NEW."""
+    """The analyst's last values, by finding. On reactivation, Security Hub resets NOTIFIED and RESOLVED to NEW."""
     done = {id_: iter(acts) for id_, acts in triage.items()}
     expected: dict[str, Document] = {}
     for entry in journal:
@@ -262,8 +267,8 @@ def _expected(journal: list[Document], triage: Mapping[str, list[Document]]) -> 
     return expected
 
 
-def _touched(finding: Document, expected: Document) -> Iterator[str]:
-    """Each member that is the analyst's: as set last, or as it was when nobody had set it."""
+def _triage_changes(finding: Document, expected: Document) -> Iterator[str]:
+    """The analyst's attributes that are not as last set, or not as before if nobody set them."""
     has = {
         "Workflow": finding["Workflow"].get("Status"),
         "Note": finding.get("Note", {}).get("Text"),
@@ -271,13 +276,13 @@ def _touched(finding: Document, expected: Document) -> Iterator[str]:
         "UserDefinedFields": finding.get("UserDefinedFields"),
         "VerificationState": finding.get("VerificationState"),
     }
-    wanted = {
+    should_be = {
         "Workflow": expected.get("Workflow", {"Status": "NEW"})["Status"],
         "Note": expected.get("Note", {}).get("Text"),
         "Severity": expected.get("Severity", finding["FindingProviderFields"]["Severity"])["Label"],
         "UserDefinedFields": expected.get("UserDefinedFields"),
         "VerificationState": expected.get("VerificationState"),
     }
-    for member, value in wanted.items():
+    for member, value in should_be.items():
         if has[member] != value:
             yield f"{about(finding)}: {member} is {has[member]!r}, should be {value!r}"

@@ -1,8 +1,8 @@
-"""The engines that look at workloads, and what each says of an object.
+"""The engines that scan workloads, and the results of each for an object.
 
-| engine | looks at | when |
+| engine | scans | when |
 |---|---|---|
-| kyverno | everything, by rules derived from one about Pods; a sidecar at Pods only | at once |
+| kyverno | all kinds, with rules derived from a Pod rule; the sidecar policy matches Pods only | at once |
 | revision | ReplicaSets and Jobs | at once |
 | hourly | Pods | late |
 """
@@ -10,50 +10,50 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping
 
-from tests.faults.family import Ref
-from tests.faults.paper import Result
+from tests.faults.manifests import Result
+from tests.faults.owner_graph import Ref
 from tests.faults.scene import Key
 
 KYVERNO, REVISION, HOURLY = "kyverno", "revision", "hourly"
 ENGINES = {KYVERNO: "PolicyReport", REVISION: "PolicyReport", HOURLY: "Report"}
-"""With the kind of report that each writes."""
-LOOKS = {REVISION: {"ReplicaSet", "Job"}, HOURLY: {"Pod"}}
+"""Each engine with the kind of report that it writes."""
+SCANNED_KINDS = {REVISION: {"ReplicaSet", "Job"}, HOURLY: {"Pod"}}
 SIDECAR = Result("mesh", "sidecar", "fail", "low")
 POLICIES = (("alpha", "check"), ("beta", "each-container-must-name-the-team-that-answers-for-it-at-night"))
-"""The second one's name is too long for the derived rules."""
+"""The name of the second rule is too long for the derived rules."""
 RULE = 63
-"""Characters of a rule's name."""
+"""Maximum length of a rule's name."""
 
-Said = Mapping[str, list[Result]]
-"""By engine, what it says of a template."""
+ResultsByEngine = Mapping[str, list[Result]]
+"""Results for a template, by engine."""
 
 
 def draw(rng: random.Random) -> dict[str, list[Result]]:
-    """Of a new template."""
+    """Random results of all engines for a new template."""
     return {engine: drawn(rng, engine) for engine in ENGINES}
 
 
 def drawn(rng: random.Random, engine: str) -> list[Result]:
-    words = ("fail", "fail", "warn", "error", "pass", "skip")
+    outcomes = ("fail", "fail", "warn", "error", "pass", "skip")
     results = [
-        Result(*policy, rng.choice(words), rng.choice(("low", "medium", "high")), rng.randrange(3))
+        Result(*policy, rng.choice(outcomes), rng.choice(("low", "medium", "high")), rng.randrange(3))
         for policy in POLICIES
     ]
     sidecar = [SIDECAR._replace(outcome=rng.choice(("fail", "pass")))] if engine == KYVERNO else []
     return results + sidecar
 
 
-def seen(said: Said, ref: Ref) -> Iterator[tuple[Key, list[Result]]]:
-    """What each engine that looks at the object says of it."""
+def reports_on(results: ResultsByEngine, ref: Ref) -> Iterator[tuple[Key, list[Result]]]:
+    """The results of each engine that scans the object."""
     for engine, kind in ENGINES.items():
-        if engine not in LOOKS or ref.kind in LOOKS[engine]:
-            yield (engine, kind, ref), derived(said[engine], ref.kind) if engine == KYVERNO else said[engine]
+        if engine not in SCANNED_KINDS or ref.kind in SCANNED_KINDS[engine]:
+            yield (engine, kind, ref), derived(results[engine], ref.kind) if engine == KYVERNO else results[engine]
 
 
-def derived(said: Iterable[Result], kind: str) -> list[Result]:
-    """Kyverno's rules for the kind. Nothing but a Pod has a sidecar."""
+def derived(results: Iterable[Result], kind: str) -> list[Result]:
+    """Kyverno's rules for the kind. Only Pods have a sidecar."""
     prefix = {"Pod": "", "CronJob": "autogen-cronjob-"}.get(kind, "autogen-")
-    return [r._replace(rule=f"{prefix}{r.rule}"[:RULE]) for r in said if kind == "Pod" or r.policy != SIDECAR.policy]
+    return [r._replace(rule=f"{prefix}{r.rule}"[:RULE]) for r in results if kind == "Pod" or r.policy != SIDECAR.policy]
 
 
 def keys(ref: Ref) -> list[Key]:

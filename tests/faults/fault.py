@@ -1,4 +1,4 @@
-"""What can go wrong between the operator and an API server, each way as a `Fault` for the proxy."""
+"""Faults between the operator and an API server: each function returns a `Fault` for the proxy."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def refused(
     share: float = 0.5,
     wait: str = "",
 ) -> Fault:
-    """A Kubernetes Status in the server's place; `wait` is its Retry-After."""
+    """The proxy answers with a Kubernetes Status; `wait` is its Retry-After."""
     headers = {"Retry-After": wait} if wait else {}
 
     async def reply(_: web.Request, __: Answer) -> web.StreamResponse:
@@ -43,7 +43,7 @@ def refused(
 
 
 def cut(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """No answer: the connection ends."""
+    """The connection ends without an answer."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
         _abort(request)
@@ -52,7 +52,7 @@ def cut(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def silent(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """No answer for a while, then the connection ends; a watch is accepted and says nothing."""
+    """No answer for a while, then the connection ends; a watch is accepted and stays silent."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
         if "watch" in request.query:
@@ -65,7 +65,7 @@ def silent(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def frozen(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """A watch that was under way says nothing more for a while, then the connection ends."""
+    """A running watch stays silent for a while, then the connection ends."""
 
     async def line(request: web.Request, _: web.StreamResponse, __: bytes) -> bool:
         await asyncio.sleep(STALL_SECONDS)
@@ -75,12 +75,12 @@ def frozen(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def outdated(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Watches are refused: the version that they start from has expired."""
+    """Watches are refused: their resourceVersion has expired."""
     return refused(410, "Expired", below=below, fits=watches)
 
 
 def overtaken(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """A watch is accepted and then says that it has expired."""
+    """A watch is accepted, then reports that it has expired."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -95,13 +95,13 @@ def overtaken(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def pages(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Continue tokens have expired; watches too, so that there are listings. What is counted are the tokens."""
+    """Continue tokens have expired, and so have watches, so that there are lists. Only the tokens are counted."""
     both = refused(410, "Expired", below=below, fits=lambda request: "continue" in request.query or watches(request))
     return replace(both, counts=lambda request: "continue" in request.query)
 
 
 def late(seconds: float, *, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Listings are answered long after they were asked for, each with what there is then."""
+    """List requests are answered late, with the state at that time."""
 
     async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -111,12 +111,12 @@ def late(seconds: float, *, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def stale(version: str, *, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Listings are those of an API server that has fallen behind; watches are outdated, so that there are listings."""
+    """Lists show the state of an API server that is behind; watches are refused, so that there are lists."""
 
     async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
         if watches(request):
             return status(410, "Expired")
-        if "continue" not in request.query:  # a token names its version
+        if "continue" not in request.query:  # a continue token contains its version
             old = {"resourceVersion": version, "resourceVersionMatch": "Exact"}
             request = request.clone(rel_url=request.rel_url.update_query(old))
         return await answer(request)
@@ -125,7 +125,7 @@ def stale(version: str, *, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def unbookmarked(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Bookmarks are lost."""
+    """Bookmarks get lost."""
 
     async def line(_: web.Request, __: web.StreamResponse, ___: bytes) -> bool:
         return True
@@ -134,7 +134,7 @@ def unbookmarked(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def torn_watch(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Half of a line, then the connection ends: broken off, or as if all had been said."""
+    """Half of a line, then the connection ends, with or without an error."""
 
     async def line(request: web.Request, stream: web.StreamResponse, whole: bytes) -> bool:
         await stream.write(whole[: len(whole) // 2])
@@ -146,7 +146,7 @@ def torn_watch(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def torn_listing(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Half of an answer: broken off, or as if that had been all."""
+    """Half of an answer, then the connection ends, with or without an error."""
 
     async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
         body = _body(await answer(request))
@@ -164,7 +164,7 @@ def torn_listing(*, below: tuple[str, ...] = SOURCES) -> Fault:
 
 
 def slow(*, below: tuple[str, ...] = SOURCES) -> Fault:
-    """Bytes trickle, of listings as of watches."""
+    """Lists and watches arrive byte by byte."""
 
     async def trickle(stream: web.StreamResponse, body: bytes) -> None:
         step = max(1, len(body) // 10)
@@ -196,16 +196,14 @@ def group_gone() -> Fault:
 
 
 def group_unlisted() -> Fault:
-    """Discovery knows nothing of some groups, although they are served: they are missing from /apis, and /apis/<group>
-    answers 404.
-    """
+    """Discovery hides some groups, although they are served: /apis lacks them, and /apis/<group> answers 404."""
 
     async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
         if request.path != "/apis":
             return status(404, "NotFound")
         whole = await answer(request)
         listed: dict[str, Any] = json.loads(_body(whole))
-        for member in ("groups", "items"):  # the plain and the aggregated form
+        for member in ("groups", "items"):  # the unaggregated and the aggregated form
             if member in listed:
                 listed[member] = [g for g in listed[member] if (g.get("name") or g["metadata"]["name"]) not in GROUPS]
         return web.json_response(listed, headers={"Content-Type": whole.headers["Content-Type"]})
@@ -214,12 +212,12 @@ def group_unlisted() -> Fault:
 
 
 def group_failing() -> Fault:
-    """Groups cannot be read: an aggregated API is down."""
+    """Groups cannot be read, as when an aggregated API is down."""
     return refused(503, "ServiceUnavailable", fits=_is(*(f"/apis/{group}" for group in GROUPS)), share=0.7)
 
 
 def version_failing() -> Fault:
-    """A group is listed, and its version cannot be read."""
+    """A group is listed, but its version cannot be read."""
     versions = ("v1alpha2", "v1alpha1", "v1beta1")
     paths = (f"/apis/{group}/{version}" for group, version in zip(GROUPS, versions, strict=True))
     return refused(503, "ServiceUnavailable", fits=_is(*paths), share=0.7)

@@ -1,8 +1,8 @@
-"""A proxy between the operator and the API server that misbehaves as it is told (in which ways: `fault`).
+"""A proxy between the operator and the API server that injects faults (module `fault` lists them).
 
-A fault says which requests it fits, and what becomes of them: an answer in the server's place, or what becomes of each
-line of a watch that is under way. Which of the fitting requests (or lines) are hit is drawn from a seed; hits are
-counted. In every run listings come in pages of `PAGE`, so that there are pages to lose.
+A fault selects requests, and replaces the answer, or each line of a running watch. A seeded random generator decides
+which of the selected requests (or lines) are hit; hits are counted. In every run lists come in pages of `PAGE` objects,
+so that a page can be lost.
 """
 
 import random
@@ -21,14 +21,14 @@ OWNERS = (
     *(f"/apis/apps/v1/{kind}" for kind in ("replicasets", "deployments", "statefulsets", "daemonsets")),
     *(f"/apis/batch/v1/{kind}" for kind in ("jobs", "cronjobs")),
 )
-"""What tells the data plane which Pods count for which object."""
+"""From these the data plane learns which Pods roll up to which object."""
 SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces", *OWNERS)
 """What the data plane reads."""
 EVERYTHING = ("",)
-"""The operator's own objects too: what it does at home."""
+"""Also the operator's own objects in its home cluster."""
 STALL_SECONDS = 6.0
 ASKED, PAGE, OWNERS_PAGE = 500, 25, 10
-"""The operator asks for pages of so many objects, and gets so many: a page that is twice as large stays so."""
+"""The operator asks for pages of `ASKED` objects and gets `PAGE` objects; a page that is twice as large stays so."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Reply = Callable[[web.Request, Answer], Awaitable[web.StreamResponse]]
@@ -47,25 +47,25 @@ def watches(request: web.Request) -> bool:
 @dataclass(frozen=True)
 class Fault:
     below: tuple[str, ...] = SOURCES
-    """How the paths of the requests begin that it may hit."""
+    """Path prefixes of the requests that it may hit."""
     fits: Fits = always
-    """Which of them it may hit."""
+    """Which of these requests it may hit."""
     reply: Reply | None = None
-    """What a request gets that is hit."""
+    """The answer to a request that is hit."""
     line: Line | None = None
-    """Writes what is left of a line of a watch that is hit, and says whether the watch goes on."""
+    """Writes the changed line of a watch that is hit, and returns whether the watch continues."""
     kind: bytes = b""
-    """Lines that are hit have this in them."""
+    """A line is hit only if it contains these bytes."""
     share: float = 0.5
     counts: Fits = always
-    """Which of the requests that are hit are counted: others only lead to them."""
+    """Which of the hit requests are counted; the others only provoke them."""
 
     def meets(self, request: web.Request) -> bool:
         return request.path.startswith(self.below) and self.fits(request)
 
 
 class Proxy(Gate):
-    """Hands everything on while there is no fault."""
+    """Forwards everything while there is no fault."""
 
     def __init__(self, target: str, *, ca: str = "") -> None:
         super().__init__(target, ca=ca)
@@ -74,21 +74,19 @@ class Proxy(Gate):
         self._fault: Fault | None = None
         self._revoked: str = ""
 
-    def misbehave(self, fault: Fault) -> None:
-        """From now on. Watches under way are cut where the fault is one of requests."""
+    def inject(self, fault: Fault) -> None:
+        """Inject a fault. If it affects requests, running watches are cut."""
         self.hits, self._fault = 0, fault
         if fault.reply is not None:
             self._cut_all(fault.below)
 
-    def behave(self) -> int:
-        """The fault is over; how often it hit."""
+    def clear_fault(self) -> int:
+        """End the fault; returns how often it hit."""
         self._fault = None
         return self.hits
 
     def revoke(self, token: str) -> None:
-        """The token has expired: what the data plane asks with it is answered with 401, for ever; none for an empty
-        one.
-        """
+        """Expire the token: the data plane's requests with it get 401 from now on. An empty token expires none."""
         self.hits, self._revoked = 0, f"Bearer {token}" if token else ""
         self._cut_all(SOURCES)
 
@@ -116,7 +114,7 @@ class Proxy(Gate):
         return await super()._hand_on(request)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        """Line by line, so that a fault can meet one that was under way before it began."""
+        """Forwards line by line, so that a fault can hit a watch that started before it."""
         headers = {name: request.headers[name] for name in ("Authorization", "Accept") if name in request.headers}
         async with self._session.get(self._target + request.path_qs, headers=headers) as answer:
             stream = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})

@@ -1,4 +1,6 @@
-"""One run: a world, a fault that comes and goes, a driver that changes the cluster meanwhile; then the verdict."""
+"""One run: a reset harness, a fault that is injected again and again, and a driver that changes the cluster meanwhile;
+then the verdict.
+"""
 
 import contextlib
 import random
@@ -10,18 +12,20 @@ from pathlib import Path
 
 from dev import stand
 from tests.faults import checker
-from tests.faults.arena import DELAY_SECONDS, Arena
-from tests.faults.census import Census
 from tests.faults.checker import Verdict
+from tests.faults.cluster_state import ClusterState
 from tests.faults.driver import ENGINES, Driver
 from tests.faults.engines import HOURLY
-from tests.faults.trouble import MIXED, NONE, STALE, TROUBLES, Trouble
+from tests.faults.harness import DELAY_SECONDS, Harness
+from tests.faults.injections import INJECTIONS, MIXED, NONE, STALE, Injection
 from tests.faults.truth import GATEKEEPER
 
 CONVERGE_SECONDS = 150.0
-"""Back-offs of a minute end within it."""
+"""Longer than back-offs of a minute."""
 NEWS_SECONDS = 3.0
-"""How late news may come on a busy machine: an archive is right if the violation was absent so shortly before it."""
+"""How late changes may arrive on a busy machine: an archive is right if the violation was absent this shortly before
+it.
+"""
 PACE = 80.0
 AUDIT_SECONDS = 4.0
 
@@ -31,116 +35,122 @@ class Result:
     fault: str
     seed: int
     events: int
-    turned: int
-    """How many Pods came or went."""
+    pod_changes: int
+    """How many Pods were created or deleted."""
     hits: int
     seconds: float
-    """From the last change to the state that should be; more than `CONVERGE_SECONDS` where it was not reached."""
+    """From the last change until Security Hub matched; more than `CONVERGE_SECONDS` if it never did."""
     verdict: Verdict
 
     @property
     def good(self) -> bool:
-        """A fault that never hit has shown nothing."""
+        """A fault that never hit proves nothing."""
         return self.verdict.good and self.hits > 0
 
 
-def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0, keep: Path | None = None) -> Result:
-    """A run from a cleared world. For `seconds`, and until there were so many `changes`, the cluster changes while the
-    fault comes and goes. `keep` is a folder for what there is to look into where a promise was broken.
+def run(
+    harness: Harness, fault: str, *, seed: int, seconds: float, changes: int = 0, keep: Path | None = None
+) -> Result:
+    """One run in a reset harness. The cluster changes for at least `seconds` and at least `changes` times, while the
+    fault is injected and cleared. `keep` is a folder for logs and journal if a promise was broken.
     """
     rng = random.Random(f"{fault} {seed}")  # noqa: S311  (repeatable)
-    arena.reset(seed=seed)
-    driver = Driver(arena.world.cluster, arena.hub, seed=seed)
+    harness.reset(seed=seed)
+    driver = Driver(harness.world.cluster, harness.hub, seed=seed)
     try:
         driver.begin()
-        arena.monitor()
-        arena.start()
-        arena.world.until(lambda: _settled(arena, driver), "the first findings", seconds=60)
+        harness.monitor()
+        harness.start()
+        harness.world.until(lambda: _matches(harness, driver), "the first findings", seconds=60)
         with ThreadPoolExecutor(3) as threads:
             driven = threads.submit(driver.run, seconds=seconds, changes=changes, pace=PACE)
             lanes = [[fault]] if fault != MIXED else _mixture()
-            slack = max(TROUBLES[name].slack for lane in lanes for name in lane)
-            hits = [threads.submit(_trouble, arena, lane, _part(rng), driven) for lane in lanes]
+            slack = max(INJECTIONS[name].slack for lane in lanes for name in lane)
+            hits = [threads.submit(_inject, harness, lane, _part(rng), driven) for lane in lanes]
             driven.result()
-            hit = sum(told.result() for told in hits)
-        driver.stay_away()
-        waited = _converge(arena, driver, away=True)
-        time.sleep(DELAY_SECONDS + 1)  # what is archived by mistake now would not come back by itself
-        driver.come_round()
-        waited = max(waited, _converge(arena, driver))
+            hit = sum(hit_count.result() for hit_count in hits)
+        driver.pause_late_engine()
+        waited = _converge(harness, driver, paused=True)
+        time.sleep(DELAY_SECONDS + 1)  # a wrong archive would not be undone
+        driver.resume_late_engine()
+        waited = max(waited, _converge(harness, driver))
         time.sleep(DELAY_SECONDS + 1)
-        result = Result(fault, seed, driver.events, driver.turned, hits=hit, seconds=waited, verdict=Verdict())
-        result.verdict = checker.judge(
-            findings=arena.hub.findings(),
-            journal=arena.hub.journal(),
-            census=Census.take(arena.world.cluster, restarted=arena.restarted),
+        result = Result(fault, seed, driver.events, driver.pod_changes, hits=hit, seconds=waited, verdict=Verdict())
+        result.verdict = checker.check(
+            findings=harness.hub.findings(),
+            journal=harness.hub.journal(),
+            state=ClusterState.take(harness.world.cluster, restarted=harness.restarted),
             truth=driver.truth,
-            unlisted=driver.unlisted(restarted=arena.restarted),
+            unlisted=driver.unlisted(restarted=harness.restarted),
             triage=driver.triage,
-            still=driver.still,
-            doubts=arena.doubts,
+            permanent=driver.permanent,
+            unknown_outcomes=harness.unknown_outcomes,
             slack=NEWS_SECONDS + slack,
             stalled=slack >= STALE,
         )
         if keep is not None and not result.good:
-            arena.keep(keep / f"{fault.replace(': ', '-').replace(' ', '-')}-{seed}")
+            harness.keep(keep / f"{fault.replace(': ', '-').replace(' ', '-')}-{seed}")
     finally:
-        arena.calm()
-        arena.world.end()
+        harness.calm()
+        harness.world.end()
         driver.clear()
     return result
 
 
 def _part(rng: random.Random) -> random.Random:
-    """One of its own for a thread of its own."""
+    """A random generator for one thread."""
     return random.Random(rng.random())  # noqa: S311  (repeatable)
 
 
 def _mixture() -> list[list[str]]:
-    """Two faults at once: one between operator and API server, one of the hub or the operator itself."""
-    near = [name for name in TROUBLES if name.startswith(("api:", "home:"))]
-    return [near, [name for name in TROUBLES if name not in near and name != NONE]]
+    """Two faults at once: one of the API server, one of the hub or the operator."""
+    near = [name for name in INJECTIONS if name.startswith(("api:", "home:"))]
+    return [near, [name for name in INJECTIONS if name not in near and name != NONE]]
 
 
-def _trouble(arena: Arena, names: list[str], rng: random.Random, driven: "Future[None]") -> int:
-    """The fault (one of several) comes for a few seconds and goes, again and again; how often it hit."""
+def _inject(harness: Harness, names: list[str], rng: random.Random, driven: "Future[None]") -> int:
+    """Inject one of the faults for a few seconds, again and again; returns how often they hit."""
     hits: Counter[str] = Counter()
     while not driven.done():
         name = rng.choice(names)
-        trouble: Trouble = TROUBLES[name]
-        end = trouble.begin(arena, rng)
-        time.sleep(rng.uniform(*trouble.lasts))  # how long the fault lasts
+        injection: Injection = INJECTIONS[name]
+        end = injection.begin(harness, rng)
+        time.sleep(rng.uniform(*injection.lasts))  # the duration of the fault
         hits[name] += end()
-        time.sleep(rng.uniform(0.2, 1.5))  # and how long it stays away
+        time.sleep(rng.uniform(0.2, 1.5))  # the pause between two faults
     return hits.total()
 
 
-def _settled(arena: Arena, driver: Driver, *, away: bool = False) -> bool:
-    """`away`: engines are, so that what was one may be one still."""
-    back = Counter(entry["id"] for entry in arena.hub.journal() if entry["outcome"] == "reactivated")
+def _matches(harness: Harness, driver: Driver, *, paused: bool = False) -> bool:
+    """`paused`: the late engine and audits do not run, so a finding of an ended violation may still be active."""
+    back = Counter(entry["id"] for entry in harness.hub.journal() if entry["outcome"] == "reactivated")
     damped = frozenset(id_ for id_, number in back.items() if number >= checker.DAMPED)
     verdict = checker.compare(
-        arena.hub.findings(),
+        harness.hub.findings(),
         driver.truth.violations(),
-        unlisted=driver.unlisted(restarted=arena.restarted),
-        unseen=lambda violation: (away and violation.source in {GATEKEEPER, HOURLY}) or driver.truth.unseen(violation),
+        unlisted=driver.unlisted(restarted=harness.restarted),
+        unscanned=lambda violation: (
+            (paused and violation.source in {GATEKEEPER, HOURLY}) or driver.truth.unscanned(violation)
+        ),
         damped=damped,
     )
     return verdict.good
 
 
-def _converge(arena: Arena, driver: Driver, *, away: bool = False) -> float:
-    """What the guard holds is approved: here, every loss is real. Audits go on, as in life, unless they stay `away`."""
-    arena.approve(*ENGINES, "gatekeeper")
+def _converge(harness: Harness, driver: Driver, *, paused: bool = False) -> float:
+    """Wait until Security Hub matches the cluster. Approves what the guard holds, because here every loss is real.
+    Audits continue unless `paused`.
+    """
+    harness.approve(*ENGINES, "gatekeeper")
     started, audited = time.monotonic(), float("-inf")
 
-    def settled() -> bool:
+    def matches() -> bool:
         nonlocal audited
-        if not away and time.monotonic() - audited > AUDIT_SECONDS:
+        if not paused and time.monotonic() - audited > AUDIT_SECONDS:
             driver.rest()
             audited = time.monotonic()
-        return _settled(arena, driver, away=away)
+        return _matches(harness, driver, paused=paused)
 
-    with contextlib.suppress(stand.StandError):  # what is still missing is the checker's to say
-        stand.until(settled, seconds=CONVERGE_SECONDS, what="the state that should be", every=0.25)
+    with contextlib.suppress(stand.StandError):  # the checker reports what is still missing
+        stand.until(matches, seconds=CONVERGE_SECONDS, what="Security Hub to match the cluster", every=0.25)
     return time.monotonic() - started

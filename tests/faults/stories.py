@@ -1,7 +1,9 @@
-"""Stories with one right end each, that no random driver comes by: `python -m tests.faults --story NAME`.
+"""Scripted stories with one right outcome each, which random changes do not reach: `python -m tests.faults --story
+NAME`.
 
-Each is played in an arena: a real API server behind the proxy, the local Security Hub, the operator as a process, and
-an engine that is written here, as the real ones behave (docs/engines.md). A story says what was wrong at its end.
+Each runs in the harness: a real API server behind the proxy, the local Security Hub, the operator as a process, and
+engines that are scripted here after the behaviour of the real ones (docs/engines.md). A story yields the problems that
+it finds.
 """
 
 import time
@@ -11,65 +13,65 @@ from collections.abc import Callable, Iterator
 from dev.hub.process import HubProcess
 from dev.stand import StandError
 from tests.faults import fault
-from tests.faults.arena import DELAY_SECONDS, Arena
+from tests.faults.harness import DELAY_SECONDS, Harness
 from tests.integration.operator.test_operator_policies import KINDS, policy
 from tests.integration.operator.test_operator_rollup import about, create, remove
 from tests.integration.operator.world import Document, World, report, result
 
 NUMBER = 60
-"""More findings than the guard lets pass, so that it has something to weigh."""
+"""More findings than the guard lets pass unheld."""
 SCAN_SECONDS = 0.4
-"""From one report of a slow scan to the next: the whole takes eight archive delays."""
+"""Pause between two reports of a slow scan: the whole scan takes eight archive delays."""
 LATE_SECONDS = 8.0
-"""How long a listing is held up: longer than an inventory of these few findings takes."""
+"""How long a list is delayed: longer than an inventory of these few findings takes."""
 LONG = 4 * 3600.0
-"""Since when the report of an API that an engine left has not been written: it is left behind after three hours."""
+"""Age of the last write in a report API that the engine no longer uses: it is superseded after three hours."""
 
 UNSERVED_SECONDS = 180.0
-"""That a kind is not served is believed when discovery has said so twice, and it is read every two minutes."""
+"""A kind counts as no longer served after two discoveries, and discovery runs every two minutes."""
 POLICIES = ("/apis/kyverno.io", "/apis/templates.gatekeeper.sh")
 
 Problems = Iterator[str]
 
 
-Story = Callable[["Play"], Problems]
+Story = Callable[["StoryRun"], Problems]
 STORIES: dict[str, Story] = {}
 
 
 def story(name: str) -> Callable[[Story], Story]:
-    def keep(play: Story) -> Story:
-        STORIES[name] = play
-        return play
+    def register(run: Story) -> Story:
+        STORIES[name] = run
+        return run
 
-    return keep
+    return register
 
 
-class Play:
-    """What a story does and sees."""
+class StoryRun:
+    """The operations of a story."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena = arena
-        self.world: World = arena.world
-        self.hub: HubProcess = arena.hub
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.world: World = harness.world
+        self.hub: HubProcess = harness.hub
 
     def begin(self, *documents: Document, active: int) -> None:
-        """These objects, and an operator that has sent their findings."""
+        """Apply these objects, and start an operator that sends their findings."""
         self.world.apply(*documents)
-        self.arena.monitor()
-        self.arena.start()
+        self.harness.monitor()
+        self.harness.start()
         self.world.until(lambda: self.count("ACTIVE") == active, f"{active} findings")
-        self.world.synced(self.arena.name)
+        self.world.synced(self.harness.name)
 
-    def again(self) -> None:
-        """Killed and started."""
-        self.arena.kill()
-        self.arena.start()
+    def restart(self) -> None:
+        """Kill the operator and start it again."""
+        self.harness.kill()
+        self.harness.start()
 
     def count(self, state: str) -> int:
         return len(self.hub.findings(record_state=state))
 
     def states(self, policy: str) -> dict[str, str]:
-        return self.world.states(policy, cluster=self.arena.name)
+        return self.world.states(policy, cluster=self.harness.name)
 
     def until(self, holds: Callable[[], bool], problem: str, *, seconds: float = 60.0) -> Problems:
         try:
@@ -78,27 +80,27 @@ class Play:
             yield problem
 
     def archived(self, policy: str) -> Problems:
-        """All of a policy's findings, at once or once a person has approved."""
+        """All findings of a policy are archived, at once or after an approval."""
 
         def over() -> bool:
             return set(self.states(policy).values()) == {"ARCHIVED"}
 
         held = list(self.until(over, "held", seconds=10 * DELAY_SECONDS))
         if held:
-            self.arena.approve("kyverno")
+            self.harness.approve("kyverno")
             yield from self.until(
                 over, f"{policy} is not archived, although a person approved", seconds=UNSERVED_SECONDS
             )
 
     def rest(self, seconds: float = 4 * DELAY_SECONDS) -> None:
-        """Long enough for what waits for a delay to be done, if it is done."""
-        time.sleep(seconds)  # nothing is to happen: no event ends it
+        """Wait long enough for every delayed action."""
+        time.sleep(seconds)  # nothing should happen, so there is no event to wait for
 
 
-def needless(entries: list[Document]) -> Problems:
-    """Where nothing was to be sent."""
+def unneeded_imports(entries: list[Document]) -> Problems:
+    """Imports although nothing has changed."""
     for outcome, number in Counter(entry["outcome"] for entry in entries).items():
-        yield f"{number} imports that nothing called for: {outcome}"
+        yield f"{number} unneeded imports: {outcome}"
 
 
 def violated(name: str, number: int) -> list[Document]:
@@ -106,152 +108,153 @@ def violated(name: str, number: int) -> list[Document]:
 
 
 @story("reports wiped while the engine scans slowly")
-def wiped(play: Play) -> Problems:
-    """All reports of an engine are deleted, and written again one by one, Pods first, Deployments later than an archive
-    delay allows: no violation has ended. The policy looks at Deployments only, so what its engine says of Pods is no
-    word about them.
+def wiped(run: StoryRun) -> Problems:
+    """All reports of an engine are deleted and written again one by one, Pods first, Deployments later than an archive
+    delay: no violation has ended. The policy matches Deployments only, so the engine's results on Pods are no evidence
+    about it.
     """
     names = [f"wiped-{index}" for index in range(NUMBER)]
     for name in names:
-        deployment = create(play.world, "Deployment", name)
-        create(play.world, "Pod", f"{name}-1-a", create(play.world, "ReplicaSet", f"{name}-1", deployment))
+        deployment = create(run.world, "Deployment", name)
+        create(run.world, "Pod", f"{name}-1-a", create(run.world, "ReplicaSet", f"{name}-1", deployment))
     pods = [about("Pod", f"{name}-1-a", result("other", result="pass")) for name in names]
     deployments = [about("Deployment", name, result("wiped")) for name in names]
-    play.begin(*pods, *deployments, active=NUMBER)
-    mark = play.world.mark()
-    play.world.delete(*pods, *deployments)
+    run.begin(*pods, *deployments, active=NUMBER)
+    mark = run.world.mark()
+    run.world.delete(*pods, *deployments)
     for document in pods:
-        play.world.apply(document)
-    play.rest()
+        run.world.apply(document)
+    run.rest()
     for document in deployments:
         time.sleep(SCAN_SECONDS)  # the pace of the scan
-        play.world.apply(document)
-    play.rest()
-    yield from needless(play.world.journal(mark))
-    if play.states("wiped") != dict.fromkeys(names, "ACTIVE"):
+        run.world.apply(document)
+    run.rest()
+    yield from unneeded_imports(run.world.journal(mark))
+    if run.states("wiped") != dict.fromkeys(names, "ACTIVE"):
         yield "findings of violations that never ended are not active"
 
 
 @story("an engine that writes only what fails")
-def failing_only(play: Play) -> Problems:
-    """`--allowedResults=fail`: a rollout mends a Deployment, the old Pod goes with its report, and nothing ever says
-    `pass`. The finding ends, or a person can end it.
+def failing_only(run: StoryRun) -> Problems:
+    """`--allowedResults=fail`: a rollout fixes a Deployment, the old Pod and its report are deleted, and no report ever
+    states `pass`. The finding is archived, at the latest after an approval.
     """
-    deployment = create(play.world, "Deployment", "web")
-    old = create(play.world, "ReplicaSet", "web-1", deployment)
-    create(play.world, "Pod", "web-1-a", old)
+    deployment = create(run.world, "Deployment", "web")
+    old = create(run.world, "ReplicaSet", "web-1", deployment)
+    create(run.world, "Pod", "web-1-a", old)
     reports = [about("Deployment", "web", result("fails")), about("Pod", "web-1-a", result("fails"))]
-    play.begin(*reports, active=1)
-    create(play.world, "Pod", "web-2-a", create(play.world, "ReplicaSet", "web-2", deployment))
-    remove(play.world, "Pod", "web-1-a")
-    remove(play.world, "ReplicaSet", "web-1")
-    play.world.delete(*reports)
-    yield from play.archived("fails")
+    run.begin(*reports, active=1)
+    create(run.world, "Pod", "web-2-a", create(run.world, "ReplicaSet", "web-2", deployment))
+    remove(run.world, "Pod", "web-1-a")
+    remove(run.world, "ReplicaSet", "web-1")
+    run.world.delete(*reports)
+    yield from run.archived("fails")
 
 
 @story("a policy that matches Deployments only is deleted")
-def narrow(play: Play) -> Problems:
-    """Its engine has never said anything of the Pods, and never will: that it has not is no reason to wait."""
-    deployment = create(play.world, "Deployment", "web")
-    create(play.world, "Pod", "web-1-a", create(play.world, "ReplicaSet", "web-1", deployment))
+def narrow(run: StoryRun) -> Problems:
+    """The engine has never reported on the Pods, and never will: so the finding must not wait for that."""
+    deployment = create(run.world, "Deployment", "web")
+    create(run.world, "Pod", "web-1-a", create(run.world, "ReplicaSet", "web-1", deployment))
     others = result("stays", result="pass")
-    play.begin(about("Deployment", "web", result("narrow"), others), active=1)
-    play.world.apply(about("Deployment", "web", others))
-    yield from play.archived("narrow")
+    run.begin(about("Deployment", "web", result("narrow"), others), active=1)
+    run.world.apply(about("Deployment", "web", others))
+    yield from run.archived("narrow")
 
 
 @story("a report API that was left, and a reconnect")
-def left_behind(play: Play) -> Problems:
-    """Reports of the API that an engine has left say `fail` of what it mended since. A reconnect by a new token and a
-    restart do not bring them back to life.
+def superseded_reports(run: StoryRun) -> Problems:
+    """The superseded API still has `fail` results of violations that are fixed. A reconnect with a new token and a
+    restart do not bring them back.
     """
     before = {"seconds": int(time.time() - LONG), "nanos": 0}
-    play.begin(*(report(f"app-{index}", result("left", timestamp=before)) for index in range(10)), active=10)
-    play.world.apply(*(report(f"app-{index}", result("left", result="pass"), kind="Report") for index in range(10)))
-    yield from play.until(lambda: set(play.states("left").values()) == {"ARCHIVED"}, "what was mended is not archived")
-    mark = play.world.mark()
-    play.arena.gate.revoke(play.arena.token())
-    play.rest(2 * DELAY_SECONDS)
-    play.arena.sign_in()
-    play.rest()
-    play.again()
-    play.world.synced(play.arena.name)
-    play.rest()
-    yield from needless(play.world.journal(mark))
+    run.begin(*(report(f"app-{index}", result("left", timestamp=before)) for index in range(10)), active=10)
+    run.world.apply(*(report(f"app-{index}", result("left", result="pass"), kind="Report") for index in range(10)))
+    yield from run.until(lambda: set(run.states("left").values()) == {"ARCHIVED"}, "fixed violations are not archived")
+    mark = run.world.mark()
+    run.harness.proxy.revoke(run.harness.token())
+    run.rest(2 * DELAY_SECONDS)
+    run.harness.renew_token()
+    run.rest()
+    run.restart()
+    run.world.synced(run.harness.name)
+    run.rest()
+    yield from unneeded_imports(run.world.journal(mark))
 
 
 @story("policies that may not be read at a start")
-def unread_policies(play: Play) -> Problems:
-    """For a few seconds the API server refuses what findings are worded and rated by: nothing is reworded, re-rated or
-    ended.
+def unread_policies(run: StoryRun) -> Problems:
+    """For a few seconds the API server refuses the policies that findings are worded and rated by: no finding changes
+    or ends.
     """
-    play.world.cluster.apply(KINDS)
+    run.world.cluster.apply(KINDS)
     reports = violated("require-probes", 5)
-    told = policy("require-probes", title="Require Probes", severity="high")
+    metadata = policy("require-probes", title="Require Probes", severity="high")
     try:
-        play.begin(told, *reports, active=5)
-        titled = [finding["Title"] for finding in play.hub.findings()]
+        run.begin(metadata, *reports, active=5)
+        titled = [finding["Title"] for finding in run.hub.findings()]
         if not all(title.startswith("Require Probes") for title in titled):
-            yield "the policy does not word its findings in the first place"
-        mark = play.world.mark()
-        play.arena.gate.misbehave(fault.refused(403, "Forbidden", below=POLICIES, fits=fault.listings, share=1.0))
-        play.again()
-        play.rest(2 * DELAY_SECONDS)
-        if not play.arena.gate.behave():
-            yield "nothing was refused, so this shows nothing"
-        play.world.synced(play.arena.name)
-        play.rest()
-        yield from needless(play.world.journal(mark))
+            yield "the policy's title is not in its findings, so this proves nothing"
+        mark = run.world.mark()
+        run.harness.proxy.inject(fault.refused(403, "Forbidden", below=POLICIES, fits=fault.listings, share=1.0))
+        run.restart()
+        run.rest(2 * DELAY_SECONDS)
+        if not run.harness.proxy.clear_fault():
+            yield "no list was refused, so this proves nothing"
+        run.world.synced(run.harness.name)
+        run.rest()
+        yield from unneeded_imports(run.world.journal(mark))
     finally:
         for crd in KINDS:
             plural, _, group = crd["metadata"]["name"].partition(".")
-            play.world.cluster.remove_crd(plural, group)
+            run.world.cluster.remove_crd(plural, group)
 
 
 @story("a listing that is slower than the inventory")
-def slow_listing(play: Play) -> Problems:
-    """One object has reports in both APIs, and one of them is listed long after Security Hub was read: what is half
-    known until then is not sent.
+def slow_listing(run: StoryRun) -> Problems:
+    """An object has reports in both APIs, and one API is listed long after the inventory: until then, only half is
+    known, and nothing is sent.
     """
-    play.begin(
+    run.begin(
         *(report(f"app-{index}", result("both", severity="low")) for index in range(10)),
         *(report(f"app-{index}", result("both", severity="high"), kind="Report") for index in range(10)),
         active=10,
     )
-    mark = play.world.mark()
+    mark = run.world.mark()
     for group in ("/apis/openreports.io", "/apis/wgpolicyk8s.io"):
-        play.arena.gate.misbehave(fault.late(LATE_SECONDS, below=(group,)))
-        play.again()
-        play.rest(LATE_SECONDS + DELAY_SECONDS)
-        if not play.arena.gate.behave():
-            yield f"no listing of {group} was late, so this shows nothing"
-        play.world.synced(play.arena.name)
-    play.rest()
-    yield from needless(play.world.journal(mark))
+        run.harness.proxy.inject(fault.late(LATE_SECONDS, below=(group,)))
+        run.restart()
+        run.rest(LATE_SECONDS + DELAY_SECONDS)
+        if not run.harness.proxy.clear_fault():
+            yield f"no list of {group} was delayed, so this proves nothing"
+        run.world.synced(run.harness.name)
+    run.rest()
+    yield from unneeded_imports(run.world.journal(mark))
 
 
 @story("Security Hub is switched off, and comes back empty")
-def emptied(play: Play) -> Problems:
-    """What AWS does when Security Hub is disabled: all that the cluster reports is created again."""
-    play.begin(*violated("emptied", NUMBER), active=NUMBER)
-    play.hub.enable(on=False)
-    play.world.apply(report("one-more", result("emptied")))
-    yield from play.until(
-        lambda: play.world.condition("HubReachable", play.arena.name)["status"] == "False", "nobody noticed"
+def emptied(run: StoryRun) -> Problems:
+    """What AWS does when Security Hub is disabled: all findings are created again."""
+    run.begin(*violated("emptied", NUMBER), active=NUMBER)
+    run.hub.enable(on=False)
+    run.world.apply(report("one-more", result("emptied")))
+    yield from run.until(
+        lambda: run.world.condition("HubReachable", run.harness.name)["status"] == "False",
+        "HubReachable never became False",
     )
-    play.hub.reset()
-    play.hub.enable(on=True)
-    yield from play.until(lambda: play.count("ACTIVE") == NUMBER + 1, "not all findings are there again a minute later")
+    run.hub.reset()
+    run.hub.enable(on=True)
+    yield from run.until(lambda: run.count("ACTIVE") == NUMBER + 1, "not all findings are there again a minute later")
 
 
-def play(arena: Arena, name: str) -> list[str]:
-    """What was wrong; nothing where all is as it should be."""
-    arena.reset(seed=1)
+def run(harness: Harness, name: str) -> list[str]:
+    """Run a story; returns its problems."""
+    harness.reset(seed=1)
     try:
-        return list(STORIES[name](Play(arena)))
+        return list(STORIES[name](StoryRun(harness)))
     finally:
-        arena.calm()
-        arena.world.clear()
+        harness.calm()
+        harness.world.clear()
 
 
 def line(name: str, problems: list[str], *, seconds: float) -> str:

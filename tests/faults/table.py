@@ -1,11 +1,11 @@
-"""What the runs came to, for people: a line for each as it ends, and the table at the end."""
+"""Reports of the fault bench for people: a line for each run, and the table at the end."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from tests.faults.checker import PROMISES, Verdict
+from tests.faults.injections import NONE
 from tests.faults.run import Result
-from tests.faults.trouble import NONE
 
 HEADER = (
     "fault", "seeds", "hits", "changes", "Pods", "imports", "lasting", "wrong", "lost", "left open", "double", "triage",
@@ -18,20 +18,20 @@ SHOWN = 5
 
 
 def line(result: Result) -> str:
-    """One run; with what was broken and how to run it again."""
+    """One run: its numbers, what was broken, and how to run it again."""
     verdict = result.verdict
-    told = (
+    summary = (
         f"{'ok' if result.good else 'BROKEN'}  {result.fault}, seed {result.seed}: {result.hits} hits,"
-        f" {result.events} changes, {result.turned} Pods, {verdict.imports} imports,"
-        f" {verdict.allowed.total()} redundant, as it should be after {result.seconds:.1f} s"
+        f" {result.events} changes, {result.pod_changes} Pods, {verdict.imports} imports,"
+        f" {verdict.allowed.total()} redundant; Security Hub matched after {result.seconds:.1f} s"
     )
     if result.good:
-        return told
+        return summary
     broken = [f"    {promise} ({PROMISES[promise]}): {len(lines)}" for promise, lines in verdict.broken()]
     shown = [f"        {text}" for _, lines in verdict.broken() for text in lines[:SHOWN]]
-    none = [] if result.hits else ["    the fault never hit, so this run shows nothing"]
+    none = [] if result.hits else ["    the fault never hit, so this run proves nothing"]
     again = f"    again: python -m tests.faults --fault '{result.fault}' --seeds {result.seed}"
-    return "\n".join([told, *broken, *shown, *none, again])
+    return "\n".join([summary, *broken, *shown, *none, again])
 
 
 def table(results: Iterable[Result], order: Iterable[str]) -> str:
@@ -64,9 +64,9 @@ def _numbers(runs: list[Result]) -> list[str]:
     return [
         str(hits) if hits or runs[0].fault != NONE else "–",  # noqa: RUF001  (a dash, as in print)
         str(sum(result.events for result in runs)),
-        str(sum(result.turned for result in runs)),
+        str(sum(result.pod_changes for result in runs)),
         str(sum(verdict.imports for verdict in verdicts)),
-        str(sum(verdict.still for verdict in verdicts)),
+        str(sum(verdict.permanent for verdict in verdicts)),
         *(str(_broken(verdicts, [promise])) for promise in NAMED),
         str(_broken(verdicts, OTHER)),
         reasons or "0",

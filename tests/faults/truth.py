@@ -1,7 +1,7 @@
-"""What is wrong in a cluster, as whoever changes it believes.
+"""The true violations of a cluster, as recorded by the driver that changes it.
 
-A violation is recognised by what an analyst would recognise it by: policy, rule, and the object that a person would
-mend. Nothing here knows of the operator.
+A violation is identified as an analyst does it: by policy, rule, and the object that a person would fix. No code of the
+operator is used.
 """
 
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dev import company
-from tests.faults.family import PASSING, Family, Ref, plain
+from tests.faults.owner_graph import EPHEMERAL, OwnerGraph, Ref, rule_name
 
 Document = dict[str, Any]
 
@@ -23,7 +23,7 @@ REPORTS = (
 CONSTRAINTS = "/apis/constraints.gatekeeper.sh/v1beta1"
 GATEKEEPER = "gatekeeper"
 STATUS = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
-"""Results that are violations, and what a finding's Compliance.Status says of them; the worst first."""
+"""Results that are violations, with the finding's Compliance.Status; the most severe first."""
 
 
 class Violation(company.Violation):
@@ -34,131 +34,133 @@ class Violation(company.Violation):
         return Ref(*self[3:])
 
 
-class Call(NamedTuple):
-    """A bad result, of the object that it is about."""
+class Claim(NamedTuple):
+    """A bad result about one object."""
 
     source: str
     policy: str
     rule: str
     about: Ref
 
-    def violation(self, family: Family) -> Violation | None:
-        """What it comes to; None where it counts for nothing."""
-        subject = family.counts_for(self.about)
-        return None if subject is None else Violation(*self[:2], plain(self.source, self.rule, subject), *subject)
+    def violation(self, owner_graph: OwnerGraph) -> Violation | None:
+        """The violation that it rolls up to; None: none."""
+        subject = owner_graph.rolls_up_to(self.about)
+        return None if subject is None else Violation(*self[:2], rule_name(self.source, self.rule, subject), *subject)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What one report or constraint says."""
+    """The content of one report or constraint."""
 
-    calls: frozenset[Call] = frozenset()
+    claims: frozenset[Claim] = frozenset()
     by: str = ""
     about: Ref | None = None
     """The engine and the object of a report."""
-    spoke: frozenset[tuple[str, Ref]] = frozenset()
-    """Who has looked at what."""
+    scanned: frozenset[tuple[str, Ref]] = frozenset()
+    """Which engine has scanned which object."""
     audited: int = 0
-    """When the audit of a constraint began (Unix seconds)."""
+    """When the audit of a constraint started (Unix seconds)."""
 
 
 Key = tuple[Any, ...]
-"""Tells reports and constraints apart; that of a constraint is its kind and name."""
+"""Identifies a report or constraint; for a constraint, its kind and name."""
 
 
 class Truth:
-    """What is wrong, and when it was: by whom it was called for, and whether it may have ended.
+    """Which violations exist and existed, which statements claim them, and whether they may have ended.
 
-    It has not where what called for it went without a word, and something lives that counts for the object and that the
-    engine has not looked at since: a rollout under an engine that scans once an hour.
+    A violation has not ended if its last claim disappeared without a passing result, while an object exists that rolls
+    up to the same subject and that the engine has not scanned since: a rollout under an engine that scans once an hour.
     """
 
     def __init__(self) -> None:
-        self.family = Family()
+        self.owner_graph = OwnerGraph()
         self.existed: dict[Violation, list[list[float]]] = defaultdict(list)
-        """By violation: when it began and ended; it exists while the last has no end."""
-        self.seemed: set[Violation] = set()
-        """What was called for, to somebody who has not heard that what it was about is dead."""
-        self._past = Family()
-        """All that ever lived."""
+        """By violation: its periods (start, end); it exists while the last one has no end."""
+        self.stale_claims: set[Violation] = set()
+        """Violations as seen by somebody who does not know yet that their objects are deleted."""
+        self._past = OwnerGraph()
+        """All objects that ever existed."""
         self._statements: dict[Key, Statement] = {}
         self._counted: dict[Key, frozenset[Violation]] = {}
-        self._callers: Counter[Violation] = Counter()
-        self._looked: Counter[tuple[str, Ref]] = Counter()
+        self._claim_counts: Counter[Violation] = Counter()
+        self._scanned: Counter[tuple[str, Ref]] = Counter()
         self._kinds: set[tuple[str, str]] = set()
-        """Engine and kind of what engines look at."""
-        self._silent: dict[Violation, Key] = {}
-        """What may have ended, by who called last."""
+        """Engine and kind of the objects that engines scan."""
+        self._unconfirmed: dict[Violation, Key] = {}
+        """Violations that may have ended, with the key of the last claim."""
         self._current: set[Violation] = set()
 
-    def say(self, key: Key, statement: Statement | None, *, now: float) -> None:
-        """The report or constraint says this from now on; None: it is gone."""
+    def record(self, key: Key, statement: Statement | None, *, now: float) -> None:
+        """The content of a report or constraint from now on; None: it is deleted."""
         before = self._statements.pop(key, Statement())
-        self._looked.subtract(before.spoke)
+        self._scanned.subtract(before.scanned)
         if statement is not None:
             self._statements[key] = statement
-            self._looked.update(statement.spoke)
-            self._kinds.update((source, ref.kind) for source, ref in statement.spoke)
-            self.seemed |= {v for call in statement.calls if (v := call.violation(self._past)) is not None}
+            self._scanned.update(statement.scanned)
+            self._kinds.update((source, ref.kind) for source, ref in statement.scanned)
+            self.stale_claims |= {v for claim in statement.claims if (v := claim.violation(self._past)) is not None}
         constraint = bool((statement or before).audited)
-        # What a report says, it says of the object as it is now; so does who deletes a constraint.
-        spoken = constraint if statement is None else not constraint
-        if spoken:
+        # A report states the current result for its object; the deletion of a constraint is as explicit.
+        explicit = constraint if statement is None else not constraint
+        if explicit:
             own = None if statement is None else (statement.by, statement.about)
-            self._silent = {v: k for v, k in self._silent.items() if k != key and (v.source, v.subject) != own}
-        self._count(key, silent=not spoken)
-        self._settle(now)
+            others = ((v, k) for v, k in self._unconfirmed.items() if k != key and (v.source, v.subject) != own)
+            self._unconfirmed = dict(others)
+        self._count(key, silent=not explicit)
+        self._update_periods(now)
 
     def put(self, document: Document, *, now: float) -> None:
-        """A Pod, ReplicaSet or Job is there, or has ended."""
-        self.family.put(document)
+        """A Pod, ReplicaSet or Job exists, or has ended."""
+        self.owner_graph.put(document)
         self._past.remember(document)
-        self._shift(now)
+        self._recount_ephemeral(now)
 
     def drop(self, *refs: Ref, now: float) -> None:
-        """Some of them are gone."""
+        """These objects are deleted."""
         for ref in refs:
-            self.family.drop(ref)
-        self._shift(now)
+            self.owner_graph.drop(ref)
+        self._recount_ephemeral(now)
 
     def violations(self) -> set[Violation]:
-        return set(self._callers)
+        return set(self._claim_counts)
 
-    def unseen(self, violation: Violation) -> bool:
-        """Whether something counts for its object that the engine has not looked at."""
-        living = self.family.living(violation.subject)
+    def unscanned(self, violation: Violation) -> bool:
+        """Whether an object that rolls up to its subject was not scanned by the engine yet."""
+        contributors = self.owner_graph.contributors(violation.subject)
         if violation.source == GATEKEEPER:
-            told = self._statements.get((violation.policy, violation.rule))
-            pods = [self.family.things[ref] for ref in living if ref.kind == "Pod"]  # what the constraints are about
-            return told is not None and any(pod.created >= told.audited for pod in pods)
+            statement = self._statements.get((violation.policy, violation.rule))
+            # the constraints of the bench are about Pods
+            pods = [self.owner_graph.objects[ref] for ref in contributors if ref.kind == "Pod"]
+            return statement is not None and any(pod.created >= statement.audited for pod in pods)
         source = violation.source
-        return any((source, ref.kind) in self._kinds and not self._looked[source, ref] for ref in living)
+        return any((source, ref.kind) in self._kinds and not self._scanned[source, ref] for ref in contributors)
 
-    def _shift(self, now: float) -> None:
+    def _recount_ephemeral(self, now: float) -> None:
         for key, statement in self._statements.items():
-            if any(call.about.kind in PASSING for call in statement.calls):
+            if any(claim.about.kind in EPHEMERAL for claim in statement.claims):
                 self._count(key, silent=True)
-        self._settle(now)
+        self._update_periods(now)
 
     def _count(self, key: Key, *, silent: bool) -> None:
-        calls = self._statements.get(key, Statement()).calls
+        claims = self._statements.get(key, Statement()).claims
         before = self._counted.pop(key, frozenset[Violation]())
-        after = frozenset(violation for call in calls if (violation := call.violation(self.family)) is not None)
+        after = frozenset(violation for claim in claims if (violation := claim.violation(self.owner_graph)) is not None)
         if after:
             self._counted[key] = after
-        self._callers.update(after - before)
+        self._claim_counts.update(after - before)
         for violation in before - after:
-            self._callers[violation] -= 1
-            if not self._callers[violation]:
-                del self._callers[violation]
+            self._claim_counts[violation] -= 1
+            if not self._claim_counts[violation]:
+                del self._claim_counts[violation]
                 if silent:
-                    self._silent[violation] = key
+                    self._unconfirmed[violation] = key
 
-    def _settle(self, now: float) -> None:
-        for violation in list(self._silent):
-            if violation in self._callers or not self.unseen(violation):
-                del self._silent[violation]
-        current = self._callers.keys() | self._silent.keys()
+    def _update_periods(self, now: float) -> None:
+        for violation in list(self._unconfirmed):
+            if violation in self._claim_counts or not self.unscanned(violation):
+                del self._unconfirmed[violation]
+        current = self._claim_counts.keys() | self._unconfirmed.keys()
         for violation in current - self._current:
             self.existed[violation].append([now])
         for violation in self._current - current:
@@ -168,27 +170,27 @@ class Truth:
 
 @dataclass
 class Unlisted:
-    """What truncated constraints leave open."""
+    """Violations that truncated constraints leave undecided."""
 
     cut: Mapping[tuple[str, str], tuple[str, str] | None] = field(default_factory=dict)
-    """By kind and name, the last Pod (namespace and name) of which the list says anything, if any."""
-    family: Family = field(default_factory=Family)
+    """By kind and name: namespace and name of the last Pod that the list covers completely, if any."""
+    owner_graph: OwnerGraph = field(default_factory=OwnerGraph)
     restarted: bool = False
-    """Whether who reads the list knows of a finding no more than its object: a list that names Pods says nothing of a
-    Deployment's own.
+    """Whether the reader of the list knows only a finding's object: a list of Pods does not cover a Deployment's own
+    violation.
     """
 
     def leaves_open(self, violation: Violation) -> bool:
-        """Whether a truncated constraint may or may not call for it: nobody can know."""
+        """Whether a truncated constraint may or may not include it: nobody can know."""
         which = violation.policy, violation.rule
         if violation.source != GATEKEEPER or which not in self.cut:
             return False
         last = self.cut[which]
-        pods = [ref for ref in self.family.living(violation.subject) if ref.kind == "Pod"]
+        pods = [ref for ref in self.owner_graph.contributors(violation.subject) if ref.kind == "Pod"]
         itself = self.restarted and violation.kind != "Pod"
         return last is None or itself or not pods or any(pod[1:] > last for pod in pods)
 
 
 def ended(spans: Iterable[list[float]], *, since: float, until: float) -> bool:
-    """Whether it was absent at some moment of that time."""
+    """Whether it was absent at some moment in that period."""
     return not any(span[0] < since and (len(span) == 1 or span[1] > until) for span in spans)

@@ -1,23 +1,24 @@
-"""Workloads as controllers and kubelets leave them, with the reports on each level: objects of the API server's own.
+"""Workloads as controllers and kubelets leave them, with the reports on each level; all are real objects in the API
+server.
 
-| change | what |
+| change | effect |
 |---|---|
-| roll | a new ReplicaSet with new Pods, the old Pods go one by one, the old ReplicaSet is kept for a rollback |
-| scale | Pods come or go, down to none |
-| tick | a CronJob's next Job, the Pod of which ends |
-| vanish | a controller goes; what it owned and the reports follow in any order; another one takes its place |
-| turn | an engine comes to other results: what is there is reported anew, one after the other |
+| roll | a new ReplicaSet with new Pods; the old Pods are deleted one by one; the old ReplicaSet stays for a rollback |
+| scale | Pods are created or deleted, down to none |
+| tick | a CronJob starts its next Job, whose Pod ends |
+| vanish | a controller is deleted, then its objects and their reports in any order; another one replaces it |
+| change_results | an engine gets other results and rewrites its reports, one after the other |
 | again | a report is written again with new timestamps |
-| lose | a report goes, and comes back |
+| drop_report | a report is deleted and written again |
 """
 
 from functools import partial
 
-from tests.faults.company import PLACES, STILL, Layer, Workload
-from tests.faults.engines import ENGINES, HOURLY, KYVERNO, POLICIES, SIDECAR, draw, drawn, keys, seen
-from tests.faults.family import Ref
-from tests.faults.paper import Result
+from tests.faults.engines import ENGINES, HOURLY, KYVERNO, POLICIES, SIDECAR, draw, drawn, keys, reports_on
+from tests.faults.manifests import Result
+from tests.faults.owner_graph import Ref
 from tests.faults.scene import Action, Key, Scene
+from tests.faults.workload_model import INITIAL_WORKLOADS, PERMANENT, Layer, Workload
 
 KEPT = 2
 """ReplicaSets and Jobs that a controller keeps."""
@@ -29,46 +30,46 @@ class Workloads:
         self._scene = scene
         self._rng = scene.rng
         self._named = 0
-        self._held_back: list[Action] | None = None
-        """The late engine's looks, while it stays away."""
+        self._postponed: list[Action] | None = None
+        """Scans of the late engine that are postponed while it is paused; None: it is not."""
 
-    # -- the course of a run --------------------------------------------------------------------------------------
+    # -- phases of a run ----------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        for kind, space in PLACES:
+        for kind, space in INITIAL_WORKLOADS:
             self._make(kind, space)
-        for kind, space, name in STILL:
+        for kind, space, name in PERMANENT:
             self._make(kind, space, name=name)
-        said = {key: results for w in self.all for ref in w.refs for key, results in seen(w.said, ref)}
-        self._scene.report_all(said)
+        refs = [(w.results_by_engine, ref) for w in self.all for ref in w.refs]
+        self._scene.report_all({key: results for by_engine, ref in refs for key, results in reports_on(by_engine, ref)})
 
-    def stay_away(self) -> None:
-        """The late engine comes no more, until `come_round`."""
-        self._held_back = []
+    def pause_late_engine(self) -> None:
+        """Postpone the scans of the late engine until `resume_late_engine`."""
+        self._postponed = []
 
     def replace(self) -> None:
-        """The Pods of all lasting violations are."""
+        """Replace the Pods of all permanent workloads."""
         for workload in self.all:
-            if workload.still:
+            if workload.permanent:
                 self.roll(workload)
 
-    def mend(self) -> None:
-        """A Deployment breaks every rule, and its next rollout none: the old ReplicaSet is kept for a rollback."""
-        workload = self.pick("Deployment", still=False)
+    def fix_deployment(self) -> None:
+        """A Deployment violates every rule, and its next rollout none: the old ReplicaSet stays for a rollback."""
+        workload = self.pick("Deployment", permanent=False)
         for outcome in ("fail", "pass"):
-            said = {engine: [Result(*policy, outcome) for policy in POLICIES] for engine in ENGINES}
-            said[KYVERNO].append(SIDECAR._replace(outcome=outcome))
-            self.roll(workload, said)
+            results_by_engine = {engine: [Result(*policy, outcome) for policy in POLICIES] for engine in ENGINES}
+            results_by_engine[KYVERNO].append(SIDECAR._replace(outcome=outcome))
+            self.roll(workload, results_by_engine)
             self._scene.finish()
 
-    def come_round(self) -> None:
-        """What it had not looked at yet."""
-        looks, self._held_back = self._held_back or [], None
-        for look in looks:
-            look()
+    def resume_late_engine(self) -> None:
+        """Run the postponed scans."""
+        postponed, self._postponed = self._postponed or [], None
+        for write in postponed:
+            write()
 
-    def leave(self, space: str) -> None:
-        """The namespace was closed."""
+    def close_namespace(self, space: str) -> None:
+        """The namespace was deleted."""
         for workload in [w for w in self.all if w.about.namespace == space]:
             workload.gone = True
             workload.layers.clear()
@@ -77,26 +78,26 @@ class Workloads:
 
     # -- changes --------------------------------------------------------------------------------------------------
 
-    def pick(self, *kinds: str, still: bool = True) -> Workload:
-        return self._rng.choice([w for w in self.all if w.about.kind in kinds and (still or not w.still)])
+    def pick(self, *kinds: str, permanent: bool = True) -> Workload:
+        return self._rng.choice([w for w in self.all if w.about.kind in kinds and (permanent or not w.permanent)])
 
-    def roll(self, workload: Workload | None = None, said: dict[str, list[Result]] | None = None) -> None:
-        """`said` is what engines say of the new template; a drawn one, where it is not given."""
+    def roll(self, workload: Workload | None = None, results_by_engine: dict[str, list[Result]] | None = None) -> None:
+        """`results_by_engine` are the results for the new template; random if not given."""
         workload = workload or self.pick("Deployment", "StatefulSet")
         if workload.busy:
             return
         workload.busy = True
-        if said is not None:
-            workload.said = said
-        elif not workload.still and self._rng.random() < 0.6:
-            workload.said = draw(self._rng)
+        if results_by_engine is not None:
+            workload.results_by_engine = results_by_engine
+        elif not workload.permanent and self._rng.random() < 0.6:
+            workload.results_by_engine = draw(self._rng)
         if workload.about.kind == "CronJob":
             self._tick(workload)
         elif workload.about.kind == "StatefulSet":
-            self._restart(workload)
+            self._roll_statefulset(workload)
         else:
-            self._renew(workload)
-        self._look(workload, workload.about)
+            self._roll_deployment(workload)
+        self._report_on(workload, workload.about)
 
     def tick(self) -> None:
         self.roll(self.pick("CronJob"))
@@ -105,15 +106,15 @@ class Workloads:
         workload = self.pick("Deployment", "StatefulSet")
         if workload.busy:
             return
-        workload.replicas = self._rng.choice((1, 2, 3) if workload.still else (0, 1, 2, 3))
+        workload.replicas = self._rng.choice((1, 2, 3) if workload.permanent else (0, 1, 2, 3))
         layer = workload.layers[-1]
         for _ in range(workload.replicas - len(layer.pods)):
             self._add(workload, layer)
         for pod in layer.pods[workload.replicas :]:
-            self._take(workload, pod)
+            self._remove_pod(workload, pod)
 
     def vanish(self) -> None:
-        workload = self._rng.choice([w for w in self.all if not w.still])
+        workload = self._rng.choice([w for w in self.all if not w.permanent])
         if workload.busy:
             return
         self.all.remove(workload)
@@ -127,28 +128,28 @@ class Workloads:
             self._scene.later(number, step)
         self._scene.later(len(steps), partial(self._replace, workload))
 
-    def turn(self) -> None:
-        workload = self._rng.choice([w for w in self.all if not w.still])
+    def change_results(self) -> None:
+        workload = self._rng.choice([w for w in self.all if not w.permanent])
         engine = self._rng.choice(list(ENGINES))
-        workload.said[engine] = drawn(self._rng, engine)
+        workload.results_by_engine[engine] = drawn(self._rng, engine)
         for number, ref in enumerate(list(workload.refs)):
-            for key, _ in seen(workload.said, ref):
+            for key, _ in reports_on(workload.results_by_engine, ref):
                 if key[0] == engine and key in self._scene.results:
                     self._scene.later(number, partial(self._write, workload, ref, engine, again=True))
 
     def again(self) -> None:
-        key = self._known()
+        key = self._pick_report()
         self._scene.report(key, self._scene.results[key])
 
-    def lose(self) -> None:
-        """A lasting workload has others that speak: its own report is left alone."""
-        engine, kind, ref = self._known()
+    def drop_report(self) -> None:
+        """A permanent workload keeps its own report, and loses only others."""
+        engine, kind, ref = self._pick_report()
         workload = next(w for w in self.all if ref in w.refs)
-        if not (workload.still and ref == workload.about):
+        if not (workload.permanent and ref == workload.about):
             self._scene.withdraw((engine, kind, ref))
             self._scene.later(self._rng.randint(3, 20), partial(self._write, workload, ref, engine))
 
-    def _known(self) -> Key:
+    def _pick_report(self) -> Key:
         there = {ref for w in self.all for ref in w.refs}
         return self._rng.choice([key for key in self._scene.results if key[0] in ENGINES and key[2] in there])
 
@@ -162,12 +163,12 @@ class Workloads:
             uid = self._scene.create(about, owner=Ref("Node", "", "node-1"), uid="1")
         else:
             uid = self._scene.create(about)
-        workload = Workload(about, uid, still=bool(name), said={})
+        workload = Workload(about, uid, permanent=bool(name), results_by_engine={})
         if name:
-            workload.said = {engine: [Result(*policy) for policy in POLICIES] for engine in ENGINES}
-            workload.said[KYVERNO].append(SIDECAR)
+            workload.results_by_engine = {engine: [Result(*policy) for policy in POLICIES] for engine in ENGINES}
+            workload.results_by_engine[KYVERNO].append(SIDECAR)
         else:
-            workload.said = draw(self._rng)
+            workload.results_by_engine = draw(self._rng)
         self.all.append(workload)
         if about.kind == "StatefulSet":
             workload.layers.append(Layer(about, uid))
@@ -197,10 +198,10 @@ class Workloads:
         if not workload.gone:
             pod = self._pod(workload, layer, name=name)
             layer.pods.append(pod)
-            self._look(workload, pod)
+            self._report_on(workload, pod)
 
-    def _take(self, workload: Workload, pod: Ref) -> None:
-        """A Pod and its reports go, in any order."""
+    def _remove_pod(self, workload: Workload, pod: Ref) -> None:
+        """Delete a Pod and its reports, in any order."""
         if workload.gone:
             return
         for layer in workload.layers:
@@ -212,28 +213,28 @@ class Workloads:
             step()
         self._scene.later(self._rng.choice((0, 10)), steps[-1])
 
-    def _renew(self, workload: Workload) -> None:
-        """Of a lasting workload new Pods come first: it has never none."""
+    def _roll_deployment(self, workload: Workload) -> None:
+        """New Pods of a permanent workload come first, so that it never has none."""
         old = [pod for layer in workload.layers for pod in layer.pods]
         layer = self._layer(workload)
-        self._look(workload, layer.ref)
-        ahead = 1 if workload.still else self._rng.choice((-4, 1))
+        self._report_on(workload, layer.ref)
+        ahead = 1 if workload.permanent else self._rng.choice((-4, 1))
         for number in range(max(workload.replicas, len(old))):
             if number < workload.replicas:
                 self._scene.later(5 + 3 * number, partial(self._add, workload, layer))
             if number < len(old):
-                self._scene.later(5 + 3 * number + ahead, partial(self._take, workload, old[number]))
-        self._scene.later(25, partial(self._settle, workload))
+                self._scene.later(5 + 3 * number + ahead, partial(self._remove_pod, workload, old[number]))
+        self._scene.later(25, partial(self._finish_rollout, workload))
 
-    def _restart(self, workload: Workload) -> None:
-        """A StatefulSet's Pods come back under their names."""
+    def _roll_statefulset(self, workload: Workload) -> None:
+        """Replace a StatefulSet's Pods under the same names."""
         layer = workload.layers[-1]
         for number, pod in enumerate(list(layer.pods)):
-            self._scene.later(8 * number, partial(self._gone, workload, pod))
+            self._scene.later(8 * number, partial(self._drop_pod, workload, pod))
             self._scene.later(8 * number + 4, partial(self._add, workload, layer, name=pod.name))
-        self._scene.later(30, partial(self._settle, workload))
+        self._scene.later(30, partial(self._finish_rollout, workload))
 
-    def _gone(self, workload: Workload, pod: Ref) -> None:
+    def _drop_pod(self, workload: Workload, pod: Ref) -> None:
         if not workload.gone and pod in workload.layers[-1].pods:
             workload.layers[-1].pods.remove(pod)
             self._scene.remove(pod)
@@ -242,7 +243,7 @@ class Workloads:
 
     def _tick(self, workload: Workload) -> None:
         layer = self._layer(workload)
-        self._look(workload, layer.ref)
+        self._report_on(workload, layer.ref)
         self._scene.later(2, partial(self._add, workload, layer))
         self._scene.later(self._rng.randint(10, 60), partial(self._complete, workload, layer))
 
@@ -250,10 +251,10 @@ class Workloads:
         if not workload.gone:
             for pod in layer.pods:
                 self._scene.end(pod)
-            self._settle(workload)
+            self._finish_rollout(workload)
 
-    def _settle(self, workload: Workload) -> None:
-        """A rollout is over; what is too old to be kept goes."""
+    def _finish_rollout(self, workload: Workload) -> None:
+        """A rollout has ended; delete the objects beyond the history limit."""
         workload.busy = False
         if workload.gone:
             return
@@ -268,24 +269,26 @@ class Workloads:
         static = workload.about.kind == "Pod" and workload.about.namespace == "south"
         fresh = self._make("Node" if static else workload.about.kind, workload.about.namespace)
         for ref in list(fresh.refs):
-            self._look(fresh, ref)
+            self._report_on(fresh, ref)
 
-    # -- what engines see -----------------------------------------------------------------------------------------
+    # -- reporting ----------------------------------------------------------------------------------------------------
 
-    def _look(self, workload: Workload, ref: Ref) -> None:
-        for (engine, _, _), _ in seen(workload.said, ref):
-            look = partial(self._write, workload, ref, engine)
+    def _report_on(self, workload: Workload, ref: Ref) -> None:
+        for (engine, _, _), _ in reports_on(workload.results_by_engine, ref):
+            write = partial(self._write, workload, ref, engine)
             if engine != HOURLY:
-                look()
-            elif self._held_back is not None:
-                self._held_back.append(look)
+                write()
+            elif self._postponed is not None:
+                self._postponed.append(write)
             else:
-                self._scene.later(self._rng.randint(60, 250), look)
+                self._scene.later(self._rng.randint(60, 250), write)
 
     def _write(self, workload: Workload, ref: Ref, engine: str, *, again: bool = False) -> None:
-        """What the engine says of it, if it is there and has not ended; `again`: only what is written already."""
-        alive = ref in self._scene.truth.family.things or (ref == workload.about and not workload.gone)
-        for key, results in seen(workload.said, ref):
-            known = not again or key in self._scene.results
-            if key[0] == engine and known and alive:
+        """Write the engine's report on an object that exists and has not ended; `again`: only if the report exists
+        already.
+        """
+        alive = ref in self._scene.truth.owner_graph.objects or (ref == workload.about and not workload.gone)
+        for key, results in reports_on(workload.results_by_engine, ref):
+            due = not again or key in self._scene.results
+            if key[0] == engine and due and alive:
                 self._scene.report(key, results)

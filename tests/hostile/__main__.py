@@ -1,6 +1,7 @@
-"""`python -m tests.hostile`: every scenario beside a company whose findings must stay exact and prompt, as a table.
+"""`python -m tests.hostile` runs every attack scenario against an operator that also serves other tenants, whose
+findings must stay exact and prompt, and prints a table.
 
-Exit code 1 where a promise was broken.
+Exit code 1 if a promise was broken.
 """
 
 import argparse
@@ -9,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.__main__ import seeds
-from tests.hostile.arena import Arena
-from tests.hostile.run import Result, play
+from tests.hostile.harness import Harness
+from tests.hostile.run import Result, run_scenario
 from tests.hostile.scenario import SCENARIOS
 from tests.hostile.table import line, table
 
@@ -30,10 +31,12 @@ def main() -> int:
             print(f"{scenario.name}: {scenario.about}")
         return 0
     results: list[Result] = []
-    with tempfile.TemporaryDirectory() as folder, Arena.open(Path(folder)) as arena:
+    with tempfile.TemporaryDirectory() as folder, Harness.open(Path(folder)) as harness:
         for seed in chosen.seeds:
             for name in chosen.scenario or SCENARIOS:
-                results.append(play(arena, SCENARIOS[name], seed=seed, seconds=chosen.seconds, keep=chosen.keep))
+                results.append(
+                    run_scenario(harness, SCENARIOS[name], seed=seed, seconds=chosen.seconds, keep=chosen.keep)
+                )
                 print(line(results[-1]), flush=True)
     print(table(results))
     return 1 if any(result.fails for result in results) else 0

@@ -1,20 +1,20 @@
-"""A company in a cluster: workloads, what three engines report about them, and the changes of a working day.
+"""A company in a cluster: workloads, reports of three engines about them, and the changes of a working day.
 
-It writes to the API server as the engines and controllers do, and notes every write that Security Hub should hear of:
-which violation, what should become of its finding, and when. It knows nothing of the operator; whether a finding has
-caught up with the last write is a question to Security Hub's journal (`caught_up`), so that each write can be told from
-the next.
+It writes to the API server as engines and controllers do, and records every write that should reach Security Hub: the
+violation, the expected outcome of its finding, and the time. It does not know the operator. `caught_up` finds out from
+Security Hub's journal whether a finding has followed the last write, so that writes of one violation are
+distinguishable.
 
-| change | what is written | what should follow |
+| change | write | expected outcome |
 |---|---|---|
 | new | a report about an object that had none | created |
 | change | another severity of a result that fails | changed |
 | fix | the result passes | archived |
-| back | it fails again; once for each violation, for more would be damped | reactivated |
+| back | it fails again; once for each violation, because archives of flapping findings are delayed | reactivated |
 | withdraw | the report is deleted | archived after the archive delay |
-| listed, unlisted | Gatekeeper's list has one Pod more, or one less | created; archived after the delay |
-| touch | a report with new timestamps and nothing else | nothing |
-| roll | a Pod is replaced, with the report about it | nothing |
+| listed, unlisted | Gatekeeper's list has one Pod more or one less | created; archived after the delay |
+| touch | only the timestamps of a report change | nothing |
+| roll | a Pod and its report are replaced | nothing |
 """
 
 import random
@@ -26,10 +26,10 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from dev.cluster import ApiError, Cluster
-from tests.faults import paper
-from tests.faults.census import THINGS, Census
-from tests.faults.family import Ref
-from tests.faults.paper import Result
+from tests.faults import manifests
+from tests.faults.cluster_state import OWNED_KINDS, ClusterState
+from tests.faults.manifests import Result
+from tests.faults.owner_graph import Ref
 from tests.faults.truth import CONSTRAINTS, GATEKEEPER, REPORTS, Violation
 
 Document = dict[str, Any]
@@ -42,23 +42,23 @@ SEVERITIES = ("low", "medium", "high")
 APPS = 3
 """Workloads with Pods in each namespace."""
 CLUSTER_ROLES = 4
-STILL = 4
-"""So many of each namespace's objects nobody ever touches but by new timestamps."""
+PERMANENT = 4
+"""Objects in each namespace of which only the reports' timestamps change."""
 
 
 class Write(NamedTuple):
-    """One write to the API server that a finding should follow."""
+    """One write to the API server that should change a finding."""
 
     violation: Violation
     outcome: str
-    """As the hub's journal calls it: created, changed, archived, reactivated."""
+    """The hub journal's term: created, changed, archived, reactivated."""
     at: float
     prompt: bool = True
-    """Whether it should follow at once: not where evidence has to ripen."""
+    """Whether it should follow at once: not if the evidence must mature."""
 
 
 @dataclass
-class Life:
+class ViolationState:
     """What the company knows of one violation."""
 
     failing: bool
@@ -83,23 +83,23 @@ class Company:
         self.spaces = tuple(spaces)
         self.writes: list[Write] = []
         self.existed: dict[Violation, list[list[float]]] = defaultdict(list)
-        """When each violation began and ended; it exists while the last span has no end."""
-        self.still: set[Violation] = set()
+        """The periods of each violation; it exists while the last one has no end."""
+        self.permanent: set[Violation] = set()
         self._size = size
         self._gatekeeper = gatekeeper
         self._rng = random.Random(seed)  # noqa: S311  (repeatable)
-        self._lives: dict[Violation, Life] = {}
-        self._reports: dict[tuple[str, Ref], dict[str, Life]] = {}
+        self._states: dict[Violation, ViolationState] = {}
+        self._reports: dict[tuple[str, Ref], dict[str, ViolationState]] = {}
         self._apps: list[App] = []
         self._tools: list[Ref] = []
         """Pods without an owner that Gatekeeper lists."""
         self._numbers = count(1)
         self._audited = 0
 
-    # -- the course of things -------------------------------------------------------------------------------------
+    # -- phases --------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Open for business; several hundred violations."""
+        """Create the company with several hundred violations."""
         spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}} for space in self.spaces]
         self.cluster.apply(spaces)
         for space in self.spaces:
@@ -112,14 +112,16 @@ class Company:
             for number in range(self._size):
                 about = Ref("Deployment", space, f"web-{number}")
                 for engine in list(ENGINES)[: 1 + number % 2]:
-                    self._report(engine, about, {policy: Life(failing=True) for policy in POLICIES})
-                    if number < STILL:
-                        self.still |= {_violation(engine, policy, about) for policy in POLICIES}
+                    self._report(engine, about, {policy: ViolationState(failing=True) for policy in POLICIES})
+                    if number < PERMANENT:
+                        self.permanent |= {_violation(engine, policy, about) for policy in POLICIES}
             for number in range(APPS):
                 self._apps.append(self._deploy(space, f"app-{number}"))
         for number in range(CLUSTER_ROLES):
             self._report(
-                "kyverno", Ref("ClusterRole", "", f"{self.spaces[0]}-{number}"), {"limits": Life(failing=True)}
+                "kyverno",
+                Ref("ClusterRole", "", f"{self.spaces[0]}-{number}"),
+                {"limits": ViolationState(failing=True)},
             )
         for app in self._apps:
             self._note(_violation("kyverno", "probes", app.above), time.time(), failing=True)
@@ -132,7 +134,7 @@ class Company:
         self.writes.clear()
 
     def step(self, caught_up: Callable[[Violation], bool]) -> None:
-        """One change, of a violation whose finding has caught up with its last one."""
+        """One change, of a violation whose finding has caught up with its last write."""
         changes: dict[Callable[[Callable[[Violation], bool]], None], float] = {
             self._new: 30, self._change: 15, self._fix: 15, self._back: 15, self._withdraw: 4, self._touch: 10,
             self._roll: 5,
@@ -141,8 +143,8 @@ class Company:
             changes |= {self._list: 4, self._unlist: 3}
         self._rng.choices(list(changes), weights=list(changes.values()))[0](caught_up)
 
-    def rest(self) -> None:
-        """Every engine looks once more, and finds nothing new: what waits for its word may go on."""
+    def rescan(self) -> None:
+        """Every engine scans again without new results, which confirms evidence that waits for a scan."""
         seen = set()
         for engine, about in list(self._reports):
             if (engine, about.namespace) not in seen:
@@ -151,92 +153,92 @@ class Company:
         if self._gatekeeper:
             self._audit()
 
-    def census(self) -> Census:
-        """What the API server has of the company, read anew."""
-        taken = Census()
+    def read_state(self) -> ClusterState:
+        """The company's violations, read from the API server."""
+        state = ClusterState()
         for space in self.spaces:
-            for kind, path in THINGS.items():
-                for thing in self.cluster.request("GET", _within(path, space))["items"]:
-                    taken.family.put({"kind": kind, **thing})
+            for kind, path in OWNED_KINDS.items():
+                for item in self.cluster.request("GET", _within(path, space))["items"]:
+                    state.owner_graph.put({"kind": kind, **item})
         for space in self.spaces:
             for path in REPORTS[::2]:
-                self._read(taken, _within(path, space))
-        for path in paper.CLUSTER_COLLECTIONS:
-            self._read(taken, path)
+                self._read(state, _within(path, space))
+        for path in manifests.CLUSTER_COLLECTIONS:
+            self._read(state, path)
         if self._gatekeeper:
             for constraint in self.cluster.request("GET", f"{CONSTRAINTS}/{KIND.lower()}")["items"]:
-                taken.read_constraint({"kind": KIND, **constraint})
-        return taken
+                state.read_constraint({"kind": KIND, **constraint})
+        return state
 
-    def _read(self, taken: Census, path: str) -> None:
+    def _read(self, state: ClusterState, path: str) -> None:
         for report in self.cluster.request("GET", path)["items"]:
-            taken.read_report(report)
+            state.read_report(report)
 
     def readable(self) -> bool:
-        """A kind that has just come asks for patience."""
+        """Whether the reports can be read: a new kind may answer 429 at first."""
         try:
-            self.census()
+            self.read_state()
         except ApiError as error:
             if error.status != 429:
                 raise
             return False
         return True
 
-    def begin_again(self) -> None:
-        """Security Hub has forgotten everything: what was noted is about another one."""
+    def forget_history(self) -> None:
+        """Security Hub is empty again: forget all writes so far."""
         self.writes.clear()
-        for violation, life in list(self._lives.items()):
-            life.returned = False
-            if life.failing:
+        for violation, state in list(self._states.items()):
+            state.returned = False
+            if state.failing:
                 self.existed[violation] = [[0.0]]
             else:
                 self.existed.pop(violation, None)
-        for life in self._lives.values():
-            life.fixed_for_good = False
+        for state in self._states.values():
+            state.fixed_for_good = False
 
     # -- changes --------------------------------------------------------------------------------------------------
 
     def _new(self, _: Callable[[Violation], bool]) -> None:
         engine = self._rng.choice(list(ENGINES))
         about = Ref("Deployment", self._rng.choice(self.spaces), f"new-{next(self._numbers)}")
-        self._report(engine, about, {self._rng.choice(POLICIES): Life(failing=True)})
+        self._report(engine, about, {self._rng.choice(POLICIES): ViolationState(failing=True)})
 
     def _change(self, caught_up: Callable[[Violation], bool]) -> None:
-        if found := self._pick(caught_up, lambda life: life.failing):
-            key, policy, life = found
-            life.severity = (life.severity + 1) % len(SEVERITIES)
+        if found := self._pick(caught_up, lambda state: state.failing):
+            key, policy, state = found
+            state.severity = (state.severity + 1) % len(SEVERITIES)
             self._write(key, policy, "changed")
 
     def _fix(self, caught_up: Callable[[Violation], bool]) -> None:
-        if found := self._pick(caught_up, lambda life: life.failing):
-            key, policy, life = found
-            life.failing, life.fixed_for_good = False, life.returned
+        if found := self._pick(caught_up, lambda state: state.failing):
+            key, policy, state = found
+            state.failing, state.fixed_for_good = False, state.returned
             self._write(key, policy, "archived")
 
     def _back(self, caught_up: Callable[[Violation], bool]) -> None:
-        def fixed(life: Life) -> bool:
-            return not life.failing and not life.returned
+        def fixed(state: ViolationState) -> bool:
+            return not state.failing and not state.returned
 
         if found := self._pick(caught_up, fixed):
-            key, policy, life = found
-            life.failing = life.returned = True
-            # one that was fixed before Security Hub was emptied has no finding to come back
+            key, policy, state = found
+            state.failing = state.returned = True
+            # a violation that was fixed before Security Hub was emptied has no finding to reactivate
             known = bool(self.existed.get(_violation(key[0], policy, key[1])))
             self._write(key, policy, "reactivated" if known else "created")
 
     def _withdraw(self, caught_up: Callable[[Violation], bool]) -> None:
-        if found := self._pick(caught_up, lambda life: life.failing and not life.returned):
+        if found := self._pick(caught_up, lambda state: state.failing and not state.returned):
             key, _, _ = found
-            lives = self._reports[key]
-            if not all(caught_up(_violation(key[0], policy, key[1])) for policy in lives):
+            states = self._reports[key]
+            if not all(caught_up(_violation(key[0], policy, key[1])) for policy in states):
                 return
             del self._reports[key]
             now = time.time()
-            self.cluster.request("DELETE", self.cluster.path(self._paper(*key, [])))
-            for policy, life in lives.items():
+            self.cluster.request("DELETE", self.cluster.path(self._report_document(*key, [])))
+            for policy, state in states.items():
                 violation = _violation(key[0], policy, key[1])
-                self._lives.pop(violation)
-                if life.failing:
+                self._states.pop(violation)
+                if state.failing:
                     self._note(violation, now, failing=False)
                     self.writes.append(Write(violation, "archived", now, prompt=False))
 
@@ -247,7 +249,7 @@ class Company:
         app = self._rng.choice(self._apps)
         new, old = self._pod(app), app.pods.pop(0)
         app.pods.append(new)
-        for path in (self._probe_path(old), self.cluster.path(paper.thing(old))):
+        for path in (self._probe_path(old), self.cluster.path(manifests.workload(old))):
             self.cluster.request("DELETE", path, gracePeriodSeconds=0)
         if self._gatekeeper:
             self._audit()
@@ -270,27 +272,27 @@ class Company:
             self.writes.append(Write(_listed(pod), "archived", now, prompt=False))
 
     def _pick(
-        self, caught_up: Callable[[Violation], bool], fits: Callable[[Life], bool]
-    ) -> tuple[tuple[str, Ref], str, Life] | None:
+        self, caught_up: Callable[[Violation], bool], fits: Callable[[ViolationState], bool]
+    ) -> tuple[tuple[str, Ref], str, ViolationState] | None:
         keys = list(self._reports)
         self._rng.shuffle(keys)
         for key in keys:
-            for policy, life in self._reports[key].items():
+            for policy, state in self._reports[key].items():
                 violation = _violation(key[0], policy, key[1])
-                usable = violation not in self.still and not life.fixed_for_good and fits(life)
+                usable = violation not in self.permanent and not state.fixed_for_good and fits(state)
                 if usable and (caught_up(violation) or not self.existed.get(violation)):
-                    return key, policy, life
+                    return key, policy, state
         return None
 
-    # -- what is written ------------------------------------------------------------------------------------------
+    # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _report(self, engine: str, about: Ref, lives: dict[str, Life]) -> None:
+    def _report(self, engine: str, about: Ref, states: dict[str, ViolationState]) -> None:
         now = time.time()
-        self._reports[engine, about] = lives
+        self._reports[engine, about] = states
         self._put(engine, about)
-        for policy, life in lives.items():
+        for policy, state in states.items():
             violation = _violation(engine, policy, about)
-            self._lives[violation] = life
+            self._states[violation] = state
             self._note(violation, now, failing=True)
             self.writes.append(Write(violation, "created", now))
 
@@ -303,15 +305,15 @@ class Company:
 
     def _put(self, engine: str, about: Ref) -> None:
         results = [
-            Result(policy, "check", "fail" if life.failing else "pass", SEVERITIES[life.severity])
-            for policy, life in self._reports[engine, about].items()
+            Result(policy, "check", "fail" if state.failing else "pass", SEVERITIES[state.severity])
+            for policy, state in self._reports[engine, about].items()
         ]
-        self.cluster.apply([self._paper(engine, about, results)])
+        self.cluster.apply([self._report_document(engine, about, results)])
 
-    def _paper(self, engine: str, about: Ref, results: Sequence[Result]) -> Document:
+    def _report_document(self, engine: str, about: Ref, results: Sequence[Result]) -> Document:
         kind = ENGINES[engine] if about.namespace else f"Cluster{ENGINES[engine]}"
         stamp = {"seconds": int(time.time()), "nanos": 0}
-        return paper.report(about, results, source=engine, kind=kind, stamp=stamp)
+        return manifests.report(about, results, source=engine, kind=kind, stamp=stamp)
 
     def _note(self, violation: Violation, now: float, *, failing: bool) -> None:
         spans = self.existed[violation]
@@ -323,8 +325,10 @@ class Company:
     def _audit(self) -> None:
         """Gatekeeper lists the first Pod of each workload, and the tools."""
         pods = [*(app.pods[0] for app in self._apps), *self._tools]
-        self._audited = max(self._audited + 1, int(time.time()) + 2)  # after every Pod, by a clock of whole seconds
-        document = paper.constraint(REPOS, pods, total=len(pods), kind=KIND, audited=self._audited)
+        self._audited = max(
+            self._audited + 1, int(time.time()) + 2
+        )  # later than every Pod, by a clock of whole seconds
+        document = manifests.constraint(REPOS, pods, total=len(pods), kind=KIND, audited=self._audited)
         path = f"{CONSTRAINTS}/{KIND.lower()}/{REPOS}"
         try:
             stored = self.cluster.request("GET", path)
@@ -335,36 +339,38 @@ class Company:
         self.cluster.request("PUT", f"{path}/status", {**stored, "status": document["status"]})
 
     def _deploy(self, space: str, name: str) -> App:
-        """A Deployment with its ReplicaSet and two Pods; the last of each namespace is a CronJob with its Job."""
+        """A Deployment with its ReplicaSet and two Pods; the last workload of each namespace is a CronJob with its
+        Job.
+        """
         job = name.endswith(str(APPS - 1))
         top = Ref("CronJob" if job else "Deployment", space, name)
         layer = Ref("Job" if job else "ReplicaSet", space, f"{name}-1")
-        stored = self._thing(top)
-        below = self._thing(layer, owner=top, uid=stored["metadata"]["uid"], revision=0 if job else 1)
+        stored = self._create_workload(top)
+        below = self._create_workload(layer, owner=top, uid=stored["metadata"]["uid"], revision=0 if job else 1)
         app = App(about=layer, above=top, uid=below["metadata"]["uid"])
         app.pods = [self._pod(app), self._pod(app)]
         return app
 
     def _pod(self, app: App) -> Ref:
-        """With the report about it."""
+        """Create a Pod and the report about it."""
         pod = Ref("Pod", app.about.namespace, f"{app.about.name}-{next(self._numbers)}")
-        self._thing(pod, owner=app.about, uid=app.uid)
+        self._create_workload(pod, owner=app.about, uid=app.uid)
         self.cluster.apply([self._probe(pod)])
         return pod
 
     def _probe(self, pod: Ref) -> Document:
-        return self._paper("kyverno", pod, [Result("probes", "check")])
+        return self._report_document("kyverno", pod, [Result("probes", "check")])
 
     def _probe_path(self, pod: Ref) -> str:
         return self.cluster.path(self._probe(pod))
 
     def _tool(self) -> Ref:
         pod = Ref("Pod", self._rng.choice(self.spaces), f"tool-{next(self._numbers)}")
-        self._thing(pod)
+        self._create_workload(pod)
         return pod
 
-    def _thing(self, ref: Ref, *, owner: Ref | None = None, uid: str = "", revision: int = 0) -> Document:
-        document = paper.thing(ref, owner=owner, uid=uid, revision=revision)
+    def _create_workload(self, ref: Ref, *, owner: Ref | None = None, uid: str = "", revision: int = 0) -> Document:
+        document = manifests.workload(ref, owner=owner, uid=uid, revision=revision)
         return self.cluster.request("POST", self.cluster.path(document).rpartition("/")[0], document)
 
 

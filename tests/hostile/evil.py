@@ -1,18 +1,18 @@
-"""An API server that means harm: `python -m tests.hostile.evil MODE FOLDER` prints its port and serves until its
-standard input ends. One thread, no limits but its own; it costs nobody but who listens to it.
+"""A malicious API server: `python -m tests.hostile.evil MODE FOLDER` prints its port and serves until its standard
+input ends. It has one thread, and costs only its clients.
 
-| mode | what it answers |
+| mode | answer |
 |---|---|
-| gzip | 300 MiB of blanks in 300 kB, to everything |
-| endless | an API server whose listings of reports have one page more, for ever |
-| deep | lists in lists, 200,000 deep |
+| gzip | 300 MiB of blanks, compressed to 300 kB, to every request |
+| endless | lists of reports always have one more page |
+| deep | nested lists, 200,000 levels deep |
 | kinds | two thousand constraint kinds |
-| drip | a byte a second |
-| wide | a listing page of 200 MiB, uncompressed, without end |
-| silent | takes connections and says nothing |
-| giant | reports of 7 MiB each, with 20,000 results that pass: in its listing, and again and again in its watch |
-| huge | the same with 10 MiB, more than is read |
-| flood | rewrites of one report with another time each, as quick as they are read |
+| drip | one byte a second |
+| wide | endless list pages of 200 MiB, uncompressed |
+| silent | accepts connections and never answers |
+| giant | reports of 7 MiB each, with 20,000 results that pass: in its list, and repeatedly in its watch |
+| huge | the same with 10 MiB, above the operator's limit |
+| flood | rewrites of one report with changing times, as fast as they are read |
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from dev.cluster.certificate import Authority
 
 MODES = ("gzip", "endless", "deep", "kinds", "drip", "wide")
 NOISY = ("silent", "giant", "huge", "flood")
-"""What nobody need mean harm for: the bench asks what these cost the clusters beside it."""
+"""Modes that need no malice: `make bench` measures what these cost the other clusters."""
 BOMB_MIB = 300
 RESULTS = {"giant": 20_000, "huge": 30_000}
 UID = "99999999-9999-9999-9999-999999999999"
@@ -115,7 +115,7 @@ class Evil:
             if _gone(request):
                 break
             await response.write(json.dumps(_report(f"w{number}", "x" * 50_000)).encode() + b",")
-            await asyncio.sleep(0)  # else it never hears that nobody listens any more
+            await asyncio.sleep(0)  # otherwise it never learns that the client has gone
         return response
 
     async def _noise(self, request: web.Request) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Evil:
 
 
 def _gone(request: web.Request) -> bool:
-    """Whether nobody listens any more."""
+    """Whether the client has gone."""
     return request.transport is None or request.transport.is_closing()
 
 

@@ -1,14 +1,14 @@
-"""Throws what nobody would write at everything that reads: `python -m tests.hostile.fuzz --seconds 600 --seed 1`.
+"""A fuzzer for every decoder of the operator: `python -m tests.hostile.fuzz --seconds 600 --seed 1`.
 
-Samples of every producer's shape are changed where it may hurt: other types, huge and odd texts, numbers without end,
-deep nesting, members that move, go and come twice, then single bytes. The same seed gives the same inputs. For each:
+It mutates samples of every producer's reports: other types, huge and unusual texts, very long numbers, deep nesting,
+members that are moved, removed or duplicated, then single bytes. The same seed gives the same inputs. The checks:
 
-| asked                                       | of                      |
-|---------------------------------------------|-------------------------|
-| no error but those that a reader names      | every target            |
-| no longer than in proportion to its bytes   | every target            |
-| each finding is one that Security Hub takes | reports, constraints    |
-| no subject of another namespace             | reports that lie in one |
+| check                                       | targets              |
+|---------------------------------------------|----------------------|
+| only the reader's documented errors         | every target         |
+| time in proportion to the input's bytes     | every target         |
+| each finding is valid for Security Hub      | reports, constraints |
+| no subject of another namespace             | namespaced reports   |
 """
 
 import argparse
@@ -71,9 +71,9 @@ from tests.unit.findings.mapping import CLUSTER, SAMPLES
 NOW = 1_795_570_300
 SLACK = 0.5
 SECONDS_A_BYTE = 1e-4
-"""Of this thread's own time. A result of twenty bytes is a finding, and one takes about 100 µs to render."""
+"""Thread time. A result of twenty bytes is a finding, and rendering one takes about 100 µs."""
 CHECKED = 8
-"""Findings of one input that are checked member by member."""
+"""How many findings of one input are validated in full."""
 
 TEXTS = (
     "",
@@ -134,7 +134,7 @@ LITERALS = (
     '"\\ud800"',
     '"\\u0000"',
 )
-"""Written into the JSON as they stand."""
+"""Inserted into the JSON unescaped."""
 _LITERAL = "\ue000{}\ue000"
 
 Document = Any
@@ -145,7 +145,7 @@ def group_of(document: Document) -> str:
 
 
 def samples() -> dict[str, list[Document]]:
-    """Own ones, by what reads them."""
+    """Own samples, by target."""
     written = [one for file in sorted(SAMPLES.glob("*.yaml")) for one in yaml.safe_load_all(file.read_text("utf-8"))]
     found: dict[str, list[Document]] = {
         "reports": [one for one in written if group_of(one) in REPORT_GROUPS],
@@ -162,12 +162,12 @@ def samples() -> dict[str, list[Document]]:
         "ownerReferences": [owner],
     }
     found["objects"] = [{"metadata": metadata}, {"metadata": {"name": "kube-system"}}]
-    told = {
+    annotations = {
         "policies.kyverno.io/severity": "high",
         "controls": "CIS-1.2",
         "policycontroller.gke.io/constraintData": "x",
     }
-    found["policies"] = [{"metadata": {**metadata, "annotations": {**told, "io.kubewarden.policy.title": "T"}}}]
+    found["policies"] = [{"metadata": {**metadata, "annotations": {**annotations, "io.kubewarden.policy.title": "T"}}}]
     kinds = [{"name": "policyreports", "kind": "PolicyReport", "namespaced": True, "verbs": ["list", "watch"]}]
     versions = [{"version": "v1alpha2", "groupVersion": "wgpolicyk8s.io/v1alpha2"}]
     found["discovery"] = [{"versions": versions, "preferredVersion": versions[0], "resources": kinds}]
@@ -180,7 +180,7 @@ def samples() -> dict[str, list[Document]]:
     return found
 
 
-# -- what is made of them ---------------------------------------------------------------------------------------------
+# -- mutations --------------------------------------------------------------------------------------------------------
 
 
 def mutated(document: Document, rng: random.Random) -> Document:
@@ -191,7 +191,7 @@ def mutated(document: Document, rng: random.Random) -> Document:
 
 
 def changed(document: Document, rng: random.Random) -> Document:
-    """One change at one place."""
+    """The document with one mutation at one place."""
     places = list(walk(document))
     if not places:
         return odd(rng)
@@ -203,7 +203,7 @@ def changed(document: Document, rng: random.Random) -> Document:
             holder[rng.choice(TEXTS)] = holder.pop(key)
         case 2:
             other, at = rng.choice(places)
-            with suppress(LookupError):  # it may have gone
+            with suppress(LookupError):  # an earlier mutation may have removed it
                 holder[key] = deepcopy(other[at])
         case 3 if isinstance(holder[key], str):
             at = rng.randrange(len(holder[key]) + 1)
@@ -218,7 +218,7 @@ def changed(document: Document, rng: random.Random) -> Document:
 
 
 def walk(document: Document) -> Iterator[tuple[Any, Any]]:
-    """Every member, by what holds it and its key."""
+    """Every member with its parent and key."""
     if isinstance(document, dict | list):
         for key, value in list(document.items() if isinstance(document, dict) else enumerate(document)):
             yield document, key
@@ -258,11 +258,11 @@ def encoded(document: Document, rng: random.Random) -> bytes:
     return bytes(raw)
 
 
-# -- what reads -------------------------------------------------------------------------------------------------------
+# -- targets ----------------------------------------------------------------------------------------------------------
 
 
 class Broken(AssertionError):
-    """What may never be."""
+    """A check failed."""
 
 
 def read(document: Document) -> ParsedReport:
@@ -271,13 +271,13 @@ def read(document: Document) -> ParsedReport:
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW)
 
 
-def told(reading: ParsedReport) -> tuple[tuple[Violation, int | None], ...]:
-    """With the notice that its list is not whole."""
+def all_violations(reading: ParsedReport) -> tuple[tuple[Violation, int | None], ...]:
+    """All violations, with the notice of a truncated list."""
     return reading.violations if reading.notice is None else (*reading.violations, (reading.notice, None))
 
 
 def rendered(reading: ParsedReport) -> Iterator[dict[str, Any]]:
-    for violation, observed in told(reading):
+    for violation, observed in all_violations(reading):
         yield render(
             violation,
             cluster=CLUSTER,
@@ -308,10 +308,10 @@ def as_constraint(raw: bytes) -> None:
 
 def checked(reading: ParsedReport) -> None:
     namespace = distinct(reading.key.namespace)
-    wanted = Filter(minimum_severity="LOW", include_namespaces=("team-*",))
+    filter_ = Filter(minimum_severity="LOW", include_namespaces=("team-*",))
     controller = Subject("apps", "Deployment", namespace, "web")
-    for violation, _ in told(reading):
-        wanted.admits(enriched(violation, _policy))
+    for violation, _ in all_violations(reading):
+        filter_.admits(enriched(violation, _policy))
         rolled_up(violation, controller)
         of = violation.subject
         is_own = of.namespace == namespace or (of.group, of.kind, of.namespace, of.name) == (
@@ -323,9 +323,9 @@ def checked(reading: ParsedReport) -> None:
         if namespace and not is_own:
             raise Broken(f"{of} of a report in {namespace!r}")
     for number, finding in enumerate(rendered(reading)):
-        if number < CHECKED and (said := [*objections_to(finding), *(_schema(finding) or ())]):
-            raise Broken(f"Security Hub would refuse it: {said[:3]}")
-    if len({violation.identity for violation, _ in told(reading)}) != len(told(reading)):
+        if number < CHECKED and (objections := [*objections_to(finding), *(_schema(finding) or ())]):
+            raise Broken(f"Security Hub would reject it: {objections[:3]}")
+    if len({violation.identity for violation, _ in all_violations(reading)}) != len(all_violations(reading)):
         raise Broken("two violations of one identity")
     float(reading.unlisted)
 
@@ -347,7 +347,9 @@ def in_the_ledger() -> Callable[[bytes], None]:
 
 
 def handed(sink: Any) -> Callable[[bytes], None]:
-    """As the reflector does: what a sink raises of one object is named, and stops nothing."""
+    """Delivers an object as the reflector does: errors of a sink are counted for this object, and the next one is
+    delivered.
+    """
 
     def take(raw: bytes) -> None:
         for do in (sink.upsert, partial(sink.upsert_during_listing, new=False), sink.delete):
@@ -362,7 +364,7 @@ def handed(sink: Any) -> Callable[[bytes], None]:
 
 
 def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
-    """Of those that have learned to name what they cannot read."""
+    """The sinks with an error for objects that they cannot read."""
     policies = PolicyMetadata(now=lambda: SteadyMs(NOW * 1000), on_malformed=lambda *_: None)
     owners = Owners(now=lambda: SteadyMs(NOW * 1000), on_change=lambda *_: None, on_malformed=lambda *_: None)
     existence = SimpleNamespace(
@@ -400,13 +402,13 @@ def as_finding(raw: bytes) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if not isinstance(finding, dict) or not isinstance(finding.get("Id"), str):
-        return  # the API's own shape
+        return  # not a finding at all
     found = inventory.from_asff(finding)
     if any(len(text) > 1_024 for text in (found.source, found.policy, found.rule, found.cluster_uid, found.digest)):
-        raise Broken("a text that nobody has cut")
-    told = row(finding, cluster="c", sla_days={}, now=WallMs(NOW * 1000))
-    if not all(str(getattr(told, name)).isprintable() for name in ("source", "policy", "name", "title")):
-        raise Broken("a text that nobody has cleaned")
+        raise Broken("a text was not cut")
+    shown = row(finding, cluster="c", sla_days={}, now=WallMs(NOW * 1000))
+    if not all(str(getattr(shown, name)).isprintable() for name in ("source", "policy", "name", "title")):
+        raise Broken("a text contains unprintable characters")
     others.tool(finding)
     if isinstance(finding.get("Resources"), list) and all(isinstance(one, dict) for one in finding["Resources"]):
         others.archived(finding, now=WallMs(NOW * 1000))
@@ -430,7 +432,7 @@ def as_file(raw: bytes) -> None:
 
 
 def as_rendered(raw: bytes) -> None:
-    """By `policyhub render --explain`: what is explained is the finding that is written."""
+    """`policyhub render --explain`: it explains the same finding that is rendered."""
     collector = Collector(
         target_of({"exclude_source": [""]}), now=WallMs(NOW * 1000), report_error=lambda _: None, keep=True
     )
@@ -455,7 +457,7 @@ class Stream:
 
 
 def targets() -> list[tuple[str, str, Callable[[bytes], None]]]:
-    """The name, the samples, what reads them."""
+    """Name, kind of samples, and function of each target."""
     found: list[tuple[str, str, Callable[[bytes], None]]] = [
         ("reports", "reports", as_report),
         ("constraints", "constraints", as_constraint),
@@ -482,9 +484,9 @@ class Outcome:
     inputs: int = 0
     by_target: Counter[str] = field(default_factory=Counter)
     crashes: list[str] = field(default_factory=list)
-    """One for each place."""
+    """One line for each place that crashed."""
     slowest: tuple[float, str] = (0.0, "none")
-    """Seconds, and what they were for."""
+    """The slowest input: seconds, and its description."""
 
     def __str__(self) -> str:
         lines = [
@@ -495,11 +497,13 @@ class Outcome:
 
 
 def run(*, seed: int, goes_on: Callable[[int], bool], only: Iterable[str] = (), keep: Path | None = None) -> Outcome:
-    """`goes_on` is asked before each input, with how many there were; `keep` is a folder for inputs that crash."""
+    """`goes_on` gets the number of inputs so far and returns whether to continue; `keep` is a folder for inputs that
+    crash.
+    """
     outcome, rng, of = Outcome(), random.Random(seed), samples()  # noqa: S311  (nothing is secret)
     tried = [target for target in targets() if not only or target[0] in set(only)]
     seen: set[tuple[str, str]] = set()
-    """Where it crashed already: each place is told once."""
+    """Places that crashed already; each is reported once."""
     while goes_on(outcome.inputs):
         name, kind, take = rng.choice(tried)
         raw = encoded(mutated(rng.choice(of[kind]), rng), rng)
@@ -510,7 +514,7 @@ def run(*, seed: int, goes_on: Callable[[int], bool], only: Iterable[str] = (), 
         try:
             take(raw)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is what is looked for)
-            where = place(error)
+            where = crash_site(error)
             crash = f"{type(error).__name__} in {where}: {str(error)[:300]}"
         seconds = time.thread_time() - began
         outcome.slowest = max(outcome.slowest, (seconds, f"{len(raw)} bytes of {name} (input {outcome.inputs})"))
@@ -524,8 +528,8 @@ def run(*, seed: int, goes_on: Callable[[int], bool], only: Iterable[str] = (), 
     return outcome
 
 
-def place(error: Exception) -> str:
-    """The file and line that raised it."""
+def crash_site(error: Exception) -> str:
+    """The file and line that raised the error."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -1,21 +1,21 @@
-"""Attacks by what is said, about whom and in whose name."""
+"""Attacks with forged reports and policies: about other tenants' objects, or under an engine's name."""
 
 import time
 from typing import Any
 
-from tests.hostile.arena import HOME, SPACES
 from tests.hostile.checker import MARK, TENANT
 from tests.hostile.company import ENGINES, KIND, POLICIES, REPOS
-from tests.hostile.scenario import Stage, scenario
-from tests.hostile.tenant import report, result, thing
+from tests.hostile.harness import HOME, SPACES
+from tests.hostile.scenario import Context, scenario
+from tests.hostile.tenant import report, result, workload
 
 Document = dict[str, Any]
 
 
 @scenario("about objects of others", restart=True)
-def others(stage: Stage) -> None:
-    """In the names of the company's engines: what fails there passes, what is there fails in other words, and what is
-    not there fails; about other namespaces', the cluster's and Nodes' objects, by result and by scope.
+def others(context: Context) -> None:
+    """Reports under the names of the company's engines, about objects of other namespaces, the cluster and Nodes, by
+    result and by scope: failing ones pass, others fail with another text, and objects that do not exist fail.
     """
     places: list[Document] = [
         {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": space, "name": name}
@@ -39,17 +39,19 @@ def others(stage: Stage) -> None:
                 for policy in POLICIES
                 for place in places
             ]
-            stage.tenant.put(report(f"others-{engine}", *results, kind=kind))
+            context.tenant.put(report(f"others-{engine}", *results, kind=kind))
             results = [result(policy, "", resources=[], result=outcome, source=engine) for policy in POLICIES]
             for number, place in enumerate(places):
-                stage.tenant.put(report(f"scoped-{engine}-{number}", *results, kind=kind, scope=place))
-        if stage.over and turn > 2:
+                context.tenant.put(report(f"scoped-{engine}-{number}", *results, kind=kind, scope=place))
+        if context.over and turn > 2:
             break
 
 
-@scenario("an engine's name", says=(), seconds=10)
-def forged(stage: Stage) -> None:
-    """In the names of the company's engines about his own objects, as of now, tomorrow and ten years ago."""
+@scenario("an engine's name", expected_texts=(), seconds=10)
+def forged(context: Context) -> None:
+    """Reports under the names of the company's engines about the tenant's objects, with current, future and
+    ten-year-old times.
+    """
     for engine in (*ENGINES, "gatekeeper", "Kyverno ", "KYVERNO", "policyhub", "", "Trivy ConfigAudit", "kubewarden"):
         for kind in ("PolicyReport", "Report"):
             results = [
@@ -60,19 +62,19 @@ def forged(stage: Stage) -> None:
                 for number, ahead in enumerate((0, 290, 86_400, -315_360_000))
             ]
             name = f"forged-{kind.lower()}-{len(engine)}-{ord((engine or '_')[0])}"
-            stage.tenant.put(report(name, *results, kind=kind, summary={"error": 9}))
+            context.tenant.put(report(name, *results, kind=kind, summary={"error": 9}))
 
 
-@scenario("policies of the same name", says=())
-def policies(stage: Stage) -> None:
-    """Policies in his own namespace that are called like the company's, with titles and remediations of his own; one of
-    Kubewarden's by the name that a policy of namespace `team` has in reports.
+@scenario("policies of the same name", expected_texts=())
+def policies(context: Context) -> None:
+    """Policies in the tenant's namespace with the names of the company's, with other titles and remediations; one has
+    the name that a Kubewarden policy of namespace `team` has in reports.
     """
     theirs = f"namespaced-{TENANT}-limits"  # of namespace `team`: a-limits
-    stage.arena.guest("team", report("kubewarden", result(theirs, "app", source="kubewarden")))
-    stage.stack.callback(stage.arena.leave, "team")
-    stage.expect(lambda: len(stage.arena.active(theirs)) == 1, "no finding of Kubewarden's policy")
-    words = {
+    context.harness.guest("team", report("kubewarden", result(theirs, "app", source="kubewarden")))
+    context.stack.callback(context.harness.leave, "team")
+    context.expect(lambda: len(context.harness.active(theirs)) == 1, "no finding of Kubewarden's policy")
+    annotations = {
         "policies.kyverno.io/title": MARK,
         "policies.kyverno.io/description": MARK,
         "policies.kyverno.io/remediation": MARK,
@@ -81,27 +83,27 @@ def policies(stage: Stage) -> None:
     }
     for policy in POLICIES:
         for kind, version in (("Policy", "kyverno.io/v1"), ("AdmissionPolicy", "policies.kubewarden.io/v1")):
-            metadata = {"name": policy, "namespace": TENANT, "annotations": words}
-            stage.tenant.put({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"module": MARK}})
-    stage.afterwards.append(lambda: _unworded(stage, theirs))
+            metadata = {"name": policy, "namespace": TENANT, "annotations": annotations}
+            context.tenant.put({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"module": MARK}})
+    context.afterwards.append(lambda: _unworded(context, theirs))
     huge = {f"policies.kyverno.io/{number}": "x" * 20_000 for number in range(10)}
     metadata = {"name": "huge", "namespace": TENANT, "annotations": huge}
-    stage.tenant.put({"apiVersion": "kyverno.io/v1", "kind": "Policy", "metadata": metadata, "spec": {}})
+    context.tenant.put({"apiVersion": "kyverno.io/v1", "kind": "Policy", "metadata": metadata, "spec": {}})
 
 
-def _unworded(stage: Stage, policy: str) -> None:
-    if MARK in f"{stage.arena.active(policy)}":
-        stage.problems.append("the tenant's policy words the finding of another namespace's")
+def _unworded(context: Context, policy: str) -> None:
+    if MARK in f"{context.harness.active(policy)}":
+        context.problems.append("the tenant's policy changed the text of another namespace's finding")
 
 
-@scenario("one violation by many names", says=())
-def twins(stage: Stage) -> None:
-    """The same violation again and again: by both APIs, in many reports, with words that alternate."""
-    stage.tenant.put(thing("ConfigMap", "twin"))
+@scenario("one violation by many names", expected_texts=())
+def twins(context: Context) -> None:
+    """The same violation many times: in both APIs, in many reports, with alternating texts."""
+    context.tenant.put(workload("ConfigMap", "twin"))
 
     def again(turn: int) -> None:
         for kind in ("PolicyReport", "Report"):
             entry = result("twin", "twin", message=f"{MARK} {turn}", severity=("low", "high")[turn % 2])
-            stage.tenant.rewrite(report(f"twin-{turn % 20}", *[entry] * 20, kind=kind))
+            context.tenant.rewrite(report(f"twin-{turn % 20}", *[entry] * 20, kind=kind))
 
-    stage.tenant.repeat(again, 500)
+    context.tenant.repeat(again, 500)

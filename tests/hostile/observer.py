@@ -1,4 +1,4 @@
-"""Watches the operator from the outside while a scenario runs: its memory, /healthz, its status, events and log."""
+"""Observes the operator from the outside during a scenario: its memory, /healthz, its status, events and log."""
 
 import threading
 import time
@@ -11,31 +11,31 @@ from urllib.request import ProxyHandler, build_opener
 from dev.cluster import ApiError
 from dev.cluster.client import UnreachableError
 from dev.stand import Operator
-from tests.hostile.checker import HEALTH_SECONDS, Seen, unsafe
+from tests.hostile.checker import HEALTH_SECONDS, Observations, unsafe
 from tests.integration.operator.world import CLUSTERS, World
 
 EVERY_SECONDS = 0.5
 KILL_MIB = 900.0
-"""Nobody's machine is to suffer: an operator that takes more is killed, as the kernel would have done at 512."""
+"""To protect the machine, an operator that takes more MiB is killed, as the kernel would at 512Mi."""
 EVENTS = "/api/v1/namespaces/default/events"
-"""Where those about objects without a namespace are."""
+"""The path of events about objects without a namespace."""
 
 
 class Observer:
-    """`with Observer(…) as observer: …`; threads of its own, which end with the block. `killed` grows: operators that
-    are killed on purpose.
+    """`with Observer(…) as observer:`; its threads end with the block. `killed` is a list to which operators are added
+    that are killed on purpose.
     """
 
     def __init__(self, world: World, *, killed: Sequence[Operator]) -> None:
-        self.seen = Seen()
+        self.seen = Observations()
         self._world = world
         self._done = threading.Event()
         self._dead: list[Operator] = []
         self._killed = killed
         self._opener = build_opener(ProxyHandler({}))
         self._threads = [
-            threading.Thread(target=self._repeat, args=(look,), daemon=True)
-            for look in (self._health, self._memory, self._status)
+            threading.Thread(target=self._poll, args=(probe,), daemon=True)
+            for probe in (self._health, self._memory, self._status)
         ]
 
     def __enter__(self) -> Self:
@@ -51,10 +51,10 @@ class Observer:
             thread.join(HEALTH_SECONDS + 5)
 
     def finish(self) -> None:
-        """What there is to read once: events, the log, /metrics."""
+        """Read what is read once, at the end: events, the log, /metrics."""
         for event in self._world.cluster.request("GET", EVENTS)["items"]:
             if event.get("involvedObject", {}).get("kind") == "MonitoredCluster":
-                self.seen.told.add(f"{event.get('reason')}: {event.get('message')}")
+                self.seen.statements.add(f"{event.get('reason')}: {event.get('message')}")
         for operator in self._world.operators:
             for line in operator.log():
                 self._read(line)
@@ -65,7 +65,7 @@ class Observer:
                 self.seen.ended.append(f"/metrics: {type(error).__name__}")
 
     def _read(self, value: Any) -> None:
-        """Every text in it, however deep."""
+        """Every text in the document, at any depth."""
         if isinstance(value, str) and unsafe(value, lines=True):
             self.seen.unsafe.add(value)
         elif isinstance(value, dict):
@@ -77,14 +77,14 @@ class Observer:
                 self._read(inner)
 
     def findings(self, found: list[dict[str, Any]]) -> None:
-        """What analysts would read in a browser."""
+        """Read the findings as analysts would in a browser."""
         self._read(found)
 
-    # -- what is looked at again and again ------------------------------------------------------------------------
+    # -- polling -------------------------------------------------------------------------------------------------------
 
-    def _repeat(self, look: Callable[[], None]) -> None:
+    def _poll(self, probe: Callable[[], None]) -> None:
         while not self._done.is_set():
-            look()
+            probe()
             self._done.wait(EVERY_SECONDS)
 
     def _health(self) -> None:
@@ -95,7 +95,7 @@ class Observer:
         try:
             self._get("/healthz", timeout=HEALTH_SECONDS)
         except OSError:
-            self._done.wait(EVERY_SECONDS)  # one that was killed meanwhile is gone by then
+            self._done.wait(EVERY_SECONDS)  # an operator that was killed meanwhile has been replaced by then
             if self._operator() is operator and operator not in self._killed and self._alive():
                 self.seen.health.append(float("inf"))
             return
@@ -124,8 +124,8 @@ class Observer:
             return
         for cluster in clusters:
             for condition in cluster.get("status", {}).get("conditions", ()):
-                told = f"{condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
-                self.seen.told.add(f"{cluster['metadata']['name']}: {told}")
+                statement = f"{condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
+                self.seen.statements.add(f"{cluster['metadata']['name']}: {statement}")
 
     # -- the operator ---------------------------------------------------------------------------------------------
 
@@ -145,9 +145,9 @@ class Observer:
 
 
 def peak_mib(operator: Operator) -> float:
-    """The greatest resident set of the process so far, as the kernel counts it."""
+    """Peak resident set of the process so far, as the kernel counts it."""
     try:
         text = Path(f"/proc/{operator.pid}/status").read_text()
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmHWM")), 0.0)

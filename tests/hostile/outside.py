@@ -1,5 +1,5 @@
-"""Attacks by others than the tenant: whoever reaches /metrics, whoever may write a kubeconfig Secret, whoever runs one
-of the clusters. All on loopback.
+"""Attacks by others than the tenant: clients of /metrics, writers of a kubeconfig Secret, owners of a monitored
+cluster. All on loopback.
 """
 
 import contextlib
@@ -13,53 +13,53 @@ from pathlib import Path
 
 from dev.cluster import kubeconfig
 from dev.stand import ROOT
-from tests.hostile.arena import EVIL, Arena
 from tests.hostile.evil import MODES
-from tests.hostile.scenario import Stage, scenario
+from tests.hostile.harness import EVIL, Harness
+from tests.hostile.scenario import Context, scenario
 from tests.hostile.tenant import report, result
 from tests.integration.operator.world import CLUSTERS
 
 READERS = 400
 ASKED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\n\r\n"
 NOT_WELL = (f"{EVIL}: Ready=(False|Unknown)",)
-"""What the status of the cluster in question has to say; Unknown: while nothing has come to its end yet."""
+"""The attacked cluster's status must have one of these; Unknown: while no attempt has finished yet."""
 LOGIN = (
     "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\nusers: [{name: u, user: {token: t}}]\n"
 )
 
 
-@scenario("readers that do not read", says=(), seconds=20)
-def readers(stage: Stage) -> None:
-    """Four hundred clients that ask for /metrics thirty times each and read nothing, beside thousands that hang up, and
-    as many series as one namespace can make.
+@scenario("readers that do not read", expected_texts=(), seconds=20)
+def readers(context: Context) -> None:
+    """Four hundred clients request /metrics thirty times each and read nothing, thousands of others hang up, and one
+    namespace makes as many series as it can.
     """
     results = [result(f"series-{n}-" + "p" * 60, "one", severity="high") for n in range(1_500)]
-    stage.tenant.put(report("series", *results))
-    time.sleep(3)  # the series are there when they are asked for
-    port = stage.arena.world.operator.port
+    context.tenant.put(report("series", *results))
+    time.sleep(3)  # the series exist before they are requested
+    port = context.harness.world.operator.port
     held = []
     for _ in range(READERS):
-        if stage.over:
+        if context.over:
             break
         with contextlib.suppress(OSError):
-            client = stage.stack.enter_context(socket.socket())
+            client = context.stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             client.settimeout(2)
             client.connect(("127.0.0.1", port))
             client.sendall(ASKED * 30)
             held.append(client)
-    while not stage.over:
+    while not context.over:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as client:
             client.sendall(ASKED)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as client:
             client.sendall(b"GET /" + b"x" * 100_000)
-        time.sleep(0.01)  # some hundred a second are enough: the machine is to be left for the others
+        time.sleep(0.01)  # a few hundred a second are enough: other processes need the machine too
 
 
-def _join(stage: Stage, text: bytes) -> None:
-    """The Secret and its MonitoredCluster; the MonitoredCluster goes with the scenario."""
-    stage.arena.secret(EVIL, text)
-    stage.arena.watch(EVIL)
+def _join(context: Context, text: bytes) -> None:
+    """Create the Secret and its MonitoredCluster; the MonitoredCluster is deleted after the scenario."""
+    context.harness.secret(EVIL, text)
+    context.harness.watch(EVIL)
 
 
 def _bomb(member: str, *, merge: bool = False) -> bytes:
@@ -72,19 +72,19 @@ def _bomb(member: str, *, merge: bool = False) -> bytes:
     ).encode()
 
 
-@scenario("kubeconfig bombs", says=NOT_WELL, seconds=20)
-def bombs(stage: Stage) -> None:
-    """Kubeconfigs of some hundred bytes that are gigabytes once their aliases are followed."""
+@scenario("kubeconfig bombs", expected_texts=NOT_WELL, seconds=20)
+def bombs(context: Context) -> None:
+    """Kubeconfigs of a few hundred bytes that expand to gigabytes through YAML aliases."""
     for number, text in enumerate(
         (_bomb("certificate-authority-data"), _bomb("tls-server-name"), _bomb("", merge=True), _bomb("proxy-url"))
     ):
-        _join(stage, text)
-        time.sleep(3 if number else 5)  # as long as the operator may take to hear of it
+        _join(context, text)
+        time.sleep(3 if number else 5)  # the time that the operator may take to notice the Secret
 
 
-@scenario("kubeconfigs that are none", says=NOT_WELL, seconds=20)
-def kubeconfigs(stage: Stage) -> None:
-    """Other types than a kubeconfig has, nothing but brackets, a Secret as large as there can be, http to loopback."""
+@scenario("invalid kubeconfigs", expected_texts=NOT_WELL, seconds=20)
+def kubeconfigs(context: Context) -> None:
+    """Kubeconfigs with wrong types, only brackets, a Secret of the maximum size, http to loopback."""
     config = {
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
@@ -106,25 +106,25 @@ def kubeconfigs(stage: Stage) -> None:
         b"a: " + b"'" * 700_000,
     ]
     for text in texts:
-        _join(stage, text)
-        if stage.over:
+        _join(context, text)
+        if context.over:
             break
-        time.sleep(1.5)  # so that each of them is read
+        time.sleep(1.5)  # so that the operator reads each of them
 
 
-def _run(stage: Stage, mode: str) -> None:
-    folder = Path(stage.stack.enter_context(tempfile.TemporaryDirectory()))
+def _run(context: Context, mode: str) -> None:
+    folder = Path(context.stack.enter_context(tempfile.TemporaryDirectory()))
     process = subprocess.Popen(  # noqa: S603  (our own module)
         [sys.executable, "-m", "tests.hostile.evil", mode, str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
-    stage.stack.callback(_end, process)
+    context.stack.callback(_end, process)
     port = process.stdout.readline().strip() if process.stdout is not None else ""
     ca = (folder / "ca.crt").read_text()
     config = kubeconfig.with_token(name="evil", url=f"https://127.0.0.1:{port}", ca=ca, token="t")
-    _join(stage, json.dumps(config).encode())
-    while not stage.over:
-        time.sleep(0.5)  # the evil server does the work: this thread has only to end with the scenario
+    _join(context, json.dumps(config).encode())
+    while not context.over:
+        time.sleep(0.5)  # the malicious server does the work; this thread only ends with the scenario
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
@@ -136,19 +136,19 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _server(mode: str) -> None:
-    def attack(stage: Stage) -> None:
-        _run(stage, mode)
+    def attack(context: Context) -> None:
+        _run(context, mode)
 
     attack.__doc__ = f"A monitored cluster whose API server means harm: {mode} (see `evil`)."
-    scenario(f"API server: {mode}", says=NOT_WELL, seconds=20)(attack)
+    scenario(f"API server: {mode}", expected_texts=NOT_WELL, seconds=20)(attack)
 
 
 for _mode in MODES:
     _server(_mode)
 
 
-def leave(arena: Arena) -> None:
-    """The evil cluster is no longer watched."""
-    cluster = arena.world.cluster
+def leave(harness: Harness) -> None:
+    """Stop watching the attacker's cluster."""
+    cluster = harness.world.cluster
     if any(item["metadata"]["name"] == EVIL for item in cluster.request("GET", CLUSTERS)["items"]):
         cluster.request("DELETE", f"{CLUSTERS}/{EVIL}")

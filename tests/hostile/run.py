@@ -1,4 +1,6 @@
-"""One scenario: a new operator, the companies at work, the attack; then the verdict, and whether all is as before."""
+"""Runs one scenario: a new operator, the companies' changes, the attack; then the verdict, and whether the operator
+recovers.
+"""
 
 import random
 import re
@@ -11,27 +13,27 @@ from typing import Any
 
 from dev import stand
 from tests.hostile import checker, lies, mass, outside, owners, texts, wild
-from tests.hostile.arena import HOME, SECOND, Arena, Day
 from tests.hostile.checker import TENANT, Verdict
+from tests.hostile.harness import HOME, SECOND, Harness, Workday
 from tests.hostile.observer import Observer
-from tests.hostile.scenario import Attack, Scenario, Stage
+from tests.hostile.scenario import Attack, Context, Scenario
 from tests.integration.operator.world import CLUSTERS
 
 Document = dict[str, Any]
 
 ATTACKS = (texts, mass, owners, lies, outside, wild)
-"""The modules that fill `SCENARIOS`."""
+"""The modules that register scenarios in `SCENARIOS`."""
 START_SECONDS = 60.0
-SETTLE_SECONDS = 60.0
-"""So long the companies are given to be exact: archives whose evidence has to ripen wait half a minute after a restart.
-What should follow at once is judged by when it did.
+EXACT_SECONDS = 60.0
+"""How long the companies' findings may take to be exact: archives whose evidence must mature wait half a minute after a
+restart. Prompt writes are checked by their own delays.
 """
 LINGER_SECONDS = 4.0
-"""After the attack the companies go on for so long."""
+"""How long the companies continue after the attack."""
 NORMAL_SECONDS = 45.0
-"""So long after the tenant's objects are gone all is well again."""
+"""How long the operator may take to recover after the tenant's objects are deleted."""
 SAMPLE = 3_000
-"""So many of the tenant's own findings are looked through."""
+"""How many of the tenant's own findings are checked."""
 
 
 @dataclass
@@ -45,8 +47,8 @@ class Result:
     health: float = 0.0
     accepted: int = 0
     refused: int = 0
-    said: str = ""
-    """What of the status names who did it."""
+    statement: str = ""
+    """The first text in the status that names the cause."""
     seconds: float = 0.0
 
     @property
@@ -58,107 +60,115 @@ class Result:
         return not self.good and not self.scenario.open
 
 
-def play(
-    arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, restart: bool = True, keep: Path | None = None
+def run_scenario(
+    harness: Harness,
+    scenario: Scenario,
+    *,
+    seed: int,
+    seconds: float = 0.0,
+    restart: bool = True,
+    keep: Path | None = None,
 ) -> Result:
-    """`seconds` instead of the scenario's own; without `restart` in no scenario; `keep` is a folder for what there is
-    to look into.
+    """`seconds` overrides the scenario's own; `restart=False` prevents the restart of any scenario; `keep` is a folder
+    for logs and status if a promise was broken.
     """
     started = time.monotonic()
-    arena.begin()
-    if arena.settle(seconds=START_SECONDS) is None:
-        raise stand.StandError(f"the companies never settled before {played.name}:\n{arena.world.operator.tail()}")
-    triage = arena.triage()
-    tenant = arena.tenant
+    harness.begin()
+    if harness.wait_until_exact(seconds=START_SECONDS) is None:
+        raise stand.StandError(
+            f"the findings were never exact before {scenario.name}:\n{harness.world.operator.tail()}"
+        )
+    triage = harness.triage()
+    tenant = harness.tenant
     tenant.accepted = tenant.refused = 0
-    result = Result(played, seed, Verdict())
-    with ExitStack() as stack, Observer(arena.world, killed=arena.killed) as observer:
-        tenant.until = time.monotonic() + (seconds or played.seconds)
+    result = Result(scenario, seed, Verdict())
+    with ExitStack() as stack, Observer(harness.world, killed=harness.killed) as observer:
+        tenant.until = time.monotonic() + (seconds or scenario.seconds)
         rng = random.Random(seed)  # noqa: S311  (repeatable)
-        stage = Stage(arena, tenant, rng, tenant.until, stack.enter_context(ExitStack()))
-        day = _day(stage, observer, attack=played.attack, restart=restart and played.restart)
-        arena.settle(seconds=SETTLE_SECONDS)
-        for look in stage.afterwards:
-            look()
+        context = Context(harness, tenant, rng, tenant.until, stack.enter_context(ExitStack()))
+        day = _day(context, observer, attack=scenario.attack, restart=restart and scenario.restart)
+        harness.wait_until_exact(seconds=EXACT_SECONDS)
+        for probe in context.afterwards:
+            probe()
         day.catch_up()
-        _judge(arena, day, triage, result)
-        observer.findings(arena.tenants(SAMPLE))
-        stage.stack.close()
-        outside.leave(arena)
-        arena.clear_tenant()
-        if lasting := _lasting(arena):
+        _check(harness, day, triage, result)
+        observer.findings(harness.tenants(SAMPLE))
+        context.stack.close()
+        outside.leave(harness)
+        harness.clear_tenant()
+        if lasting := _lasting_effects(harness):
             result.verdict.lasting.append(lasting)
         observer.finish()
-    result.verdict.absorb(checker.observed(observer.seen, says=played.says))
-    result.verdict.broken += [problem for problem in stage.problems if problem]
+    result.verdict.absorb(checker.observed(observer.seen, expected_texts=scenario.expected_texts))
+    result.verdict.broken += [problem for problem in context.problems if problem]
     result.memory = observer.seen.memory
     result.health = max(observer.seen.health, default=float("inf"))
     result.accepted, result.refused = tenant.accepted, tenant.refused
-    names = played.says or (TENANT,)
-    told = [text for text in sorted(observer.seen.told) if any(re.search(word, text) for word in names)]
-    result.said = told[0] if told else ""
+    names = scenario.expected_texts or (TENANT,)
+    statements = [text for text in sorted(observer.seen.statements) if any(re.search(word, text) for word in names)]
+    result.statement = statements[0] if statements else ""
     result.seconds = time.monotonic() - started
     if keep is not None and not result.good:
-        _keep(arena, observer, keep / played.name.replace(" ", "-").replace(":", ""))
+        _keep(harness, observer, keep / scenario.name.replace(" ", "-").replace(":", ""))
     return result
 
 
-def _day(stage: Stage, observer: Observer, *, attack: Attack, restart: bool) -> Day:
-    """The companies at work while the attack goes on, and for a moment after it."""
-    arena = stage.arena
-    with Day(arena) as day:
-        attack(stage)
-        while not stage.over:
-            time.sleep(0.1)  # the companies write in threads of their own; the end is a moment, no event
+def _day(context: Context, observer: Observer, *, attack: Attack, restart: bool) -> Workday:
+    """The companies make changes during the attack and for a moment after it."""
+    harness = context.harness
+    with Workday(harness) as day:
+        attack(context)
+        while not context.over:
+            time.sleep(0.1)  # the companies run in their own threads; the end is a time, not an event
         if restart:
-            arena.kill()
+            harness.kill()
             try:
-                arena.start()
+                harness.start()
             except stand.StandError as error:
                 observer.seen.ended.append(f"did not start again: {str(error)[:200]}")
-        time.sleep(LINGER_SECONDS)  # they go on for so long: it is their pace, nothing is waited for
+        time.sleep(LINGER_SECONDS)  # the companies continue at their own pace; nothing is waited for
     return day
 
 
-def _judge(arena: Arena, day: Day, triage: Mapping[str, Mapping[str, Document]], result: Result) -> None:
+def _check(harness: Harness, day: Workday, triage: Mapping[str, Mapping[str, Document]], result: Result) -> None:
     now = time.time()
-    for name, company in arena.companies.items():
-        judged = checker.judge(
-            findings=arena.findings(name),
+    for name, company in harness.companies.items():
+        verdict = checker.check(
+            findings=harness.findings(name),
             journal=day.journal,
-            census=company.census(),
+            state=company.read_state(),
             writes=company.writes,
             existed=company.existed,
             triage=triage[name],
             now=now,
-            kills=arena.kills,
+            kills=harness.kills,
         )
-        result.verdict.absorb(judged)
-        result.delays[name] = judged.delays
+        result.verdict.absorb(verdict)
+        result.delays[name] = verdict.delays
 
 
-def _lasting(arena: Arena) -> str:
-    """Wait until all is well again; what is not, where that takes too long."""
+def _lasting_effects(harness: Harness) -> str:
+    """Wait for the operator to recover; returns what is still wrong after NORMAL_SECONDS, or an empty text."""
     end = time.monotonic() + NORMAL_SECONDS
     while True:
-        wrong = [name for name in (HOME, SECOND) if not _well(arena, name)]
-        if not wrong and (arena.settle(seconds=max(1.0, end - time.monotonic())) is not None):
+        wrong = [name for name in (HOME, SECOND) if not _well(harness, name)]
+        if not wrong and (harness.wait_until_exact(seconds=max(1.0, end - time.monotonic())) is not None):
             return ""
         if time.monotonic() >= end:
-            told = {name: arena.world.condition("Ready", name) for name in wrong}
-            return f"{told or 'findings are not exact'} {NORMAL_SECONDS:.0f} s after the tenant's objects are gone"
-        time.sleep(0.5)  # other processes, asked over HTTP
+            problem = {name: harness.world.condition("Ready", name) for name in wrong} or "findings are not exact"
+            return f"{problem} {NORMAL_SECONDS:.0f} s after the tenant's objects were deleted"
+        time.sleep(0.5)  # other processes, polled over HTTP
 
 
-def _well(arena: Arena, name: str) -> bool:
-    conditions = arena.world.monitored(name).get("status", {}).get("conditions", ())
+def _well(harness: Harness, name: str) -> bool:
+    conditions = harness.world.monitored(name).get("status", {}).get("conditions", ())
     good = {c["type"]: c["status"] == "True" for c in conditions if c["type"] not in checker.HELD}
     return bool(good) and all(good.values())
 
 
-def _keep(arena: Arena, observer: Observer, folder: Path) -> None:
+def _keep(harness: Harness, observer: Observer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, operator in enumerate(arena.world.operators, 1):
+    for number, operator in enumerate(harness.world.operators, 1):
         (folder / f"operator-{number}.log").write_text("\n".join(map(str, operator.log())))
-    (folder / "told.txt").write_text("\n".join(map(ascii, sorted(observer.seen.told))))
-    (folder / "status.txt").write_text(str(arena.world.cluster.request("GET", CLUSTERS)))
+    (folder / "statements.txt").write_text("\n".join(map(ascii, sorted(observer.seen.statements))))
+    (folder / "status.txt").write_text(str(harness.world.cluster.request("GET", CLUSTERS)))

@@ -1,14 +1,14 @@
-"""What the scenarios came to, for people: a line for each as it ends, and the table at the end."""
+"""Reports of the hostile suite for people: a line for each scenario, and the table at the end."""
 
 from collections.abc import Iterable, Sequence
 
-from tests.hostile.arena import HOME, SECOND
 from tests.hostile.checker import PROMISES, middle, quantile
+from tests.hostile.harness import HOME, SECOND
 from tests.hostile.run import Result
 
 HEADER = (
     "scenario", "delay median", "p99", "max", "second cluster", "RSS peak", "healthz", "writes", "wrong", "missing",
-    "double", "needless", "other", "what the status said",
+    "double", "needless", "other", "status text",
 )  # fmt: skip
 NAMED = ("wrong", "missing", "double", "needless")
 OTHER = tuple(promise for promise in PROMISES if promise not in NAMED)
@@ -17,17 +17,17 @@ WIDTH = 90
 
 
 def line(result: Result) -> str:
-    """One scenario; with what was broken and how to play it again."""
+    """One scenario: its numbers, what was broken, and how to run it again."""
     delays = result.delays.get(HOME, [])
     verdict = "ok" if result.good else ("open" if not result.fails else "BROKEN")
-    told = (
+    summary = (
         f"{verdict}  {result.scenario.name}, seed {result.seed}: {result.accepted} writes of the tenant"
         f" ({result.refused} refused), {len(delays)} of the company; {_figures(delays)},"
         f" {result.memory:.0f} MiB, {result.seconds:.0f} s"
     )
     if result.good:
-        return told
-    lines = [told]
+        return summary
+    lines = [summary]
     for promise, broken in result.verdict.violated():
         lines.append(f"    {promise} ({PROMISES[promise]}): {len(broken)}")
         lines += [f"        {text[:300]}" for text in broken[:SHOWN]]
@@ -54,7 +54,7 @@ def _row(result: Result) -> list[str]:
         f"{result.accepted} ({result.refused} refused)",
         *(str(len(getattr(result.verdict, promise))) for promise in NAMED),
         ", ".join(f"{number} {promise}" for promise, number in others.items() if number) or "0",
-        _short(result.said),
+        _short(result.statement),
     ]
 
 

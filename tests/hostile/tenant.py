@@ -1,4 +1,6 @@
-"""Whoever may write in one namespace: a service account with what Kyverno's chart and Kubernetes give its admin."""
+"""The malicious tenant: a service account with the permissions that Kyverno's chart and Kubernetes give a namespace's
+admin.
+"""
 
 import json
 import threading
@@ -52,7 +54,7 @@ SECONDS = 30.0
 
 
 class Tenant:
-    """Writes whatever the API server lets through. Nothing that it refuses is an error: it is only counted."""
+    """Writes whatever the API server accepts. Refusals are counted; they are not errors."""
 
     def __init__(self, cluster: Cluster, config: Document) -> None:
         account = cluster.as_user(config)
@@ -64,11 +66,11 @@ class Tenant:
         self.accepted = 0
         self.refused = 0
         self.until = float("inf")
-        """By the monotonic clock: when the attack is over."""
+        """When the attack ends, by the monotonic clock."""
 
     @classmethod
     def admitted(cls, cluster: Cluster) -> "Tenant":
-        """His namespace, account, role and token."""
+        """Create the tenant's namespace, account, role and token."""
         cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TENANT}}])
         metadata = {"name": ACCOUNT, "namespace": TENANT}
         group = "rbac.authorization.k8s.io"
@@ -89,7 +91,7 @@ class Tenant:
         return time.monotonic() >= self.until
 
     def put(self, document: Document) -> Document | None:
-        """Create it, or replace what has its name; what the API server stored."""
+        """Create the object or replace the one of its name; returns the stored object."""
         path = PATHS[document["kind"]]
         stored = self.send("POST", path, document)
         if stored is None:
@@ -101,13 +103,13 @@ class Tenant:
         return stored
 
     def rewrite(self, document: Document) -> Document | None:
-        """The same in one request where it is there: what the document lacks stays as it is."""
+        """Update with one request if the object exists: members that the document lacks stay."""
         name = document["metadata"]["name"]
         changed = {member: value for member, value in document.items() if member != "metadata"}
         return self.patch(document["kind"], name, changed) or self.put(document)
 
     def put_all(self, documents: Iterable[Document]) -> None:
-        """As fast as four connections go, until the attack is over."""
+        """Write as fast as four connections can, until the attack is over."""
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(lambda document: None if self.over else self.put(document), documents))
 
@@ -120,7 +122,7 @@ class Tenant:
     def send(
         self, method: str, path: str, body: Document | bytes | None = None, *, content: str = ""
     ) -> Document | None:
-        """The answer; None where it was a refusal. That something is there already, or is not, is none."""
+        """The answer; None if the request was refused. An object that exists already, or does not, is no refusal."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {**self._headers, "Content-Type": content} if content else self._headers
         try:
@@ -135,12 +137,12 @@ class Tenant:
             return None
         try:
             decoded: Document = json.loads(answer.data)
-        except (RecursionError, ValueError):  # it was stored all the same, and comes back as deep as it was sent
+        except (RecursionError, ValueError):  # it was stored, and the answer is nested as deeply as the request
             return {}
         return decoded
 
     def repeat(self, act: Callable[[int], object], times: int) -> None:
-        """So often, unless the attack is over before."""
+        """Repeat this often, unless the attack ends before."""
         for number in range(times):
             if self.over:
                 return
@@ -152,11 +154,11 @@ def _place(url: str) -> tuple[str, int]:
     return parsed.host or "127.0.0.1", parsed.port or 443
 
 
-# -- what he writes -----------------------------------------------------------------------------------------------
+# -- documents -----------------------------------------------------------------------------------------------------
 
 
 def result(policy: str, name: str, /, *, kind: str = "ConfigMap", api: str = "v1", **members: Any) -> Document:
-    """About an object of his own, in his own words."""
+    """A result about an object of the tenant, with the tenant's texts."""
     return {
         "source": "tenant",
         "policy": policy,
@@ -186,7 +188,7 @@ _VERSIONS = {
 }  # fmt: skip
 
 
-def thing(kind: str, name: str, *, owner: Document | None = None, annotations: Document | None = None) -> Document:
+def workload(kind: str, name: str, *, owner: Document | None = None, annotations: Document | None = None) -> Document:
     """A workload, with an owner that need not exist."""
     metadata: Document = {"name": name, "namespace": TENANT}
     if annotations:

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer (tests/hostile/fuzz.py) with inputs that are always the same."""
+"""A short run of the fuzzer (tests/hostile/fuzz.py) with fixed seeds."""
 
 import random
 
@@ -8,12 +8,12 @@ from tests.hostile import fuzz
 
 INPUTS = 800
 ELSEWHERE: frozenset[str] = frozenset()
-"""What is tried in long runs only."""
+"""Targets of long runs only."""
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_that_is_read_does_harm(seed: int) -> None:
-    """No error that nobody expects, nothing slow, no finding that is refused, no other namespace's subject."""
+def test_no_input_breaks_a_decoder(seed: int) -> None:
+    """Only documented errors, no slow input, no invalid finding, no subject of another namespace."""
     only = [name for name, _, _ in fuzz.targets() if name not in ELSEWHERE]
     outcome = fuzz.run(seed=seed, goes_on=lambda tried: tried < INPUTS, only=only)
     assert outcome.crashes == []
@@ -21,8 +21,8 @@ def test_nothing_that_is_read_does_harm(seed: int) -> None:
     assert all(outcome.by_target[name] for name in only)
 
 
-def test_a_run_can_be_repeated() -> None:
-    """The same seed makes the same inputs, so that what was found is found again."""
+def test_a_seed_gives_the_same_inputs() -> None:
+    """So a crash is reproducible."""
     rng, again = (random.Random(7) for _ in range(2))  # noqa: S311  (nothing is secret)
     of = fuzz.samples()["reports"][0]
     one, other = ([fuzz.encoded(fuzz.mutated(of, r), r) for _ in range(50)] for r in (rng, again))

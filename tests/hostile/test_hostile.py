@@ -1,11 +1,11 @@
-"""A few scenarios of the hostile suite beside one another; `make hostile` plays all of them."""
+"""A few scenarios of the hostile suite, one after the other; `make hostile` runs all of them."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.hostile.arena import Arena
-from tests.hostile.run import play
+from tests.hostile.harness import Harness
+from tests.hostile.run import run_scenario
 from tests.hostile.scenario import SCENARIOS
 from tests.hostile.table import line
 
@@ -15,19 +15,19 @@ PLAYED = {
     "one result, 88,000 objects": 8.0,
     "kubeconfig bombs": 14.0,
 }
-"""With how many seconds each attack lasts."""
+"""Scenarios with the seconds of each attack."""
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with Arena.open(tmp_path_factory.mktemp("hostile")) as arena:
-        yield arena
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    with Harness.open(tmp_path_factory.mktemp("hostile")) as harness:
+        yield harness
 
 
 @pytest.mark.parametrize("name", PLAYED)
-def test_who_means_harm_harms_nobody_else(arena: Arena, name: str) -> None:
-    """While somebody attacks, the findings of others stay exact and prompt, the operator small and healthy; the status
-    says what was refused, and all is well once what he wrote is gone.
+def test_an_attack_harms_nobody_else(harness: Harness, name: str) -> None:
+    """During an attack, findings of other tenants stay exact and prompt, and the operator small and healthy. The status
+    reports what was refused. After the tenant's objects are deleted, the operator recovers.
     """
-    result = play(arena, SCENARIOS[name], seed=1, seconds=PLAYED[name], restart=False)
+    result = run_scenario(harness, SCENARIOS[name], seed=1, seconds=PLAYED[name], restart=False)
     assert result.good, line(result)

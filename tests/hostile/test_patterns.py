@@ -1,7 +1,8 @@
-"""No pattern takes longer than in proportion to the text, whatever the text: the operator reads what anybody writes.
+"""No regular expression of the operator takes more than linear time, because anybody can write the texts that it reads.
 
-Every compiled pattern of every module is found, wherever it hangs, and tried with texts that are made of its own parts:
-one part again and again, two in turn, each after what the pattern wants before it and with an end that does not fit.
+The test finds every compiled pattern of every module, wherever it is stored, and tries it with texts that are built
+from the pattern's own parts: one part repeated, two parts in turn, each after a matching prefix and before an end that
+does not match.
 """
 
 import ast
@@ -22,9 +23,9 @@ import policyhub
 
 SIZES = (64, 1_024, 8_192)
 LONGEST = 262_144
-"""Of the three texts that took the longest until then."""
+"""How many of the slowest texts so far are tried at the next length."""
 SECONDS_A_CHARACTER = 4e-6
-"""Of this process's own time: fifty times what is usual, a hundredth of what a quadratic one takes at the end."""
+"""Thread time: fifty times the usual, a hundredth of what a quadratic pattern takes at the end."""
 SLACK = 0.02
 _ANY = (" ", "a", "1", "-", "a ", "\n", "\ufffd", "/", ".", ",", '"', "\\", "(")
 _MISFITS = ("", "\x00", " x")
@@ -38,18 +39,18 @@ def modules() -> Iterator[Any]:
 
 
 def patterns() -> dict[str, "re.Pattern[Any]"]:
-    """By their names; one that two modules share is tried once."""
+    """Patterns by name; a pattern that two modules share is tried once."""
     found: dict[str, re.Pattern[Any]] = {}
     for module in modules():
         for name, value in vars(module).items():
-            for pattern in held(value):
-                told = f"{module.__name__.removeprefix('policyhub.')}.{name}"
+            for pattern in patterns_in(value):
+                qualified = f"{module.__name__.removeprefix('policyhub.')}.{name}"
                 if pattern not in found.values():
-                    found[told if told not in found else f"{told}: {pattern.pattern!r}"] = pattern
+                    found[qualified if qualified not in found else f"{qualified}: {pattern.pattern!r}"] = pattern
     return found
 
 
-def held(value: object, depth: int = 3) -> Iterator["re.Pattern[Any]"]:
+def patterns_in(value: object, depth: int = 3) -> Iterator["re.Pattern[Any]"]:
     """The patterns in a value: itself, in a container, behind a bound method."""
     if isinstance(value, re.Pattern):
         yield value
@@ -57,14 +58,14 @@ def held(value: object, depth: int = 3) -> Iterator["re.Pattern[Any]"]:
         yield value.__self__  # type: ignore[attr-defined]  # just asked
     elif depth and isinstance(value, dict):
         for part in (*value.keys(), *value.values()):
-            yield from held(part, depth - 1)
+            yield from patterns_in(part, depth - 1)
     elif depth and isinstance(value, list | tuple | set | frozenset):
         for part in value:
-            yield from held(part, depth - 1)
+            yield from patterns_in(part, depth - 1)
 
 
 def atoms(tree: Any) -> list[str]:
-    """The parts of a pattern in their order: runs of literals, and a character of each class."""
+    """The parts of a pattern in order: runs of literals, and one character of each class."""
     found: list[str] = []
     run = ""
     for op, of in tree:
@@ -126,12 +127,12 @@ def fits(char: str, of: Any) -> bool:
 
 
 Shape = tuple[str, str, str]
-"""What stands before, what comes again and again, what stands at the end."""
+"""Prefix, repeated part and end of a text."""
 Use = Callable[[Any], object]
 
 
 def shapes(pattern: "re.Pattern[Any]") -> list[Shape]:
-    """Of texts that are made for this pattern."""
+    """The texts that are built for this pattern."""
     source, flags = pattern.pattern, pattern.flags
     if isinstance(source, bytes):
         source = source.decode("latin-1")
@@ -146,14 +147,14 @@ def shapes(pattern: "re.Pattern[Any]") -> list[Shape]:
 
 
 def text_of(pattern: "re.Pattern[Any]", shape: Shape, size: int) -> Any:
-    """Of about so many characters, and of the pattern's own kind."""
+    """A text of about this length from a shape."""
     before, pump, end = shape
     text = before + pump * (size // len(pump) + 1) + end
     return text if isinstance(pattern.pattern, str) else text.encode("utf-8", "replace")
 
 
 def slow(pattern: "re.Pattern[Any]") -> str | None:
-    """What takes too long, and how long; None where nothing does."""
+    """The slow shape and its seconds; None if there is none."""
 
     def ended(*_: object) -> None:
         raise TimeoutError
@@ -177,7 +178,7 @@ def slow(pattern: "re.Pattern[Any]") -> str | None:
 
 
 def timed(use: Use, text: Any) -> float:
-    """Seconds of this thread's own time."""
+    """Seconds of thread time."""
     signal.setitimer(signal.ITIMER_VIRTUAL, 3)
     began = time.thread_time()
     try:
@@ -194,8 +195,8 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @pytest.mark.parametrize("pattern", FOUND.values(), ids=FOUND.keys())
-def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: "re.Pattern[Any]") -> None:
-    """Blanks, parts of the pattern, near misses: nothing that a tenant writes keeps the operator busy."""
+def test_patterns_take_linear_time(pattern: "re.Pattern[Any]") -> None:
+    """Blanks, parts of the pattern, near misses: no text of a tenant keeps the operator busy."""
     assert slow(pattern) is None
 
 
@@ -207,16 +208,16 @@ def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: "re.Pattern[Any
         pytest.param(r"(?:.+/)?(?:.+-)?controls?", id="two that share their characters"),
         pytest.param(r"(a*)*b", id="nested"),
         pytest.param(r"(?:\s*,\s*x?)*\)", id="blanks on both sides"),
-        pytest.param(r",(?![^(]*\))", id="an endless look ahead"),
+        pytest.param(r",(?![^(]*\))", id="an unbounded lookahead"),
     ],
 )
-def test_what_the_test_would_find(pattern: str) -> None:
-    """Patterns that policyhub had, or that are known to be bad."""
+def test_slow_patterns_are_found(pattern: str) -> None:
+    """Patterns that the operator once had, or that are known to be slow."""
     assert slow(re.compile(pattern)) is not None
 
 
-def test_patterns_are_made_at_import_only() -> None:
-    """One that is made of a text, or in a function, would be tried by nobody."""
+def test_patterns_are_compiled_at_import() -> None:
+    """A pattern that is built at run time or in a function would not be tested."""
     found = []
     for path in Path(policyhub.__path__[0]).rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -231,7 +232,7 @@ def test_patterns_are_made_at_import_only() -> None:
 
 
 def of_re(node: ast.AST) -> str:
-    """What is called of `re`: `compile`, `sub` …; `escape` makes no pattern."""
+    """The names of `re` that the module uses: `compile`, `sub` …; `escape` makes no pattern."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return ""
     is_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"

@@ -1,30 +1,30 @@
-"""The tenant at random: anything that he may write, right and wrong, from a seed."""
+"""Random writes of the tenant, valid and invalid, from a seed."""
 
 from collections.abc import Callable
 from typing import Any
 
 from tests.hostile.checker import MARK, TENANT
-from tests.hostile.scenario import Stage, scenario
-from tests.hostile.tenant import PATHS, report, result, thing
+from tests.hostile.scenario import Context, scenario
+from tests.hostile.tenant import PATHS, report, result, workload
 
 KINDS = ("Pod", "ReplicaSet", "Deployment", "StatefulSet", "Job", "CronJob")
 NAMES = 40
-"""So few that things are written again."""
+"""Few names, so that objects are rewritten."""
 
 
 class Wild:
-    def __init__(self, stage: Stage) -> None:
-        self._tenant = stage.tenant
-        self._rng = stage.rng
+    def __init__(self, context: Context) -> None:
+        self._tenant = context.tenant
+        self._rng = context.rng
 
     def step(self) -> None:
         moves: dict[Callable[[], None], float] = {
-            self._report: 40, self._thing: 20, self._patch: 15, self._delete: 15, self._crowd: 1, self._policy: 3,
+            self._report: 40, self._workload: 20, self._patch: 15, self._delete: 15, self._crowd: 1, self._policy: 3,
             self._raw: 3,
         }  # fmt: skip
         self._rng.choices(list(moves), weights=list(moves.values()))[0]()
 
-    # -- moves ----------------------------------------------------------------------------------------------------
+    # -- writes --------------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
         kind = self._rng.choice(("PolicyReport", "Report"))
@@ -43,9 +43,9 @@ class Wild:
             document["metadata"]["annotations"] = {f"a{n}": self._text() for n in range(3)}
         self._tenant.put(document)
 
-    def _thing(self) -> None:
+    def _workload(self) -> None:
         kind = self._rng.choice(KINDS)
-        document = thing(kind, self._name(), owner=self._owner() if self._rng.random() < 0.7 else None)
+        document = workload(kind, self._name(), owner=self._owner() if self._rng.random() < 0.7 else None)
         if self._rng.random() < 0.5:
             document["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": self._text()}
         self._tenant.put(document)
@@ -85,7 +85,7 @@ class Wild:
         )
         self._tenant.send("POST", PATHS["PolicyReport"], f'{nested}"results":{"[" * depth}{"]" * depth}}}'.encode())
 
-    # -- what they are made of ------------------------------------------------------------------------------------
+    # -- values --------------------------------------------------------------------------------------------------------
 
     def _name(self) -> str:
         return f"wild-{self._rng.randrange(NAMES)}"
@@ -143,9 +143,9 @@ class Wild:
         )
 
 
-@scenario("at random", seconds=20, says=())
-def wild(stage: Stage) -> None:
-    """Random writes of everything that he may write, with right and wrong values, as fast as he can."""
-    tenant = Wild(stage)
-    while not stage.over:
+@scenario("at random", seconds=20, expected_texts=())
+def wild(context: Context) -> None:
+    """Random writes of all kinds that the tenant may write, with valid and invalid values, as fast as possible."""
+    tenant = Wild(context)
+    while not context.over:
         tenant.step()

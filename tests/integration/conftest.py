@@ -1,4 +1,4 @@
-"""A real control plane for the whole session. Tests make namespaces of their own and leave the cluster running."""
+"""A real control plane for the whole session. Tests create their own namespaces and leave the cluster running."""
 
 from collections.abc import Iterator
 
@@ -15,5 +15,5 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def cluster(plane: ControlPlane) -> Cluster:
-    """Shared by the session. A test that stops a cluster starts one of its own with `plane.cluster(name)`."""
+    """Shared by the session. A test that stops a cluster starts its own with `plane.cluster(name)`."""
     return plane.cluster("alpha")

@@ -1,4 +1,4 @@
-"""The prose rules in .vale/, run by vale: each one finds the sentence it is for, and none objects to a plain page."""
+"""Each prose rule (.vale/) finds its bad sentence and ignores a plain one, run with vale itself."""
 
 import json
 import os
@@ -64,10 +64,10 @@ def test_a_bad_sentence_is_found(rule: str, sentence: str, tmp_path: Path) -> No
 
 
 def test_each_rule_has_a_sentence() -> None:
-    """No rule is without one above that it finds."""
+    """Each rule has a bad sentence above."""
     assert sorted({rule for rule, _ in BAD}) == RULES
 
 
 def test_a_plain_page_passes(tmp_path: Path) -> None:
-    """Code spans and blocks, questions, and 'either' within a sentence are left alone."""
+    """Code spans and blocks, questions, and 'either' within a sentence are ignored."""
     assert alerts(GOOD, tmp_path) == []

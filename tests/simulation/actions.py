@@ -1,7 +1,7 @@
-"""What may happen in a simulated world, by kind. Each takes the world and a generator of its own: what it picks does
-not depend on which other actions a story has, so that actions can be left out of it.
+"""Actions of a simulated world, by kind. Each action gets the world and its own random generator, so that its choices
+do not depend on the other actions of the story, and actions can be left out of a story.
 
-`KINDS` names them all; a kind may need things that only some worlds have, and then does nothing.
+`KINDS` lists them. An action that needs an engine or a setting that its world does not have does nothing.
 """
 
 import random
@@ -42,7 +42,7 @@ def minutes(rng: random.Random, least: float, most: float) -> float:
     return 60 * rng.uniform(least, most)
 
 
-# -- the cluster's people -----------------------------------------------------------------------------------------
+# -- the users of the cluster -------------------------------------------------------------------------------------
 
 
 @action
@@ -68,7 +68,7 @@ def fix(world: World, rng: random.Random) -> None:
 
 @action
 def inject(world: World, rng: random.Random) -> None:
-    """A sidecar with a flaw, in all Pods from now on; no template shows it."""
+    """All Pods get a sidecar with a flaw from now on. No Pod template shows it."""
     if (workload := pick(world, rng, DEPLOYMENT, STATEFULSET)) is not None:
         world.cluster.change(workload, add="root", sidecar=True)
 
@@ -94,7 +94,7 @@ def delete(world: World, rng: random.Random) -> None:
 
 @action
 def create(world: World, rng: random.Random) -> None:
-    """What was deleted long ago comes back."""
+    """Create an object again that was deleted long ago."""
     gone = sorted((w for w in world.cluster.workloads.values() if not w.exists), key=lambda w: (w.namespace, w.name))
     if gone:
         workload = rng.choice(gone)
@@ -104,7 +104,7 @@ def create(world: World, rng: random.Random) -> None:
 
 @action
 def recreate(world: World, rng: random.Random) -> None:
-    """Deleted and created again under the same name, seconds to minutes later."""
+    """Delete an object and create it again under the same name, seconds to minutes later."""
     if (workload := pick(world, rng)) is not None:
         world.cluster.recreate(workload, seconds=rng.choice((10, 60, 300)))
 
@@ -173,7 +173,7 @@ def template_delete(world: World, rng: random.Random) -> None:
 
 @action
 def constraint_again(world: World, rng: random.Random) -> None:
-    """Deleted and created at once: no status before the next audit."""
+    """Delete a constraint and create it again at once: it has no status before the next audit."""
     if world.gatekeeper.constraints:
         constraint = world.gatekeeper.constraints[rng.choice(sorted(world.gatekeeper.constraints))]
         world.gatekeeper.drop(constraint.name)
@@ -185,7 +185,7 @@ def constraint_again(world: World, rng: random.Random) -> None:
 
 @action
 async def engine_stopped(world: World, rng: random.Random) -> None:
-    """Kyverno is away for a while; it rewrites all its reports when it is back."""
+    """Kyverno stops for a while. When it starts again, it rewrites all its reports."""
     world.kyverno.running = False
     world.disturb()
     await world.after(seconds=minutes(rng, 5, 600))
@@ -201,7 +201,7 @@ def rescan(world: World, rng: random.Random) -> None:
 
 @action
 def wipe(world: World, rng: random.Random) -> None:
-    """All reports are deleted, and made anew by the next scan, which begins at once."""
+    """All reports are deleted. The next scan, which starts at once, creates them again."""
     world.kyverno.wipe()
     world.kyverno.rescan()
     world.disturb(world.kyverno.duration + 300)
@@ -216,7 +216,7 @@ def switch(world: World, rng: random.Random) -> None:
 
 @action
 def uninstall(world: World, rng: random.Random) -> None:
-    """The engine goes with its policies; its CRDs stay."""
+    """An engine is uninstalled with its policies; its CRDs remain."""
     world.uninstalled = True
     world.kyverno.running = False
     for name in sorted(world.kyverno.policies):
@@ -234,11 +234,11 @@ async def audit_stopped(world: World, rng: random.Random) -> None:
 
 @action
 async def audit_partial(world: World, rng: random.Random) -> None:
-    """The listing of one kind fails, for two audits or more."""
+    """Listing one kind fails for two or more audits."""
     kind = rng.choice(("Pod", "Deployment", "Service"))
-    world.gatekeeper.blind.add(kind)
+    world.gatekeeper.unlistable.add(kind)
     await world.after(seconds=world.gatekeeper.interval * rng.uniform(1, 3))
-    world.gatekeeper.blind.discard(kind)
+    world.gatekeeper.unlistable.discard(kind)
 
 
 @action
@@ -250,21 +250,23 @@ async def audit_limit(world: World, rng: random.Random) -> None:
 
 @action
 def background(world: World, rng: random.Random) -> None:
-    """A policy is looked at by scans only from now on."""
+    """From now on, only background scans evaluate a policy."""
     if world.kyverno.policies:
         world.kyverno.policies[rng.choice(sorted(world.kyverno.policies))].admission = False
 
 
 @action
 def fail_only(world: World, rng: random.Random) -> None:
-    """Kyverno is started anew with `--allowedResults=fail`, and rewrites its reports."""
+    """Kyverno restarts with `--allowedResults=fail` and rewrites its reports."""
     world.kyverno.fail_only = True
     world.kyverno.rescan()
 
 
 @action
 def old_crds(world: World, rng: random.Random) -> None:
-    """After a switch, the reports of the other API and their CRDs are deleted, as advised."""
+    """After a switch of report APIs, the reports and the CRDs of the old API are deleted, as the documentation
+    advises.
+    """
     if world.kyverno.group == OPEN:
         for kind in (POLICY_REPORT, CLUSTER_POLICY_REPORT):
             world.server.remove(kind)
@@ -272,7 +274,7 @@ def old_crds(world: World, rng: random.Random) -> None:
 
 @action
 async def other_api(world: World, rng: random.Random) -> None:
-    """A second report API is installed that nobody writes and the operator may not list; later it goes again."""
+    """A second report API is installed. Nobody writes to it, and the operator may not list it. Later it is removed."""
     if world.kyverno.group != OPEN and not world.server.serves(REPORT):
         seconds = minutes(rng, 30, 300)
         world.api("403", REPORT.path, seconds=seconds)

@@ -1,6 +1,6 @@
-"""Models of Gatekeeper's audit and of an engine that writes a report for each object and times that stand still.
+"""Models of Gatekeeper's audit and of an engine whose reports keep the time of their creation.
 
-Gatekeeper: an audit sees what there is when it begins, and writes every constraint when it ends, an unchanged one too;
+Gatekeeper: an audit reads the objects when it starts, and writes every constraint when it ends, even if unchanged;
 a list above the limit is the smallest N in order, written in reverse. A constraint has no status before its first
 audit.
 """
@@ -30,7 +30,7 @@ from tests.simulation.server import stamp
 
 OWNED = (POD, REPLICASET, JOB)
 Listed = tuple[str, str, str, str, str]
-"""Group, version, kind, namespace, name: the order of a list."""
+"""Group, version, kind, namespace, name: the sort order of a violation list."""
 
 
 @dataclass
@@ -52,12 +52,14 @@ class Gatekeeper:
         self.limit = limit
         self.running = True
         self.constraints: dict[str, Constraint] = {}
-        self.blind: set[str] = set()
-        """Kinds whose listing fails: their violations are in no list of the audit, and nothing says so."""
+        self.unlistable: set[str] = set()
+        """Kinds that the audit cannot list. Their violations are missing from the audit's lists, and no status says
+        so.
+        """
         self.on_denial: Callable[[Violation], None] = lambda _violation: None
         self._listed: dict[str, list[Listed]] = {}
         self._cut: set[str] = set()
-        """Constraints that list less than they count."""
+        """Constraints whose list is shorter than their count."""
 
     def add(self, constraint: Constraint) -> None:
         if not self.server.serves(constraint.kind):
@@ -87,7 +89,7 @@ class Gatekeeper:
                 yield constraint.kind.name, constraint.name
 
     def claims(self, *, templates: bool = False) -> Iterator[Violation]:
-        """What its lists say now; of objects that are gone as well, if `templates` are asked for."""
+        """The violations in its lists now, even of deleted objects if `templates` is set."""
         for name, listed in self._listed.items():
             constraint = self.constraints.get(name)
             for _, _, kind_name, namespace, object_ in listed if constraint else ():
@@ -113,7 +115,7 @@ class Gatekeeper:
         found: dict[str, list[Listed]] = {name: [] for name in self.constraints}
         denied: list[Violation] = []
         for kind in REPORTED:
-            if kind.name in self.blind:
+            if kind.name in self.unlistable:
                 continue
             for document in self.server.all(kind):
                 meta = document["metadata"]
@@ -163,10 +165,12 @@ def _notice(constraint: Constraint) -> Violation:
 
 
 class Trivy:
-    """Per object one report, whose times are those of its making; made again once a day."""
+    """Trivy writes one report per object. Timestamps are the report's creation time; each report is created again once
+    a day.
+    """
 
     source = TRIVY
-    LOOKS_AT = (SERVICE, CONFIGMAP, STATEFULSET)
+    SCANNED_KINDS = (SERVICE, CONFIGMAP, STATEFULSET)
 
     def __init__(self, cluster: Cluster, rng: random.Random) -> None:
         self.cluster = cluster
@@ -176,11 +180,11 @@ class Trivy:
         self.policies: dict[str, Policy] = {}
         self.on_denial: Callable[[Violation], None] = lambda _violation: None
         self._made: dict[tuple[str, str], tuple[Kind, str, str, int, frozenset[str]]] = {}
-        """By the report's namespace and name: the object (with uid), when, and what it violates."""
+        """By the report's namespace and name: the object (with uid), the creation time, the violations."""
 
     def violations(self, kind: Kind, document: Document) -> Iterator[tuple[str, str]]:
         flaws = self.cluster.flaws.get(document["metadata"]["uid"], frozenset())
-        if kind in self.LOOKS_AT:
+        if kind in self.SCANNED_KINDS:
             yield from ((p.name, p.rule) for p in self.policies.values() if p.flaw in flaws)
 
     def claims(self, *, templates: bool = False) -> Iterator[Violation]:
@@ -196,12 +200,12 @@ class Trivy:
         while True:
             await asyncio.sleep(600)
             if self.running and self.policies:
-                self._look()
+                self._scan()
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         seen = set()
         now = self.server.loop.wall_ms // 1000
-        for kind in self.LOOKS_AT:
+        for kind in self.SCANNED_KINDS:
             for document in self.server.all(kind):
                 meta = document["metadata"]
                 key = meta["namespace"], f"trivy-audit-polr-{kind.name.lower()}-{meta['name']}"

@@ -1,4 +1,4 @@
-"""Many seeds over all processors: what they broke, and the shortest story of each that broke something."""
+"""Runs many seeds on all processors, reports which promises they broke, and the shortest story of each failing seed."""
 
 import gc
 import time
@@ -14,7 +14,7 @@ from tests.simulation.starts import STORIES
 from tests.simulation.world import Outcome
 
 SHORTENED = 10
-"""Failing seeds whose story is made short."""
+"""How many failing seeds get a shortest story."""
 
 
 def numbers(text: str) -> Iterator[int]:
@@ -40,8 +40,8 @@ def campaign(seeds: Sequence[int], kinds: Sequence[str], *, size: Size, jobs: in
             if outcome.broken:
                 failing.append(seed)
                 print(f"seed {seed}: {dict(Counter(b.promise for b in outcome.broken))}", flush=True)
-        told = sorted(failing)[:SHORTENED] if shorten else []
-        for text in pool.map(story, told, repeat(tuple(kinds)), repeat(size)):
+        shortened = sorted(failing)[:SHORTENED] if shorten else []
+        for text in pool.map(story, shortened, repeat(tuple(kinds)), repeat(size)):
             print(text, flush=True)
     seconds = time.perf_counter() - began
     print(f"{len(seeds)} seeds, {len(failing)} broken {sorted(failing)[:40]}")
@@ -55,7 +55,7 @@ def campaign(seeds: Sequence[int], kinds: Sequence[str], *, size: Size, jobs: in
 
 
 def one(seed: int, kinds: tuple[str, ...], size: Size) -> tuple[int, Outcome]:
-    gc.set_threshold(100_000)  # a world is made of millions of small things that live to its end
+    gc.set_threshold(100_000)  # a world consists of millions of small objects that live until its end
     try:
         outcome = Scenario.of(seed, kinds, size).play()
     except Exception as error:
@@ -65,7 +65,7 @@ def one(seed: int, kinds: tuple[str, ...], size: Size) -> tuple[int, Outcome]:
 
 
 def story(seed: int, kinds: tuple[str, ...], size: Size) -> str:
-    """The shortest story that breaks what the whole one broke first."""
+    """The shortest story that breaks the same promise as the full scenario broke first."""
     gc.set_threshold(100_000)
     whole = Scenario.of(seed, kinds, size)
     promise = whole.play().broken[0].promise
@@ -80,8 +80,8 @@ def _play(name: str) -> Outcome:
     return outcome
 
 
-def tell(names: Sequence[str], *, jobs: int) -> int:
-    """Play stories by name, or all of them."""
+def play_stories(names: Sequence[str], *, jobs: int) -> int:
+    """Run named stories, or all of them."""
     names = sorted(STORIES) if "all" in names else names
     failed = False
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

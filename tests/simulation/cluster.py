@@ -1,6 +1,6 @@
-"""What runs in the simulated cluster, and what its people do with it.
+"""The workloads of the simulated cluster, and what its users do with them.
 
-Each object that engines look at carries its *flaws* (names of what is wrong with it) beside it, by uid: what policies
+Each object that engines scan has *flaws*, stored by uid: names of defects that policies
 find. A controller's flaws are those of its Pod template; its Pods have them too, and those of an injected sidecar,
 which no template shows. Pods are made and replaced as controllers do: a rollout makes the new ReplicaSet's Pods
 first and takes the old ones away over minutes.
@@ -33,7 +33,7 @@ KEPT_REVISIONS = 3
 
 @dataclass
 class Workload:
-    """What people believe is deployed: a controller, or an object without Pods."""
+    """A workload as its user intends it: a controller, or an object without Pods."""
 
     kind: Kind
     namespace: str
@@ -50,7 +50,7 @@ class Workload:
 
     @property
     def spec(self) -> Document:
-        """What a person changes, so that the API server can tell that it was changed."""
+        """The spec fields that a user changes, so that the API server sees a change."""
         return {"replicas": self.replicas, "template": sorted(self.flaws)}
 
 
@@ -60,10 +60,10 @@ class Cluster:
         self.rng = rng
         self.workloads: dict[Ref, Workload] = {}
         self.flaws: dict[str, frozenset[str]] = {}
-        """By uid, of everything that exists or existed."""
+        """By uid, of every object that exists or has existed."""
         self._names = itertools.count(1)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def namespaces(self) -> list[str]:
         return sorted({w.namespace for w in self.workloads.values()})
@@ -73,13 +73,13 @@ class Cluster:
         found = [w for w in self.workloads.values() if w.exists and (not kinds or w.kind in kinds)]
         return sorted(found, key=lambda w: (w.kind.name, w.namespace, w.name))
 
-    # -- making ---------------------------------------------------------------------------------------------------
+    # -- writing -------------------------------------------------------------------------------------------------------
 
     def namespace(self, name: str) -> None:
         self.server.put(NAMESPACE, name)
 
     def deploy(self, workload: Workload) -> None:
-        """Create it, or bring what is there to what it should be."""
+        """Create the workload, or update the existing one to match it."""
         self.workloads[workload.ref] = workload
         workload.exists = True
         stored = self.server.put(workload.kind, workload.name, workload.namespace, spec=workload.spec)
@@ -97,7 +97,7 @@ class Cluster:
                 pass
 
     def change(self, workload: Workload, *, add: str = "", remove: str = "", sidecar: bool = False) -> None:
-        """Edit the template (or the injected sidecar: seen by new Pods only), and roll out."""
+        """Edit the Pod template and roll out. A change of the injected sidecar reaches new Pods only."""
         flaws = workload.sidecar if sidecar else workload.flaws
         if add:
             flaws.add(add)
@@ -127,7 +127,7 @@ class Cluster:
         self.server.delete(workload.kind, workload.namespace, workload.name)
 
     def recreate(self, workload: Workload, *, seconds: float) -> None:
-        """Deleted, and created again under the same name a while later."""
+        """Delete the workload, and create it again under the same name a while later."""
         self.delete(workload)
         workload.revision = 0
         self.server.loop.call_later(seconds, self._again, workload)
@@ -151,7 +151,7 @@ class Cluster:
                     self.deploy(workload)
 
     def run_job(self, workload: Workload, *, seconds: float, keep: bool) -> None:
-        """One run of a CronJob: its Job and Pod, which ends; both are deleted afterwards unless kept."""
+        """One run of a CronJob: its Job and its Pod, which ends. Both are deleted afterwards unless `kept`."""
         owner = self.server.get(CRONJOB, workload.namespace, workload.name)
         if owner is None:
             return
@@ -176,7 +176,7 @@ class Cluster:
         if self.server.get(POD, namespace, name) is not None:
             self.server.put(POD, name, namespace, status={"phase": "Succeeded"})
 
-    # -- what controllers do --------------------------------------------------------------------------------------
+    # -- controllers ---------------------------------------------------------------------------------------------------
 
     def _replicaset(self, workload: Workload) -> str:
         return f"{workload.name}-r{workload.revision}"
@@ -205,16 +205,16 @@ class Cluster:
             self._later(250, 300, REPLICASET, rs)
 
     def _restart(self, workload: Workload, stored: Stored) -> None:
-        """One Pod after the other, under the same names."""
+        """Replace one Pod after the other, under the same names."""
         there = {pod["metadata"]["name"] for pod in self._pods(stored)}
         for number in range(workload.replicas):
             name = f"{workload.name}-{number}"
             wait = 10 + 20 * number if name in there else 0
             if name in there:
                 self.server.loop.call_later(wait, self.server.delete, POD, workload.namespace, name)
-            self.server.loop.call_later(wait + 2, self._pod_if_wanted, workload, stored.uid, number)
+            self.server.loop.call_later(wait + 2, self._replace_pod, workload, stored.uid, number)
 
-    def _pod_if_wanted(self, workload: Workload, uid: str, number: int) -> None:
+    def _replace_pod(self, workload: Workload, uid: str, number: int) -> None:
         owner = self.server.get(workload.kind, workload.namespace, workload.name)
         if owner is not None and owner.uid == uid and number < workload.replicas:
             self._pod(workload, owner, number)

@@ -1,4 +1,4 @@
-"""What an API server serves, as its documents of discovery say it."""
+"""The discovery documents of the simulated API server."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,12 +9,12 @@ from tests.simulation.kinds import Kind
 
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 MOST_PARTS = 3
-"""Of a path that is one of discovery."""
+"""Most parts of a discovery path."""
 
 
 def discovered(serves: Callable[[], Mapping[Kind, bool]], parts: list[str]) -> bytes | None:
-    """The document of a path in parts; None where the path is none of discovery. `serves` tells the kinds that are
-    served, each with whether it is ending. Raises Refused (404).
+    """The discovery document for a path, split into parts; None if it is not a discovery path. `serves` returns the
+    served kinds, each with whether its CRD is terminating. Raises Refused (404).
     """
     if len(parts) > MOST_PARTS:
         return None

@@ -1,5 +1,5 @@
-"""The two network edges of the product, replaced: a connection to the simulated API server, a client of the simulated
-hub. Nothing else of the product is.
+"""The two network edges of the operator, simulated: a connection to the API server and a Security Hub client. All other
+code in a simulation is the operator's own.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 class Connection:
-    """As policyhub.kube.connection.Connection, as far as a cluster's data plane uses it."""
+    """The methods of policyhub.kube.connection.Connection that a cluster's data plane uses."""
 
     def __init__(self, server: Server) -> None:
         self.server = "https://simulated"
@@ -41,7 +41,7 @@ class Connection:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str | None = None) -> bytes:
         await self._request(path)
-        if params is not None and "limit" in params and self._api.troubled(path, "slow"):
+        if params is not None and "limit" in params and self._api.fault_of(path, "slow"):
             await asyncio.sleep(20)
         return self._api.answer(path, dict(params or {}))
 
@@ -65,7 +65,7 @@ class Connection:
         selected = "fieldSelector" in given
         first = self._api.since(shelf, int(given.get("resourceVersion", 0)), selected=selected)
         watcher = Watcher(self._api.loop, shelf.kind, selected=selected)
-        watcher.stalled = bool(self._api.troubled(path, "stall"))
+        watcher.stalled = bool(self._api.fault_of(path, "stall"))
         for line in first:
             watcher.send(line)
         self._api.watchers.append(watcher)
@@ -78,20 +78,20 @@ class Connection:
     async def _request(self, path: str) -> None:
         await asyncio.sleep(self._api.rng.uniform(0.005, 0.1))
         self._api.refuse(path)
-        if self._api.troubled(path) == "timeout":
+        if self._api.fault_of(path) == "timeout":
             await asyncio.sleep(TIMEOUT_SECONDS)
             raise Unreachable("no answer in time (TimeoutError)")
 
 
 class HubClient:
-    """As policyhub.securityhub.client.HubClient."""
+    """The methods of policyhub.securityhub.client.HubClient."""
 
     account, region, partition, product_arn = ACCOUNT, REGION, "aws", PRODUCT_ARN
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._next = 0.0
-        """When the next import may leave."""
+        """When the next import may be sent."""
 
     async def ready(self) -> None:
         now = self._hub.loop.time()
@@ -119,8 +119,8 @@ class HubClient:
         yield Page(tuple(found), "")
 
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        wanted = list(dict.fromkeys(ids))
-        filters = {"Id": [{"Value": ident, "Comparison": "EQUALS"} for ident in wanted]}
+        requested = list(dict.fromkeys(ids))
+        filters = {"Id": [{"Value": ident, "Comparison": "EQUALS"} for ident in requested]}
         return {finding["Id"]: finding for finding in await self._hub.read(filters)}
 
 

@@ -1,5 +1,5 @@
-"""What may go wrong in a simulated world, by kind, as in `actions`: the API server, Security Hub and its people, the
-operator's own process, tenants who mean harm.
+"""Faults of a simulated world, by kind, in the form of `actions`: of the API server, of Security Hub and its users, of
+the operator's process, and of malicious tenants.
 """
 
 import random
@@ -31,7 +31,7 @@ def api_down(world: World, rng: random.Random) -> None:
 
 @action
 def api_refuses(world: World, rng: random.Random) -> None:
-    """Some of what is read is refused or fails for a while."""
+    """The API server refuses or fails some reads for a while."""
     prefix = rng.choice(
         ("/apis/wgpolicyk8s.io", "/apis/openreports.io", "/api/v1/pods", "/apis/apps", "/apis/batch", "")
     )
@@ -56,20 +56,20 @@ def api_slow(world: World, rng: random.Random) -> None:
 
 @action
 async def policies_refused(world: World, rng: random.Random) -> None:
-    """Policy objects are refused for seconds while the operator starts."""
+    """The API server refuses to list policy objects for some seconds while the operator starts."""
     world.api("403", "/apis/kyverno.io/v1/clusterpolicies", seconds=rng.uniform(1, 30))
     await world.restart()
 
 
 @action
 async def replace(world: World, rng: random.Random) -> None:
-    """Another cluster answers at the address from now on."""
+    """From now on, another cluster answers at the address."""
     world.oracle.replaced = True
     world.kyverno.running = world.gatekeeper.running = world.trivy.running = False
     world.server.replace()
 
 
-# -- Security Hub and its people ----------------------------------------------------------------------------------
+# -- Security Hub and its users ------------------------------------------------------------------------------------
 
 
 @action
@@ -89,13 +89,13 @@ def hub_fails_some(world: World, rng: random.Random) -> None:
 
 @action
 def hub_down(world: World, rng: random.Random) -> None:
-    """Shorter than the operator's patience with an inventory that does not come."""
+    """For less time than the operator waits for an inventory."""
     world.aws("down", seconds=minutes(rng, 1, 12))
 
 
 @action
 def hub_away(world: World, rng: random.Random) -> None:
-    """Longer than that."""
+    """For longer than the operator waits for an inventory."""
     world.aws("down", seconds=minutes(rng, 20, 180))
 
 
@@ -111,7 +111,7 @@ def hub_lags(world: World, rng: random.Random) -> None:
 
 @action
 async def hub_emptied(world: World, rng: random.Random) -> None:
-    """Disabled, and enabled again with nothing in it."""
+    """Security Hub is disabled, and enabled again without findings."""
     seconds = minutes(rng, 1, 60)
     world.aws("disabled", seconds=seconds)
     world.hub.empty()
@@ -120,7 +120,7 @@ async def hub_emptied(world: World, rng: random.Random) -> None:
 
 @action
 def triage(world: World, rng: random.Random) -> None:
-    """An analyst or an automation rule edits some findings."""
+    """An analyst or an automation rule updates some findings."""
     for id_ in sorted(world.hub.stored):
         if rng.random() < 0.3:
             values = (
@@ -147,7 +147,7 @@ async def away(world: World, rng: random.Random) -> None:
 
 @action
 async def clock_ahead(world: World, rng: random.Random) -> None:
-    """The operator starts with a clock weeks ahead, which is put right later."""
+    """The operator starts with a clock that is weeks ahead and is corrected later."""
     world.product.skew_ms = 40 * 86_400_000
     await world.restart()
     await world.after(minutes=5)
@@ -185,13 +185,13 @@ def tenant_revision(world: World, rng: random.Random) -> None:
 
 @action
 def hub_fails_all(world: World, rng: random.Random) -> None:
-    """Each finding of each call, by name."""
+    """Security Hub rejects each finding of each request by id."""
     world.aws("fail", seconds=minutes(rng, 10, 40), amount=1.0)
 
 
 @action
 async def results_fail(world: World, rng: random.Random) -> None:
-    """The MonitoredCluster asks for results `fail` only from now on."""
+    """From now on, the MonitoredCluster selects results `fail` only."""
     world.product.spec["results"] = ["fail"]
     await world.restart()
 

@@ -1,4 +1,6 @@
-"""Stories of faults that the core had or has, by the rows of its table; the docstring is the right outcome."""
+"""Stories of faults that the operator had, numbered by the rows of the table of faults in README.md. The docstring of a
+story is its right outcome.
+"""
 
 from tests.simulation import tenants
 from tests.simulation.auditors import Constraint
@@ -23,7 +25,9 @@ from tests.simulation.world import World
 
 @story("1")
 async def wiped_reports(world: World) -> None:
-    """All reports are deleted and made anew over hours, Pods first: nothing is archived, no violation has ended."""
+    """All reports are deleted and created again over hours, Pods first: nothing is archived, because no violation has
+    ended.
+    """
     await settle(world, *many(DEPLOYMENT, 30, "probes"))
     world.kyverno.order = "pods"
     world.kyverno.duration = 5 * 3_600
@@ -34,7 +38,7 @@ async def wiped_reports(world: World) -> None:
 
 @story("1")
 async def cronjobs_wiped(world: World) -> None:
-    """The same with CronJobs between two runs: owning nothing is not being deleted."""
+    """The same with CronJobs between two runs: a CronJob that owns nothing is not deleted."""
     world.keep_jobs = False
     await settle(world, *many(CRONJOB, 25, "caps"))
     await world.after(minutes=30)
@@ -48,7 +52,7 @@ async def cronjobs_wiped(world: World) -> None:
 
 @story("1")
 async def engine_ended(world: World) -> None:
-    """The engine has ended and its reports are deleted: nothing is archived."""
+    """The engine has stopped and its reports are deleted: nothing is archived."""
     await settle(world, *many(CRONJOB, 5, "caps"), *many(DEPLOYMENT, 20, "probes"), *many(SERVICE, 10, "nodeport"))
     world.kyverno.running = False
     world.kyverno.wipe()
@@ -56,7 +60,7 @@ async def engine_ended(world: World) -> None:
 
 
 async def _superseded(world: World) -> list[Workload]:
-    """A switch of report APIs long ago; what was fixed since is archived."""
+    """The engine switched report APIs long ago; what was fixed since is archived."""
     world.kyverno.interval, world.kyverno.duration = 3_600, 600
     targets = many(DEPLOYMENT, 5, "caps", "probes")
     await settle(world, *targets)
@@ -68,13 +72,13 @@ async def _superseded(world: World) -> list[Workload]:
     world.kyverno.add(world.kyverno.policies["probes"])
     await world.after(hours=8)
     world.stir()
-    await world.after(minutes=11)  # until discoveries are frequent again
+    await world.after(minutes=11)  # until discovery runs often again
     return targets
 
 
 @story("2")
 async def superseded_reconnect(world: World) -> None:
-    """After ten minutes without an API server nothing is sent: the reports left behind stay left behind."""
+    """After ten minutes without an API server nothing is sent: superseded reports stay superseded."""
     await _superseded(world)
     world.api("down", seconds=600)
     world.api("slow", REPORT.path, seconds=1_800)
@@ -84,7 +88,7 @@ async def superseded_reconnect(world: World) -> None:
 
 @story("2")
 async def superseded_401(world: World) -> None:
-    """After one 401 nothing is sent."""
+    """After a single 401 nothing is sent."""
     await _superseded(world)
     world.api("401", "/api/v1/namespaces/kube-system", seconds=90)
     world.api("slow", REPORT.path, seconds=900)
@@ -93,7 +97,7 @@ async def superseded_401(world: World) -> None:
 
 @story("2")
 async def superseded_restart(world: World) -> None:
-    """After a restart with a slow listing nothing is sent."""
+    """After a restart with a slow list nothing is sent."""
     await _superseded(world)
     world.api("slow", REPORT.path, seconds=900)
     await world.restart()
@@ -102,7 +106,9 @@ async def superseded_restart(world: World) -> None:
 
 @story("3")
 async def fail_only(world: World) -> None:
-    """An engine that writes failures only: what is fixed is archived, as other reports tell that it has looked."""
+    """An engine writes failures only: a fixed violation is archived, because other reports show that the engine has
+    scanned.
+    """
     world.kyverno.fail_only = True
     target = web("caps")
     await settle(world, target, *many(DEPLOYMENT, 3, "caps"))
@@ -112,7 +118,7 @@ async def fail_only(world: World) -> None:
 
 @story("3")
 async def policy_deleted(world: World) -> None:
-    """A policy about Deployments alone is deleted, where nothing reports on their Pods: archived."""
+    """A policy about Deployments only is deleted, and nothing reports on their Pods: its findings are archived."""
     world.kyverno.add(Policy("probes", "probes", "probes", (DEPLOYMENT,)))
     world.kyverno.add(Policy("caps", "caps", "caps", namespaces=frozenset({"team"})))
     await settle(world, web("probes"))
@@ -122,7 +128,7 @@ async def policy_deleted(world: World) -> None:
 
 @story("3")
 async def uninstalled(world: World) -> None:
-    """The engine is uninstalled: held with ArchiveHeld, and archived once a person approves."""
+    """The engine is uninstalled: the findings are held with ArchiveHeld, and archived after approval."""
     await settle(world, *many(DEPLOYMENT, 25, "caps"))
     world.uninstalled = True
     world.kyverno.running = False
@@ -138,7 +144,7 @@ async def uninstalled(world: World) -> None:
 
 @story("4")
 async def grading_ignores_pods(world: World) -> None:
-    """A rollout between two scans, new Pods have the sidecar too; a restart before the next scan: stays active."""
+    """A rollout between two scans; the new Pods have the sidecar too; a restart before the next scan: stays active."""
     world.kyverno.add(Policy("caps", "caps", "caps", admission=False))
     target = web(sidecar="caps")
     await settle(world, target)
@@ -152,7 +158,7 @@ async def grading_ignores_pods(world: World) -> None:
 
 @story("4")
 async def pass_before_pods(world: World) -> None:
-    """A scan finds the Deployment fixed before it looks at the new Pods, whose sidecar violates: stays active."""
+    """A scan finds the Deployment fixed before it scans the new Pods, whose sidecar violates: stays active."""
     world.kyverno.add(Policy("caps", "caps", "caps", admission=False))
     world.kyverno.order = "controllers"
     world.kyverno.duration = 3_600
@@ -164,7 +170,7 @@ async def pass_before_pods(world: World) -> None:
 
 @story("6", results=["fail"])
 async def error_unwanted(world: World) -> None:
-    """Results `error` are not asked for: a policy that cannot be evaluated ends no finding."""
+    """Results `error` are not selected: a policy that cannot be evaluated resolves no finding."""
     await settle(world, web("caps"), *many(SERVICE, 3, "nodeport"))
     world.kyverno.erring |= {"caps", "ports"}
     world.kyverno.rescan()
@@ -173,7 +179,9 @@ async def error_unwanted(world: World) -> None:
 
 @story("8")
 async def tenant_freshest(world: World) -> None:
-    """One forged report in a tenant's namespace, newer than the engine's own: nobody else's findings are archived."""
+    """A forged report in a tenant's namespace is newer than the engine's own: findings of other namespaces are not
+    archived.
+    """
     world.kyverno.interval = 86_400
     world.server.install(REPORT)
     world.server.install(CLUSTER_REPORT)
@@ -186,8 +194,10 @@ async def tenant_freshest(world: World) -> None:
 
 @story("8 16")
 async def tenant_unreadable(world: World) -> None:
-    """One unreadable report of a tenant: what is deleted elsewhere while the operator is away is archived."""
-    world.forbid(SERVICE.path)  # else the API server would tell that it is deleted
+    """A tenant has an unreadable report. Objects elsewhere are deleted while the operator is down: their findings are
+    archived.
+    """
+    world.forbid(SERVICE.path)  # otherwise the API server would confirm the deletion
     target = Workload(SERVICE, "shop", "target", {"nodeport"})
     await settle(world, target)
     tenants.unreadable(world.server)
@@ -198,7 +208,7 @@ async def tenant_unreadable(world: World) -> None:
 
 @story("8")
 async def tenant_passes(world: World) -> None:
-    """A forged `pass` about an object of another namespace ends nothing, also where its own report was wiped."""
+    """A forged `pass` about an object of another namespace resolves nothing, even if its own report was deleted."""
     target = web("caps", "probes")
     await settle(world, target)
     tenants.passes(world.server, target)
@@ -214,8 +224,8 @@ async def tenant_passes(world: World) -> None:
 
 @story("8")
 async def tenant_inflates(world: World) -> None:
-    """A tenant has 100 findings by a forged report; the reports of another namespace are wiped: nothing is archived."""
-    world.forbid(SERVICE.path)  # else the API server would tell that they exist
+    """A tenant forges 100 findings; the reports of another namespace are deleted: nothing is archived."""
+    world.forbid(SERVICE.path)  # otherwise the API server would confirm that they exist
     await settle(world, *many(SERVICE, 25, "nodeport"))
     tenants.claims(world.server, 100)
     await world.after(minutes=5)
@@ -226,7 +236,7 @@ async def tenant_inflates(world: World) -> None:
 
 @story("9")
 async def tenant_revision(world: World) -> None:
-    """A revision of 5,000 digits on one ReplicaSet stops nobody."""
+    """A ReplicaSet with a revision of 5,000 digits does not stop the processing of other objects."""
     target = web("caps")
     await settle(world, target)
     tenants.revision(world.server)
@@ -239,7 +249,9 @@ async def tenant_revision(world: World) -> None:
 
 @story("10")
 async def migrated(world: World) -> None:
-    """After a switch of report APIs and the removal of the old CRDs, what is fixed while nobody looks is archived."""
+    """After a switch of report APIs and the removal of the old CRDs, what is fixed during the operator's downtime is
+    archived.
+    """
     target = web("probes")
     world.kyverno.interval, world.kyverno.duration = 3_600, 600
     await settle(world, target)
@@ -257,7 +269,7 @@ async def migrated(world: World) -> None:
 
 @story("13")
 async def again_between_scans(world: World) -> None:
-    """A Service is deleted and created again while its engine is stopped: its finding stays."""
+    """A Service is deleted and created again while its engine is stopped: its finding stays active."""
     target = Workload(SERVICE, "shop", "target", {"nodeport"})
     await settle(world, target)
     world.kyverno.running = False
@@ -270,7 +282,9 @@ async def again_between_scans(world: World) -> None:
 
 @story("14")
 async def background_only(world: World) -> None:
-    """A policy without admission, violated by a sidecar: a rollout does not end its finding before the next scan."""
+    """A sidecar violates a policy that admission does not evaluate: a rollout does not end its finding before the next
+    scan.
+    """
     world.kyverno.add(Policy("caps", "caps", "caps", admission=False))
     world.kyverno.add(Policy("labels", "labels", "labels"))
     target = web(sidecar="caps")
@@ -283,7 +297,7 @@ async def background_only(world: World) -> None:
 
 @story("15")
 async def hub_emptied(world: World) -> None:
-    """Security Hub is disabled and enabled again, empty: all findings are there again."""
+    """Security Hub is disabled and enabled again, empty: all findings are sent again."""
     await settle(world, *many(SERVICE, 5, "nodeport"))
     world.aws("disabled", seconds=1_200)
     world.hub.empty()
@@ -292,7 +306,7 @@ async def hub_emptied(world: World) -> None:
 
 @story("17")
 async def vanished_unlisted(world: World) -> None:
-    """A report API that may not be listed goes: what is fixed is archived again."""
+    """A report API that the operator may not list is removed: fixed violations are archived again."""
     world.server.install(REPORT)
     world.api("403", REPORT.path, seconds=6 * 3_600)
     target = Workload(SERVICE, "shop", "target", {"nodeport"})
@@ -305,18 +319,18 @@ async def vanished_unlisted(world: World) -> None:
 
 @story("18")
 async def audits_partial(world: World) -> None:
-    """Two audits cannot list one kind: no finding of it is archived."""
+    """Two audits cannot list one kind: no finding of that kind is archived."""
     world.gatekeeper.add(Constraint(constraint_kind("K8sPorts"), "ports", "nodeport", (SERVICE, CONFIGMAP)))
     await settle(world, *many(SERVICE, 3, "nodeport"))
-    world.gatekeeper.blind.add("Service")
+    world.gatekeeper.unlistable.add("Service")
     await world.after(hours=2)
-    world.gatekeeper.blind.clear()
+    world.gatekeeper.unlistable.clear()
     await world.after(hours=2)
 
 
 @story()
 async def template_gone_unseen(world: World) -> None:
-    """A ConstraintTemplate is deleted while the API server cannot be reached: what it found is archived."""
+    """A ConstraintTemplate is deleted while the API server is unreachable: its findings are archived."""
     kind = constraint_kind("K8sPorts")
     world.gatekeeper.add(Constraint(kind, "ports", "nodeport", (SERVICE,)))
     await settle(world, *many(SERVICE, 3, "nodeport"))
@@ -330,7 +344,9 @@ async def template_gone_unseen(world: World) -> None:
 
 @story("18")
 async def rule_called_cronjob(world: World) -> None:
-    """A rule whose name begins with `cronjob-` keeps it: its findings are its own, of Pods and Deployments alike."""
+    """A rule whose name begins with `cronjob-` keeps its name: its findings stay separate, for Pods and Deployments
+    alike.
+    """
     world.kyverno.add(Policy("named", "cronjob-caps", "caps"))
     await settle(world, web("caps"))
     await world.after(hours=2)
@@ -338,7 +354,9 @@ async def rule_called_cronjob(world: World) -> None:
 
 @story("23")
 async def failed_by_name(world: World) -> None:
-    """A new finding is failed by name until its violation is gone: none is created, ARCHIVED or otherwise."""
+    """Security Hub rejects a new finding by id until its violation has ended: the finding is never created, not even
+    ARCHIVED.
+    """
     await settle(world)
     world.aws("fail", seconds=900, amount=1.0)
     world.cluster.deploy(target := Workload(SERVICE, "shop", "target", {"nodeport"}))
@@ -349,7 +367,7 @@ async def failed_by_name(world: World) -> None:
 
 @story("15")
 async def emptied_while_unreported(world: World) -> None:
-    """Security Hub is emptied while a constraint made again was not audited yet: with its audit all are there again."""
+    """Security Hub is emptied before a new constraint has its first audit: that audit brings all findings back."""
     constraint = Constraint(constraint_kind("K8sPorts"), "ports", "nodeport", (SERVICE,))
     world.gatekeeper.add(constraint)
     await settle(world, *many(SERVICE, 3, "nodeport"))
@@ -366,7 +384,9 @@ async def emptied_while_unreported(world: World) -> None:
 
 @story("15 23")
 async def emptied_and_failed(world: World) -> None:
-    """Emptied, Security Hub fails each finding by name: one whose violation ends meanwhile is not created ARCHIVED."""
+    """Security Hub is emptied and rejects each finding by id: a finding whose violation ends meanwhile is not created
+    ARCHIVED.
+    """
     await settle(world, target := Workload(SERVICE, "shop", "target", {"nodeport"}), *many(SERVICE, 3, "nodeport"))
     world.aws("disabled", seconds=900)
     world.aws("fail", seconds=7_200, amount=1.0)
@@ -391,18 +411,18 @@ async def back_in_flight(world: World) -> None:
 
 @story("18")
 async def pods_of_another_cluster(world: World) -> None:
-    """Another cluster answers, first the listing of Pods: what only Pods violated is not archived."""
+    """Another cluster answers, and its list of Pods comes first: findings that only Pods caused are not archived."""
     target = web("caps", sidecar="caps")
     await settle(world, target)
     world.cluster.change(target, remove="caps")
     await world.after(hours=3)
     discoveries = world.server.requests[f"/apis/{WG}"]
-    while world.server.requests[f"/apis/{WG}"] == discoveries:  # the next one is as far away as can be
+    while world.server.requests[f"/apis/{WG}"] == discoveries:  # the next discovery is as far away as possible
         await world.after(seconds=5)
     world.oracle.replaced = True
     world.kyverno.running = False
     world.server.replace(cut=POD.path)
-    world.server.version = 10_000  # an older cluster: what the watch would resume from is gone
+    world.server.version = 10_000  # an older cluster: the watch cannot resume from its version
     world.server.expire(POD.path)
     await world.after(hours=3)
 

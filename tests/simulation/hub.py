@@ -1,9 +1,9 @@
-"""Security Hub in memory: what it stores, what it tells late, what it does to findings, and how it fails.
+"""Security Hub in memory: what it stores, which reads lag, what it does to findings, and how it fails.
 
 The rules are those of facts/security-hub.md: an import whose UpdatedAt is not later than the stored one is accepted and
-ignored; a finding that comes back from ARCHIVED has its NOTIFIED or RESOLVED set to NEW; top-level Severity, Workflow,
+ignored; a finding that returns from ARCHIVED has its NOTIFIED or RESOLVED set to NEW; top-level Severity, Workflow,
 Note … are the customer's once changed; active findings are forgotten 90 days, archived ones 30 days after their last
-update. Every import of every finding is journalled.
+update. The journal has every import of every finding.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ PRODUCT_ARN = f"arn:aws:securityhub:{REGION}:{ACCOUNT}:product/{ACCOUNT}/default
 TIMES = ("CreatedAt", "FirstObservedAt", "LastObservedAt", "UpdatedAt")
 DAY_SECONDS = 86_400.0
 VERSIONS = 12
-"""Of each finding, kept for those who read late."""
+"""Versions of each finding that are kept for reads that lag."""
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What calls meet from `start` to `end`: `throttle` and `lose` (each call by chance; lose: written, and the answer
-    is lost), `fail` (single findings, by name), `down` (nothing is taken nor told), `disabled`, `unread` (GetFindings
-    is refused), `slow` (each reading takes `amount` seconds, and is as old when it comes), `lag` (reads are `amount`
-    seconds behind).
+class Fault:
+    """What requests meet from `start` to `end`: `throttle` and `lose` (each request by chance; `lose`: the import is
+    written, and the answer is lost), `fail` (single findings, by id), `down` (no request succeeds), `disabled`,
+    `unread` (GetFindings is refused), `slow` (each read takes `amount` seconds and returns the state at its start),
+    `lag` (reads are `amount` seconds behind).
     """
 
     how: str
@@ -46,15 +46,15 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Import:
-    """One finding of one call."""
+    """One finding of one import request."""
 
     at: float
     id: str
     outcome: str
-    """new, archived, reactivated, changed, same (but for times), ignored, failed."""
+    """new, archived, reactivated, changed, same (only times differ), ignored, failed."""
     body: Document
     before: Document | None
-    """What was stored."""
+    """The stored finding before the import."""
     answered: bool
     call: int
 
@@ -69,18 +69,18 @@ class Hub:
         self.rng = rng
         self.stored: dict[str, Document] = {}
         self.journal: list[Import] = []
-        self.troubles: list[Trouble] = []
+        self.faults: list[Fault] = []
         self.calls = 0
-        self.emptied = self.told = -1.0
-        """When it was emptied, and when it last said that it was not enabled."""
+        self.emptied = self.disabled_seen = -1.0
+        """When it was emptied, and when it last answered that it was not enabled."""
         self.on_import: Callable[[Import], None] = lambda _import: None
         self.customers: dict[str, Document] = {}
-        """What analysts and automation have set, by finding and attribute, as it should be now."""
+        """What analysts and automation rules have set, by finding and attribute: the expected values now."""
         self._versions: dict[str, list[tuple[float, Document | None]]] = {}
 
-    def trouble(self, how: str) -> Trouble | None:
+    def fault(self, how: str) -> Fault | None:
         now = self.loop.elapsed
-        return next((t for t in self.troubles if t.how == how and t.start <= now < t.end), None)
+        return next((t for t in self.faults if t.how == how and t.start <= now < t.end), None)
 
     # -- imports --------------------------------------------------------------------------------------------------
 
@@ -90,10 +90,10 @@ class Hub:
         call = self.calls
         await asyncio.sleep(self.rng.uniform(0.1, 0.5))
         self._raise()
-        throttle = self.trouble("throttle")
+        throttle = self.fault("throttle")
         if throttle is not None and self.rng.random() < throttle.amount:
             raise Throttled("too many requests", code="TooManyRequestsException")
-        lose, fail = self.trouble("lose"), self.trouble("fail")
+        lose, fail = self.fault("lose"), self.fault("fail")
         lost = lose is not None and self.rng.random() < lose.amount
         result = ImportResult()
         for body in findings:
@@ -112,10 +112,10 @@ class Hub:
 
     def _raise(self) -> None:
         self._forget()
-        if self.trouble("down") is not None:
+        if self.fault("down") is not None:
             raise Unavailable("500", code="InternalException")
-        if self.trouble("disabled") is not None:
-            self.told = self.loop.elapsed
+        if self.fault("disabled") is not None:
+            self.disabled_seen = self.loop.elapsed
             raise AccessLost(Reason.NOT_ENABLED, "not subscribed to AWS Security Hub", code="InvalidAccessException")
 
     def _store(self, body: Document, *, answered: bool, call: int) -> None:
@@ -156,26 +156,26 @@ class Hub:
     # -- reads ----------------------------------------------------------------------------------------------------
 
     async def read(self, filters: Mapping[str, Any]) -> list[Document]:
-        """GetFindings: as things were a while ago."""
+        """GetFindings: the findings as they were a while ago."""
         await asyncio.sleep(self.rng.uniform(0.1, 0.4))
         self._raise()
-        if self.trouble("unread") is not None:
+        if self.fault("unread") is not None:
             raise AccessLost(
                 Reason.ACCESS_DENIED, "not authorized: securityhub:GetFindings", code="AccessDeniedException"
             )
-        throttle = self.trouble("throttle")
+        throttle = self.fault("throttle")
         if throttle is not None and self.rng.random() < throttle.amount:
             raise Throttled("too many requests", code="TooManyRequestsException")
-        slow = self.trouble("slow")
+        slow = self.fault("slow")
         asked = self.loop.elapsed
         await asyncio.sleep(self.page_seconds())
-        lag = self.trouble("lag")
+        lag = self.fault("lag")
         moment = (asked if slow is not None else self.loop.elapsed) - (lag.amount if lag is not None else 0.0)
         shown = (self._at(id_, moment) for id_ in sorted(self._versions))
         return [msgspec.json.decode(msgspec.json.encode(f)) for f in shown if f is not None and _fits(f, filters)]
 
     def page_seconds(self) -> float:
-        slow = self.trouble("slow")
+        slow = self.fault("slow")
         return slow.amount if slow is not None else 0.4
 
     def _at(self, id_: str, moment: float) -> Document | None:
@@ -185,7 +185,7 @@ class Hub:
                 found = document
         return found
 
-    # -- its customers --------------------------------------------------------------------------------------------
+    # -- users ---------------------------------------------------------------------------------------------------------
 
     def customize(self, id_: str, **values: Any) -> None:
         """BatchUpdateFindings, by an analyst or an automation rule."""
@@ -194,7 +194,7 @@ class Hub:
             self._write(id_, {**self.stored[id_], **copy.deepcopy(values)})
 
     def empty(self) -> None:
-        """All findings are gone: it was disabled and enabled again."""
+        """Delete all findings: Security Hub was disabled and enabled again."""
         self.emptied = self.loop.elapsed
         for id_ in list(self.stored):
             self._write(id_, None)

@@ -48,9 +48,9 @@ CRONJOB = Kind("batch", "v1", "cronjobs", "CronJob")
 BUILT_IN = (NAMESPACE, POD, SERVICE, CONFIGMAP, DEPLOYMENT, REPLICASET, STATEFULSET, DAEMONSET, JOB, CRONJOB)
 CONTROLLERS = (DEPLOYMENT, STATEFULSET, DAEMONSET, CRONJOB)
 AUTOGEN = (DEPLOYMENT, STATEFULSET, DAEMONSET, REPLICASET, JOB)
-"""Besides CronJob: what Kyverno writes copies of a Pod rule for."""
+"""Besides CronJob: the kinds for which Kyverno copies a Pod rule (autogen)."""
 REPORTED = (*CONTROLLERS, REPLICASET, JOB, POD, SERVICE, CONFIGMAP)
-"""What engines look at."""
+"""The kinds that engines scan."""
 
 POLICY_REPORT = Kind(WG, "v1alpha2", "policyreports", "PolicyReport")
 CLUSTER_POLICY_REPORT = Kind(WG, "v1alpha2", "clusterpolicyreports", "ClusterPolicyReport", namespaced=False)

@@ -1,9 +1,9 @@
-"""A model of Kyverno's reports controller, by facts/engines.md, at its worst.
+"""A model of Kyverno's reports controller, with the worst behaviour that facts/engines.md records.
 
-A background scan visits every object in an order of its own and takes minutes to hours; each visit rewrites the
-object's report (named by its uid, owned by it) with new times. What was created or changed gets the results of policies
+A background scan visits every object in its own order and takes minutes to hours; each visit rewrites the
+object's report (named by its uid, owned by it) with new times. A created or changed object gets the results of policies
 with `admission` within seconds, the others with the next scan. A deleted policy's results vanish from all reports half
-a minute later. Nothing is written while it is stopped; after a wipe nothing is written but by the next visits.
+a minute later. It writes nothing while it is stopped; after all reports are deleted, only the next visits write them.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SCORES = ("pass", "fail")
 
 @dataclass
 class _Results:
-    """What one object's report holds, by policy: the result and when it was found."""
+    """The content of one object's report, by policy: the result and its time."""
 
     kind: Kind
     namespace: str
@@ -61,9 +61,9 @@ class Kyverno:
         self.order = "any"
         """Which objects a scan visits first: `any`, `pods` (Pods before their controllers), `controllers`."""
         self.on_denial: Callable[[Violation], None] = lambda _violation: None
-        """Told when it reports of an object that a violation is not there."""
+        """Called when it reports that an object does not have a violation."""
         self.on_silence: Callable[[Violation], None] = lambda _violation: None
-        """Told when it cannot tell whether there is one, and is as silent as about what is clean."""
+        """Called when it cannot evaluate a violation and writes nothing, as if the object were clean."""
         self._results: dict[str, _Results] = {}
         self._again = asyncio.Event()
 
@@ -75,13 +75,13 @@ class Kyverno:
 
     def add(self, policy: Policy) -> None:
         self.policies[policy.name] = policy
-        told = {"policies.kyverno.io/severity": policy.severity}
+        annotations = {"policies.kyverno.io/severity": policy.severity}
         if policy.title:
-            told["policies.kyverno.io/title"] = policy.title
-        self.server.put(CLUSTER_POLICY, policy.name, metadata={"annotations": told})
+            annotations["policies.kyverno.io/title"] = policy.title
+        self.server.put(CLUSTER_POLICY, policy.name, metadata={"annotations": annotations})
 
     def drop(self, name: str) -> None:
-        """Its results leave the reports half a minute later, if the engine runs."""
+        """Delete a policy. Its results leave the reports half a minute later, if the engine runs."""
         if self.policies.pop(name, None) is not None:
             self.server.delete(CLUSTER_POLICY, "", name)
             self.server.loop.call_later(self.rng.uniform(15, 40), self._forget, name)
@@ -94,7 +94,7 @@ class Kyverno:
                 self._write(uid)
 
     def violations(self, kind: Kind, document: Document) -> Iterator[tuple[str, str]]:
-        """(policy, rule) that the object violates by the policies that there are."""
+        """The pairs (policy, rule) that the object violates under the existing policies."""
         flaws = self.cluster.flaws.get(document["metadata"]["uid"], frozenset())
         where = document["metadata"].get("namespace", ""), document["metadata"]["name"]
         for policy in self.policies.values():
@@ -102,15 +102,15 @@ class Kyverno:
                 yield policy.name, policy.rule
 
     def claims(self, *, templates: bool = False) -> Iterator[Violation]:
-        """What its reports call `fail` now, where it still writes them; also what cannot be evaluated, and what
-        controlled ReplicaSets and Jobs are said to violate, if `templates` are asked for.
+        """The violations that its reports state as `fail` now, if it still writes them; `templates` adds results that
+        cannot be evaluated, and violations of controlled ReplicaSets and Jobs.
         """
-        said = {"fail", "error"} if templates else {"fail"}
+        reported = {"fail", "error"} if templates else {"fail"}
         for uid, results in self._results.items():
             if self.server.get(self.report, results.namespace, uid) is None:
                 continue
             for policy, (result, _) in results.of.items():
-                if result not in said:
+                if result not in reported:
                     continue
                 if (violation := self._of(uid, results, policy, templates=templates)) is not None:
                     yield violation
@@ -119,7 +119,7 @@ class Kyverno:
         yield from ()
 
     def unevaluated(self) -> Iterator[Violation]:
-        """What its reports call `error` now."""
+        """The violations that its reports state as `error` now."""
         for uid, results in self._results.items() if not self.fail_only else ():
             for policy, (result, _) in results.of.items():
                 if result == "error" and (violation := self._of(uid, results, policy)) is not None:
@@ -133,7 +133,7 @@ class Kyverno:
         about = subject(self.server, stored.document, templates=templates)
         return None if about is None else Violation(KYVERNO, policy, known.rule, *about)
 
-    # -- its work -------------------------------------------------------------------------------------------------
+    # -- reporting -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Scan after scan, until cancelled."""
@@ -165,13 +165,13 @@ class Kyverno:
             if stored is not None and stored.uid == meta["uid"]:
                 self._visit(kind, stored, background=True)
         self.scans += 1
-        for uid, results in list(self._results.items()):  # what is gone is forgotten; its report goes with it
+        for uid, results in list(self._results.items()):  # a deleted object is forgotten with its report
             stored = self.server.get(results.kind, results.namespace, results.name)
             if stored is None or stored.uid != uid:
                 del self._results[uid]
 
     def noticed(self, kind: Kind, document: Document) -> None:
-        """Something was created or changed: admission tells of it within seconds."""
+        """An object was created or changed: admission reports it within seconds."""
         if kind in REPORTED:
             self.server.loop.call_later(self.rng.uniform(3, 20), self._admit, kind, document["metadata"])
 
@@ -243,14 +243,14 @@ class Kyverno:
             "timestamp": {"seconds": at, "nanos": 0},
         }
 
-    # -- what is done to it ---------------------------------------------------------------------------------------
+    # -- operations ----------------------------------------------------------------------------------------------------
 
     def rescan(self) -> None:
-        """A scan begins now."""
+        """A scan starts now."""
         self._again.set()
 
     def wipe(self) -> None:
-        """All its reports are deleted; it makes them anew, object by object."""
+        """Delete all its reports; scans create them again, object by object."""
         for kind in (POLICY_REPORT, REPORT):
             for document in list(self.server.all(kind)):
                 if document["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "kyverno":
@@ -258,7 +258,7 @@ class Kyverno:
         self._results.clear()
 
     def switch(self) -> None:
-        """`--openreportsEnabled=true`: the reports of the other API stay as they are, for ever."""
+        """`--openreportsEnabled=true`: the reports of the old API are never updated again."""
         self.server.install(REPORT)
         self.server.install(CLUSTER_REPORT)
         self.group = OPEN

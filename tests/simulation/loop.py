@@ -1,7 +1,7 @@
-"""An event loop in virtual time: when nothing is ready, its clock jumps to the next timer.
+"""An event loop in virtual time: when no task is ready, its clock jumps to the next timer.
 
-Everything in the process that asks `time` for the time during `run` is told the virtual one, and the random numbers of
-the global generator come from the seed, so that what the product takes by default (the jitter of a back-off, the clock
+During `run`, the functions of `time` return virtual time in the whole process, and the random numbers of
+the global generator come from the seed, so that the product's defaults (the jitter of a back-off, the clock
 of a reflector) repeats with the seed as well. Tasks are hashed by their number, not by their address: a group cancels
 its tasks in the same order each time.
 """
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class Deadlock(RuntimeError):
-    """Nothing is ready and no timer is set: time would stand still for ever."""
+    """No task is ready and no timer is set: the loop would wait for ever."""
 
 
 class _Selector(selectors.SelectSelector):
-    """Never waits: time is what passes instead."""
+    """Never blocks; advances the virtual clock instead."""
 
     def __init__(self, advance: Callable[[float | None], None]) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class _Selector(selectors.SelectSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its time is virtual; nothing outside the process can wake it."""
+    """A loop with virtual time. Nothing outside the process can wake it."""
 
     def __init__(self) -> None:
         self.moment = START_SECONDS
         super().__init__(_Selector(self._pass))
-        self._clock_resolution = 1e-6  # of floats this large
+        self._clock_resolution = 1e-6  # the resolution of floats of this size
         self.set_task_factory(_numbered)
 
     def time(self) -> float:
@@ -59,12 +59,12 @@ class Loop(asyncio.SelectorEventLoop):
 
     @property
     def wall_ms(self) -> int:
-        """Unix milliseconds by a clock that is right."""
+        """Unix milliseconds by a correct clock."""
         return EPOCH_MS + round(self.elapsed * 1000)
 
     def _pass(self, seconds: float | None) -> None:
         if seconds is None:
-            raise Deadlock("nothing is left to wait for")
+            raise Deadlock("no task is ready and no timer is set")
         self.moment += seconds
 
 
@@ -84,7 +84,7 @@ def _numbered(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> _Task:
 
 
 def run(work: Callable[[Loop], Coroutine[Any, Any, T]], *, seed: str) -> T:
-    """The result of a coroutine in a loop of its own, in virtual time."""
+    """Run a coroutine in its own loop in virtual time, and return its result."""
     loop = Loop()
     before = random.getstate()
     random.seed(seed)

@@ -1,34 +1,35 @@
-"""Judges each import and each moment, by what was true in the cluster. It shares no code with the operator.
+"""Checks each import, and the state at regular times, against the true state of the cluster. It shares no code with the
+operator.
 
 | promise    | broken when                                                                                             |
 |------------|---------------------------------------------------------------------------------------------------------|
-| wrong      | archived, although the violation exists and has for longer than news takes                              |
-| lost       | it exists, its engine says so, all has been well for an hour, and it has no active finding              |
-| false      | a finding becomes active although the violation neither exists nor is said to by a live report          |
-| needless   | sent although nothing but times differs from what is stored                                             |
-| restless   | sent with other words although nothing happened that its words could tell                               |
-| endless    | the violation has been gone for days of health, the finding is active, and no condition says why        |
+| wrong      | archived, although the violation exists, and has for longer than changes take to arrive                 |
+| lost       | it exists, its engine reports it, there was no fault for an hour, and it has no active finding          |
+| false      | a finding becomes active although the violation does not exist and no live report states it             |
+| needless   | sent although only times differ from the stored finding                                                 |
+| restless   | sent with changed text although nothing happened that its text could describe                           |
+| endless    | the violation ended days ago, there were no faults, the finding is active, no condition explains it     |
 | born       | a finding is created ARCHIVED                                                                           |
-| moved      | CreatedAt is another than what is stored                                                                |
-| triage     | an import names an attribute that is the customer's, or what a customer set is not as it was            |
+| moved      | CreatedAt differs from the stored one                                                                   |
+| triage     | an import contains an attribute of the customer, or a value that a customer set has changed             |
 | crashed    | a loop of the operator ended                                                                            |
 
 Allowances, all of them:
 
-* wrong: news takes NEWS_SECONDS, and LATE_SECONDS while watches are silent or late. Where an engine said of the object
-  that the violation is not there, after it had ended and before it came back, nobody can know better until the engine
-  looks again. Where it writes failures only and cannot evaluate the policy, it is as silent as about what is clean.
-  Another cluster that answers is not known while the API server cannot be reached.
-* false: its end could not be known, for the same reason; Pods, ReplicaSets and Jobs count for themselves while it has
-  been refused for a quarter of a minute to list them (documented).
-* born: Security Hub was emptied while it could not be reached, and has not said since that it was not enabled.
-* needless: the last import of the finding got no answer or was failed by name; GetFindings was refused or down for a
-  quarter of an hour (documented); it is a refresh: by the operator's own clock the stored one is 24 days old, and it
+* wrong: a change arrives within NEWS_SECONDS, or LATE_SECONDS while watches are silent or late. A violation may end and
+  come back; if its engine reported the end in between, nobody can know of the return until the engine scans again. An
+  engine that writes failures only and cannot evaluate a policy is as silent as for a clean object. While the API server
+  is unreachable, the operator cannot know that another cluster answers.
+* false: its end could not be known, for the same reason; Pods, ReplicaSets and Jobs are not rolled up while the
+  operator has been refused to list them for 15 seconds (documented).
+* born: Security Hub was emptied while it was unreachable, and has not answered since that it was not enabled.
+* needless: the last import of the finding got no answer or was rejected by id; GetFindings was refused or down for
+  15 minutes (documented); it is a refresh: by the operator's own clock the stored one is 24 days old, and it
   was not sent within a day.
-* moved: as the second of these, where the engine has begun to say so since the operator's start (documented).
+* moved: as the second of these, if the engine started to report it after the operator's start (documented).
 * restless: something happened to the object, its reports or its policy since the last import, or within two hours
-  (words may wait for the archive delay, a policy for the next listing). The
-  notice of a list that is not whole changes only where a number of it has doubled or halved since it was sent last.
+  (a changed text may wait for the archive delay, a policy for the next list). The notice of a truncated list changes
+  only if one of its numbers has doubled or halved since it was last sent.
 """
 
 from collections import Counter
@@ -53,10 +54,11 @@ UNAVAILABLE_SECONDS = 900.0
 OWNED = frozenset({"Pod", "ReplicaSet", "Job"})
 CUSTOMERS = ("Workflow", "Note", "UserDefinedFields", "VerificationState", "Severity", "Types", "Confidence")
 EXCUSES = frozenset({"OwnersKnown", "Connected", "HubReachable", "IdentityConflict"})
-"""Conditions that name why a finding stays …"""
-UNSAID = frozenset({"ArchiveHeld", "SourcesComplete"})
-"""… and those that do unless the engine has said since that the violation is gone: that needs no other source and no
-person."""
+"""Conditions that explain why a finding stays active …"""
+UNREPORTED_EXCUSES = frozenset({"ArchiveHeld", "SourcesComplete"})
+"""… and those that do so only until the engine has reported that the violation is gone: that needs no other source and
+no person.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,12 @@ class Broken:
 
 @dataclass
 class Circumstances:
-    """What the oracle is told about operator and faults."""
+    """What the oracle knows about the operator and the injected faults."""
 
     wall: Callable[[], float]
     """Unix seconds by the operator's clock."""
     calm_since: Callable[[], float]
-    """Since when no fault, restart or engine's stop has been; beyond now: there is one."""
+    """The end of the last fault, restart or stop of an engine; later than now while one lasts."""
     slow_news: Callable[[], bool]
     unreadable: Callable[[], bool]
     """Whether GetFindings has been refused for UNAVAILABLE_SECONDS within the last hour."""
@@ -84,13 +86,13 @@ class Circumstances:
     started: Callable[[], float] = lambda: 0.0
     """When the operator was started."""
     unreachable_since: Callable[[], float | None] = lambda: None
-    """Since when the API server cannot be reached; None: it can."""
-    disowned: Callable[[], bool] = lambda: False
-    """Whether Pods, ReplicaSets or Jobs may not be listed, for as long as that takes to be believed."""
+    """Since when the API server is unreachable; None: it is reachable."""
+    owners_refused: Callable[[], bool] = lambda: False
+    """Whether listing Pods, ReplicaSets or Jobs has been refused for as long as the operator waits to accept that."""
     unevaluated: Callable[[Violation], bool] = lambda _violation: False
-    """Whether a live report says that it cannot be evaluated."""
+    """Whether a live report states that the violation cannot be evaluated."""
     foreign: frozenset[str] = frozenset()
-    """Namespaces whose people write reports as they please."""
+    """Namespaces whose users forge reports."""
 
 
 @dataclass
@@ -103,9 +105,9 @@ class Oracle:
     replaced: bool = False
     """Another cluster answers: nothing may be sent."""
     _last: dict[str, Import] = field(default_factory=dict)
-    _doubt: dict[str, str] = field(default_factory=dict)
+    _uncertain: dict[str, str] = field(default_factory=dict)
     _open: set[tuple[str, str]] = field(default_factory=set)
-    _said: dict[Violation, float] = field(default_factory=dict)
+    _last_claim: dict[Violation, float] = field(default_factory=dict)
 
     # -- each import ----------------------------------------------------------------------------------------------
 
@@ -113,11 +115,11 @@ class Oracle:
         self.truth.update()
         violation = violation_of(one.body)
         before, self._last[one.id] = self._last.get(one.id), one
-        doubt = self._doubt.pop(one.id, "")
+        uncertain = self._uncertain.pop(one.id, "")
         if not one.answered:
-            self._doubt[one.id] = "no answer"
+            self._uncertain[one.id] = "no answer"
         elif one.outcome == "failed":
-            self._doubt[one.id] = "failed by name"
+            self._uncertain[one.id] = "failed by name"
         if any(name in one.body for name in CUSTOMERS):
             self._note(one.at, "triage", f"{violation}: {[name for name in CUSTOMERS if name in one.body]} sent")
         if one.outcome == "failed" or violation.namespace in self.circumstances.foreign:
@@ -126,14 +128,14 @@ class Oracle:
             self._note(one.at, "wrong", f"{violation}: {one.outcome}, for another cluster")
         if one.before is not None and one.before["CreatedAt"] != one.body["CreatedAt"] and not self._unread(violation):
             self._note(one.at, "moved", f"{violation}: {one.before['CreatedAt']} to {one.body['CreatedAt']}")
-        self._weigh(one, violation, before, doubt)
+        self._judge_record_state(one, violation, before, uncertain)
 
     def _unread(self, violation: Violation) -> bool:
-        """Whether it is new since the start, and what Security Hub has of it could not be read."""
+        """Whether the violation is new since the start, and its stored finding could not be read."""
         new = self.truth.claimed.get(violation, -1.0) > self.circumstances.started()
         return new and self.circumstances.unreadable()
 
-    def _weigh(self, one: Import, violation: Violation, before: Import | None, doubt: str) -> None:
+    def _judge_record_state(self, one: Import, violation: Violation, before: Import | None, uncertain: str) -> None:
         match one.outcome:
             case "archived":
                 self._archived(one, violation)
@@ -143,7 +145,7 @@ class Oracle:
                 else:
                     self._activated(one, violation)
             case "same" | "ignored":
-                self._again(one, violation, before, doubt)
+                self._again(one, violation, before, uncertain)
             case "changed":
                 self._changed(one, violation, before)
 
@@ -159,13 +161,13 @@ class Oracle:
         claimed = self.truth.claimed.get(violation)
         denied = self.truth.denied.get(violation, -1.0)
         if ended is not None and denied >= ended and (claimed is None or claimed < ended):
-            self.allowed["archived by what the engine said before the violation came back"] += 1
+            self.allowed["archived on the evidence of an engine, given before the violation came back"] += 1
             return
-        said = "said by its engine" if claimed is not None else "its engine says nothing now"
-        self._note(one.at, "wrong", f"{violation}: archived; it exists since {when(since)}, {said}")
+        claim = "reported by its engine" if claimed is not None else "not reported by its engine now"
+        self._note(one.at, "wrong", f"{violation}: archived; it exists since {when(since)}, {claim}")
 
     def _born(self, one: Import, violation: Violation, before: Import | None) -> None:
-        if before is not None and before.at < self.hub.emptied and self.hub.told < self.hub.emptied:
+        if before is not None and before.at < self.hub.emptied and self.hub.disabled_seen < self.hub.emptied:
             self.allowed["archived in a Security Hub that was emptied while it could not be reached"] += 1
         else:
             self._note(one.at, "born", f"{violation}")
@@ -177,22 +179,22 @@ class Oracle:
         if unreachable is not None and gone is not None and gone > unreachable - slack:
             self.allowed["its end could not be known, since the API server cannot be reached"] += 1
             return
-        if violation.kind in OWNED and self.circumstances.disowned():
-            self.allowed["counts for itself, since owners may not be listed"] += 1
+        if violation.kind in OWNED and self.circumstances.owners_refused():
+            self.allowed["not rolled up, because owners may not be listed"] += 1
             return
-        if gone is not None and one.at - gone > slack and not self.truth.said(violation):
+        if gone is not None and one.at - gone > slack and not self.truth.reported(violation):
             self._note(one.at, "false", f"{violation}: {one.outcome}; gone since {when(gone)}")
 
-    def _again(self, one: Import, violation: Violation, before: Import | None, doubt: str) -> None:
+    def _again(self, one: Import, violation: Violation, before: Import | None, uncertain: str) -> None:
         stored = one.before
         if stored is None or before is None:
             return
         if one.outcome == "ignored" and any(stored.get(n) != v for n, v in one.body.items() if n not in TIMES):
-            if not doubt:
+            if not uncertain:
                 self._note(one.at, "needless", f"{violation}: news with an old UpdatedAt, which is ignored")
             return
-        if doubt:
-            self.allowed[doubt] += 1
+        if uncertain:
+            self.allowed[uncertain] += 1
         elif self.circumstances.unreadable():
             self.allowed["GetFindings refused for long"] += 1
         elif (
@@ -206,10 +208,10 @@ class Oracle:
     def _changed(self, one: Import, violation: Violation, before: Import | None) -> None:
         if before is None:
             return
-        if told := numbers(one.body):
+        if counts := numbers(one.body):
             was = numbers(one.before or {})
-            if was and was != told and not any(far(old, new) for old, new in zip(was, told, strict=True)):
-                self._note(one.at, "restless", f"{violation}: {told} of a list, last told {was}")
+            if was and was != counts and not any(far(old, new) for old, new in zip(was, counts, strict=True)):
+                self._note(one.at, "restless", f"{violation}: {counts} of a list, last sent as {was}")
             return
         cause = self.truth.caused(violation)
         if cause < before.at - FLIGHT_SECONDS and one.at - cause > DELAYED_SECONDS:
@@ -218,9 +220,9 @@ class Oracle:
             last = f"last sent {when(before.at)}, last cause {when(cause)}"
             self._note(one.at, "restless", f"{violation}: {names} differ, {last}")
 
-    # -- each moment ----------------------------------------------------------------------------------------------
+    # -- at regular times ----------------------------------------------------------------------------------------------
 
-    def look(self, now: float, crashed: str = "") -> None:
+    def check(self, now: float, crashed: str = "") -> None:
         if crashed:
             self._once(now, "crashed", crashed, open_=True)
         self.truth.update()
@@ -236,14 +238,14 @@ class Oracle:
             if violation.namespace in self.circumstances.foreign:
                 continue
             claimed = self.truth.claimed.get(violation)
-            told = claimed is not None and now - max(since, claimed) > CALM_SECONDS
+            due = claimed is not None and now - max(since, claimed) > CALM_SECONDS
             text = f"{violation}: exists since {when(since)}"
-            self._once(now, "lost", text, open_=told and violation not in active)
+            self._once(now, "lost", text, open_=due and violation not in active)
         if calm > ENDLESS_SECONDS:
             self._endless(now, active)
 
     def mistaken(self, source: str) -> bool:
-        """Whether an active finding of the engine that it says nothing of any more is of a violation that exists."""
+        """Whether an active finding that the engine no longer reports is of a violation that exists."""
         self.truth.update()
         silent = (v for v in map(violation_of, self.hub.active()) if v.source == source and v not in self.truth.claimed)
         return any(violation in self.truth.since for violation in silent)
@@ -253,19 +255,19 @@ class Oracle:
         for violation in sorted(active):
             gone = self.truth.gone_since(violation)
             if gone is not None and self.circumstances.unevaluated(violation):
-                self._said[violation] = now
-            gone = None if gone is None else max(gone, self._said.get(violation, gone))
+                self._last_claim[violation] = now
+            gone = None if gone is None else max(gone, self._last_claim.get(violation, gone))
             if gone is None or now - gone < ENDLESS_SECONDS or violation.namespace in self.circumstances.foreign:
                 continue
             if conditions is None:
                 conditions = self.circumstances.conditions()
-            said = self.truth.denied.get(violation, -1.0) >= gone
-            excused = not (EXCUSES if said else EXCUSES | UNSAID).isdisjoint(conditions)
+            denied = self.truth.denied.get(violation, -1.0) >= gone
+            excused = not (EXCUSES if denied else EXCUSES | UNREPORTED_EXCUSES).isdisjoint(conditions)
             self._once(now, "endless", f"{violation}: gone since {when(gone)}", open_=not excused)
 
     def approved(self, now: float, source: str) -> None:
-        """At the end of a story in which a person has approved of what an engine lost: then nothing excuses a finding
-        of it that is active although it is gone.
+        """At the end of a story with an approval: no condition excuses an active finding of the engine whose violation
+        is gone.
         """
         for violation in sorted({violation_of(finding) for finding in self.hub.active()}):
             if violation.source == source and self.truth.gone_since(violation) is not None:
@@ -284,7 +286,7 @@ class Oracle:
 
 
 def numbers(finding: Document) -> tuple[int, int] | None:
-    """How many are listed of how many, where the finding tells of a list that is not whole."""
+    """How many violations are listed, of how many, if the finding is the notice of a truncated list."""
     fields = finding.get("ProductFields", {})
     if fields.get("policyhub/result") != "truncated":
         return None
@@ -292,12 +294,12 @@ def numbers(finding: Document) -> tuple[int, int] | None:
 
 
 def far(old: int, new: int) -> bool:
-    """Whether it has doubled or halved."""
+    """Whether the number has doubled or halved."""
     return max(old, new) >= 2 * min(old, new)
 
 
 def violation_of(finding: Document) -> Violation:
-    """By what an analyst sees of it."""
+    """The violation, from the fields that an analyst sees."""
     return Violation(*violation_in(finding))
 
 

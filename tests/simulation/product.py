@@ -1,7 +1,7 @@
-"""The shipped operator over the two simulated edges: the one module that knows how it is put together.
+"""The operator's own code on the two simulated edges: the only module that knows how the operator is assembled.
 
-A start makes a new DataPlane and Engine, as a new process would; a stop cancels them where they are. What a process
-takes from the machine (clocks, random numbers, settings) is given here.
+A start makes a new DataPlane and Engine, as a new process would; a stop cancels their tasks. What a process takes from
+the machine (clocks, random numbers, settings) is given here.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ from tests.simulation.loop import Loop
 from tests.simulation.server import Server
 
 QUICK, SLOW = (20.0, 60.0, 600.0), (300.0, 600.0, 7_200.0)
-"""Seconds between two ticks, two discoveries and two counts of the data plane while something happens, and while
-nothing does: its own paces would make weeks cost minutes.
+"""Seconds between two ticks, two discoveries and two counts of the data plane, during activity and without: the
+operator's own intervals would make a simulated week take minutes.
 """
 
 
@@ -55,8 +55,8 @@ class Product:
         self.skew_ms = 0
         """How far the wall clock of the machine is ahead."""
         self.now: Callable[[], SteadyMs] = lambda: SteadyMs(int(self.wall()))
-        """The operator's clock that never jumps."""
-        self._doubtful = ""
+        """The operator's monotonic clock."""
+        self._inconsistency = ""
         self.plane: DataPlane | None = None
         self.engine: Engine | None = None
         self.starts = 0
@@ -70,7 +70,7 @@ class Product:
         return WallMs(self.loop.wall_ms + self.skew_ms)
 
     async def respec(self, **spec: Any) -> None:
-        """The MonitoredCluster's spec is another: the process goes on, with a new data plane."""
+        """Change the spec of the MonitoredCluster: the process continues with a new data plane."""
         self.spec |= spec
         self.conditions()
         engine, plane = self._tasks
@@ -83,11 +83,11 @@ class Product:
         self._tasks = [engine, self.loop.create_task(self.plane.run())]
 
     def _monitored(self) -> MonitoredCluster:
-        told = [condition.model_dump(mode="json", by_alias=True) for condition in self._conditions.values()]
+        conditions_json = [condition.model_dump(mode="json", by_alias=True) for condition in self._conditions.values()]
         body = {
             "metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)},
             "spec": self.spec,
-            "status": {"conditions": told},
+            "status": {"conditions": conditions_json},
         }
         return MonitoredCluster.model_validate(body)
 
@@ -128,7 +128,7 @@ class Product:
         self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
 
     async def stop(self) -> None:
-        """As kill -9 does: nothing more is sent; what was under way may have been written. The status stays."""
+        """As kill -9: nothing more is sent; imports in flight may have been written. The status remains."""
         self.conditions()
         tasks, self._tasks = self._tasks, []
         self.plane = self.engine = None
@@ -141,18 +141,18 @@ class Product:
         return self.plane is not None
 
     def crashed(self) -> str:
-        """Why a task that never ends has ended."""
+        """Why a task that should never end has ended."""
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 return repr(task.exception())
         return ""
 
     def inconsistent(self) -> str:
-        """What is wrong with the ledger's own books, as anybody can count them, now and when it was last asked: what
-        has just come is acted upon by the next tick.
+        """A contradiction in the ledger's counters that is there now and was there at the last check: the next tick may
+        still have to process new input.
         """
-        before, self._doubtful = self._doubtful, self._books()
-        return self._doubtful if self._doubtful == before else ""
+        before, self._inconsistency = self._inconsistency, self._books()
+        return self._inconsistency if self._inconsistency == before else ""
 
     def _books(self) -> str:
         work = self.plane.work if self.plane is not None else None
@@ -187,7 +187,7 @@ class Product:
         seconds, discovery, count = QUICK if quick else SLOW
         tick.TICK_SECONDS = context.IDLE_SECONDS = seconds
         tick.COUNT_SECONDS = count
-        vars(self._settings)["discovery_interval"] = discovery  # frozen for everybody but us
+        vars(self._settings)["discovery_interval"] = discovery  # read-only for all other code
 
     def annotate(self, **annotations: str) -> None:
         self.annotations |= annotations
@@ -195,18 +195,18 @@ class Product:
             self.plane.annotate(self.annotations)
 
     def approve(self, source: str, *, hours: float = 12) -> None:
-        """A person approves of what an engine has lost."""
+        """A person approves the held bulk archive of an engine."""
         until = self.wall() + round(hours * 3_600_000)
         text = self.annotations.get(approval.ANNOTATION, "")
         merged = approval.merged(text, source=source, until=until, now=self.wall())
         self.annotate(**{approval.ANNOTATION: merged})
 
     def guarded(self) -> frozenset[str]:
-        """Engines whose losses wait for a person."""
+        """Engines whose lost findings wait for an approval."""
         return frozenset(self.plane.guarded) if self.plane is not None else frozenset()
 
     def conditions(self) -> dict[str, str]:
-        """What is not as it should be, as an admin sees it: condition → reason."""
+        """Conditions that report a problem, as an admin sees them: condition → reason."""
         if self.plane is None:
             return {"Ready": "NotRunning"}
         seen = snapshot_of(self.plane, now=self.now())
@@ -220,22 +220,23 @@ class Product:
         }
 
     def held(self) -> dict[str, str]:
-        """For a story's last line: what waits, and for what."""
+        """For the last line of a story: what is held, and why."""
         ledger = self.plane.ledger if self.plane is not None else None
         return {} if ledger is None else {id_[-8:]: str(hold) for id_, hold in ledger.agenda.held.items()}
 
 
 WATCH_SECONDS = (480.0, 960.0)
-"""How long a watch asks to last: twice as long as the operator's own, since each new one costs real time."""
+"""Timeout of a watch: twice the operator's own, because each new watch costs real time."""
 
 UNSPLIT_BELOW = 60
-"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does. A sample
-tells how many there are, and a small cluster needs a larger sample."""
+"""From this many findings on, an inventory is read in sixteen parts, so that a small cluster behaves like a large one.
+A sample estimates the number of findings, and a small cluster needs a larger sample.
+"""
 SAMPLE, SAMPLES = "0", 16
 
 
 def prepare() -> None:
-    """What the product takes by default and nothing hands over."""
+    """Replace the product's defaults that are not parameters."""
     defaults = Reflector.__init__.__kwdefaults__
     assert defaults is not None
     defaults["watch_seconds"] = WATCH_SECONDS

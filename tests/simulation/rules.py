@@ -1,6 +1,7 @@
-"""What engines look for, and the oracle's own idea of a violation: source, policy, rule, and the object to be fixed.
+"""The policies of the engines, and the oracle's own definition of a violation: source, policy, rule, and the object to
+be fixed.
 
-Nothing here is shared with the operator. A rule about Pods has copies for their controllers (`autogen-…`), which are
+No code is shared with the operator. A rule about Pods has copies for their controllers (`autogen-…`), which are
 one rule; what a Pod, ReplicaSet or Job violates is its topmost controller's to fix.
 """
 
@@ -23,7 +24,7 @@ class Violation(company.Violation):
 
 @dataclass
 class Policy:
-    """Of one flaw. Without `kinds` it is a Pod rule, with copies for controllers."""
+    """A policy that looks for one flaw. Without `kinds` it is a Pod rule with autogen copies for controllers."""
 
     name: str
     rule: str
@@ -36,17 +37,17 @@ class Policy:
     namespaces: frozenset[str] = frozenset()
     """Empty: all."""
     excepted: set[tuple[str, str]] = field(default_factory=set)
-    """(namespace, name) of objects that a PolicyException leaves out."""
+    """(namespace, name) of objects that a PolicyException exempts."""
 
     def excepts(self, namespace: str, name: str) -> bool:
-        """Also the Pods and ReplicaSets of a controller that is left out."""
+        """An exempt controller exempts its Pods and ReplicaSets."""
         return any(namespace == ns and (name == of or name.startswith(f"{of}-")) for ns, of in self.excepted)
 
     def applies(self, kind: Kind, namespace: str) -> bool:
         return bool(self.rule_for(kind)) and (not self.namespaces or namespace in self.namespaces)
 
     def rule_for(self, kind: Kind) -> str:
-        """The rule's name for a kind of objects; empty: it does not match."""
+        """The rule's name for a kind of object; empty: the rule does not match."""
         if self.kinds:
             return self.rule if kind in self.kinds else ""
         if kind == POD:
@@ -61,8 +62,8 @@ Flaws = Callable[[str], frozenset[str]]
 
 
 def subject(server: Server, document: Document, *, templates: bool = False) -> tuple[str, str, str] | None:
-    """Kind, namespace and name of what a violation of this object counts for; None: for nothing (a controlled
-    ReplicaSet or Job by itself, unless `templates` are asked for; a Pod that has ended).
+    """Kind, namespace and name of the object that a violation rolls up to. None: it is not reported (a controlled
+    ReplicaSet or Job itself, unless `templates` is set; a Pod that has ended).
     """
     if document.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
         return None

@@ -1,5 +1,5 @@
-"""A scenario by seed: a world, a schedule of what happens in it, and quiet days at the end. And the shortest story of
-one that breaks a promise: actions are left out while it is still broken.
+"""A scenario by seed: a world, a schedule of actions and faults, and quiet days at the end; and the search for the
+shortest story that still breaks a promise, by leaving actions out.
 """
 
 import asyncio
@@ -26,35 +26,35 @@ from tests.simulation.rules import Policy
 from tests.simulation.world import TENANT, Outcome, World, play
 
 TOGETHER_SECONDS = 400.0
-"""Troubles come together: some minutes lie between what happens around one of a few moments."""
+"""Faults come in clusters: the events around one moment are minutes apart."""
 TURN_HOURS = 2.0
-"""Of quiet, between two looks of a person at what the guard holds."""
+"""During quiet: the interval at which a person reviews what the guard holds."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How long a world is, and how much is in it."""
+    """How long a world lasts, and how much it contains."""
 
     settle_hours: float
-    """Before anything happens: scans have seen everything once."""
+    """Before the first action, so that scans have seen every object once."""
     busy_hours: tuple[float, float]
     actions: tuple[int, int]
     quiet_hours: float
     namespaces: tuple[str, ...]
     intervals: tuple[float, ...]
-    """Seconds between the scans of Kyverno, one of these."""
+    """Seconds between two scans of Kyverno; one of these is chosen."""
 
 
 LONG = Size(4.0, (3.0, 16.0), (3, 14), 20.0, ("shop", "team"), (3_600.0, 7_200.0, 21_600.0))
-"""Its quiet is longer than the oracle waits for a finding that should end."""
+"""The quiet time is longer than the oracle waits for a finding that should end."""
 SHORT = Size(2.0, (1.0, 3.0), (2, 7), 4.0, ("shop",), (1_800.0, 3_600.0))
-"""A fifth of the work: all promises but the one that what is gone ends."""
+"""A fifth of the work: checks all promises except that findings of ended violations end."""
 
 
 @dataclass(frozen=True)
 class Action:
     at: float
-    """Seconds since the world's beginning."""
+    """Seconds since the start of the world."""
     kind: str
     number: int
 
@@ -107,7 +107,7 @@ async def _finish(work: Awaitable[None]) -> None:
 
 
 def furnish(world: World, rng: random.Random, size: Size = LONG) -> None:
-    """A cluster of a dozen workloads, some flawed, and engines with policies and paces of their own."""
+    """A cluster of a dozen workloads, some with flaws, and engines with their own policies and intervals."""
     cluster, kyverno = world.cluster, world.kyverno
     for namespace in size.namespaces:
         cluster.namespace(namespace)
@@ -140,7 +140,7 @@ def _flaws(rng: random.Random) -> set[str]:
 
 
 async def quiet(world: World, hours: float) -> None:
-    """Hours without faults. A person approves of what the guard holds where it is true that all of it is gone."""
+    """Hours without faults. A person approves a held archive if all of its violations have really ended."""
     for _ in range(round(hours / TURN_HOURS)):
         await world.after(hours=TURN_HOURS)
         for source in sorted(world.product.guarded()):
@@ -150,7 +150,7 @@ async def quiet(world: World, hours: float) -> None:
 
 
 def shortest(scenario: Scenario, fails: Callable[[Outcome], bool]) -> Scenario:
-    """Actions are left out, halves first, then each, while it still fails."""
+    """Leave actions out, first halves, then single ones, while the story still fails."""
     size = max(1, len(scenario.actions) // 2)
     while True:
         start, left_out = 0, False

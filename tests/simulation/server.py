@@ -1,8 +1,8 @@
 """An API server in memory: resources and their versions, lists in pages, watches, discovery, garbage collection.
 
-What it does as the real one does: continue tokens and resourceVersions expire (410), a namespace is Terminating before
-it is gone, what an object owned follows it seconds later, a CRD that is removed first deletes its objects, its watch
-ends, and its group answers 404. What goes wrong is told to it as `Trouble` of paths for a while.
+Like the real one: continue tokens and resourceVersions expire (410); a namespace is Terminating before it is gone;
+what an object owned follows it seconds later; deleting a CRD first deletes its objects, then its watch ends, and its
+group answers 404. A `Fault` breaks some paths for a while.
 """
 
 import itertools
@@ -23,17 +23,17 @@ from tests.simulation.loop import Loop
 from tests.simulation.watching import Watcher
 
 HISTORY = 3_000
-"""Events of each kind that a watch can resume over."""
+"""Number of events of each kind from which a watch can resume."""
 TOKEN_SECONDS = 300
 SLOW_PAGE = 8
-"""Objects of a page of 500 while listings are slow: a large cluster's many pages, with few objects."""
+"""Objects per page (instead of 500) while lists are slow: few objects take as many pages as a large cluster's."""
 REPORTS = frozenset({WG, OPEN, GATEKEEPER})
 ENDED = frozenset({"Succeeded", "Failed"})
 CLUSTER = "kube-system"
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Fault:
     """What requests under `prefix` meet from `start` to `end`: an HTTP status; `down`, `timeout` (a minute without an
     answer); `slow` (small pages, 20 seconds each); of watches `stall` (silence) and `late` (events a minute late).
     """
@@ -74,7 +74,7 @@ class Shelf:
     objects: dict[Key, Stored] = field(default_factory=dict)
     events: list[tuple[int, str, Stored, Stored | None]] = field(default_factory=list)
     floor: int = 0
-    """A watch from before this version is expired."""
+    """A watch from before this version gets 410."""
 
 
 class Server:
@@ -83,7 +83,7 @@ class Server:
         self.rng = rng
         self.version = 100
         self.shelves: dict[str, Shelf] = {}
-        self.troubles: list[Trouble] = []
+        self.faults: list[Fault] = []
         self.watchers: list[Watcher] = []
         self.requests: Counter[str] = Counter()
         self.events = 0
@@ -102,7 +102,7 @@ class Server:
         for name in (CLUSTER, "default"):
             self.put(NAMESPACE, name)
 
-    # -- what its clients in the cluster do -----------------------------------------------------------------------
+    # -- clients -------------------------------------------------------------------------------------------------------
 
     def install(self, kind: Kind) -> None:
         self.shelves.setdefault(kind.path, Shelf(kind, floor=self.version))
@@ -111,7 +111,7 @@ class Server:
         return kind.path in self.shelves and kind.path not in self._ending
 
     def remove(self, kind: Kind) -> None:
-        """The CRD goes: its objects first, some seconds later the kind."""
+        """Delete a CRD: first its objects, and some seconds later the kind."""
         if not self.serves(kind):
             return
         self._ending.add(kind.path)
@@ -136,7 +136,9 @@ class Server:
         metadata: Document | None = None,
         **body: Any,
     ) -> Stored | None:
-        """Create or replace; None where it is refused: the kind is not served, the namespace is not there or ends."""
+        """Create or replace an object; None if it is refused: the kind is not served, or the namespace is missing or
+        terminating.
+        """
         if not self.serves(kind):
             return None
         shelf, key = self.shelves[kind.path], (namespace, name)
@@ -168,19 +170,21 @@ class Server:
         return stored
 
     def _managed(self, before: Stored | None, body: Document, metadata: Document) -> list[Document]:
-        """Who wrote last: a controller its status, or somebody the rest."""
+        """The manager of the last write: a controller for the status, or a user for the rest."""
         now = stamp(self.loop.wall_ms)
         written = {"manager": "somebody", "operation": "Update", "time": now}
         if before is None:
             return [written]
         former: list[Document] = before.document["metadata"]["managedFields"][:1]
-        told = {**before.document["metadata"], **metadata} != before.document["metadata"]
-        if told or any(before.document.get(name) != value for name, value in body.items() if name != "status"):
+        metadata_changed = {**before.document["metadata"], **metadata} != before.document["metadata"]
+        if metadata_changed or any(
+            before.document.get(name) != value for name, value in body.items() if name != "status"
+        ):
             return [written]
         return [*former, {"manager": "controller", "operation": "Update", "time": now, "subresource": "status"}]
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        """With what it owns, seconds later."""
+        """Delete an object now, and what it owns seconds later."""
         shelf = self.shelves.get(kind.path)
         stored = shelf.objects.pop((namespace, name), None) if shelf else None
         if shelf is None or stored is None:
@@ -202,7 +206,7 @@ class Server:
             self.delete(shelf.kind, *key)
 
     def end_namespace(self, name: str) -> None:
-        """Terminating, then its objects within a minute, then gone."""
+        """The namespace is Terminating, then its objects go within a minute, then the namespace."""
         found = self.get(NAMESPACE, "", name)
         if found is None or not self._open(name):
             return
@@ -235,7 +239,9 @@ class Server:
             yield stored.document
 
     def replace(self, *, cut: str = "") -> None:
-        """Another cluster answers at the address. Watches of other paths than `cut…` stay with the former one."""
+        """From now on another cluster answers at the address. Watches other than those of paths `cut…` stay connected
+        to the former one.
+        """
         self._generation += 1
         self.version = 50 + self._generation
         self.shelves.clear()
@@ -246,15 +252,15 @@ class Server:
             watcher.cut("connection reset")
         self._start()
 
-    # -- what goes wrong ------------------------------------------------------------------------------------------
+    # -- faults --------------------------------------------------------------------------------------------------------
 
-    def troubled(self, path: str, *hows: str) -> str:
-        """What is wrong with the path now, of these (none given: what a request meets); empty: nothing."""
-        now, path = self.loop.elapsed, everywhere(path) if self.troubles else path
-        for trouble in self.troubles:
-            fits = trouble.how in hows if hows else trouble.how in {"down", "timeout"} or trouble.how.isdecimal()
-            if fits and trouble.start <= now < trouble.end and path.startswith(trouble.prefix):
-                return trouble.how
+    def fault_of(self, path: str, *hows: str) -> str:
+        """The active fault of the path, one of `hows` (none given: a fault of requests); empty: none."""
+        now, path = self.loop.elapsed, everywhere(path) if self.faults else path
+        for fault in self.faults:
+            fits = fault.how in hows if hows else fault.how in {"down", "timeout"} or fault.how.isdecimal()
+            if fits and fault.start <= now < fault.end and path.startswith(fault.prefix):
+                return fault.how
         return ""
 
     def cut(self, prefix: str = "") -> None:
@@ -263,7 +269,7 @@ class Server:
                 watcher.cut("connection reset")
 
     def expire(self, prefix: str = "") -> None:
-        """Compaction: watches end, and what they would resume from is gone; so are continue tokens."""
+        """Compaction: watches end, and neither they nor continue tokens can resume."""
         self.version += 1
         self._tokens.clear()
         for shelf in self.shelves.values():
@@ -274,12 +280,12 @@ class Server:
             if watcher.kind.path.startswith(prefix):
                 watcher.expire()
 
-    # -- what it answers ------------------------------------------------------------------------------------------
+    # -- answers -------------------------------------------------------------------------------------------------------
 
     def refuse(self, path: str) -> None:
-        """Raise what a request for the path meets at once."""
+        """Raise the error that a request for the path meets now."""
         self.requests[path] += 1
-        how = self.troubled(path)
+        how = self.fault_of(path)
         if how == "down":
             raise Unreachable("connection refused")
         if how.isdecimal():
@@ -299,7 +305,7 @@ class Server:
         return self._page(shelf, namespace, params)
 
     def shelf(self, path: str) -> tuple[Shelf, str]:
-        """The shelf that a list or watch of the path reads, and the namespace that it is limited to."""
+        """The shelf that a list or watch of the path reads, and its namespace."""
         shelf, namespace, _ = self._place(path)
         return shelf, namespace
 
@@ -317,7 +323,7 @@ class Server:
 
     def _page(self, shelf: Shelf, namespace: str, params: dict[str, str]) -> bytes:
         limit = int(params.get("limit", 0)) or 10**9
-        if self.troubled(shelf.kind.path, "slow"):
+        if self.fault_of(shelf.kind.path, "slow"):
             limit = min(limit, SLOW_PAGE * max(1, limit // 500))
         asked = params.get("continue")
         token = self._tokens.pop(asked, None) if asked else None
@@ -349,7 +355,7 @@ class Server:
             shelf.floor = shelf.events[HISTORY // 2][0]
             del shelf.events[: HISTORY // 2 + 1]
         for watcher in self._watching(shelf.kind):
-            how = self.troubled(shelf.kind.path, "stall", "late")
+            how = self.fault_of(shelf.kind.path, "stall", "late")
             if how == "stall":
                 watcher.stalled = True
             line = line_of(what, stored, before, selected=watcher.selected)
@@ -358,7 +364,7 @@ class Server:
         self.on_change(shelf.kind, stored.document)
 
     def since(self, shelf: Shelf, version: int, *, selected: bool) -> list[bytes]:
-        """What a watch that begins there is sent first. Raises Refused (410)."""
+        """The events that a watch from this version gets first. Raises Refused (410)."""
         if version < shelf.floor:
             raise Refused(410, "Expired", "too old resource version")
         first = bisect_right(shelf.events, version, key=lambda event: event[0])
@@ -367,7 +373,7 @@ class Server:
 
 
 def everywhere(path: str) -> str:
-    """The path without its namespace: what is wrong with a kind is wrong with it in each."""
+    """The path without its namespace: a fault of a kind applies to all namespaces."""
     parts = path.split("/")
     at = parts.index("namespaces") if "namespaces" in parts else len(parts)
     return "/".join([*parts[:at], *parts[at + 2 :]]) if len(parts) > at + 2 else path
@@ -378,7 +384,7 @@ def lives(stored: Stored) -> bool:
 
 
 def line_of(what: str, stored: Stored, before: Stored | None, *, selected: bool) -> bytes | None:
-    """The event, as a watch with the field selector for running Pods sees it."""
+    """The event as a watch sees it that selects running Pods."""
     if selected and what != "DELETED":
         was, is_ = before is not None and lives(before), lives(stored)
         if not is_:
@@ -393,8 +399,8 @@ def line_of(what: str, stored: Stored, before: Stored | None, *, selected: bool)
 
 
 def stamp(milliseconds: int) -> str:
-    """As Kubernetes writes times: UTC, seconds."""
+    """Kubernetes' format of times: UTC, seconds."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["POD", "Server", "Shelf", "Stored", "Trouble", "stamp"]
+__all__ = ["POD", "Fault", "Server", "Shelf", "Stored", "stamp"]

@@ -1,5 +1,5 @@
-"""Stories of the operator's own starts: restarts, changes of its spec, inventories that come late, wrong clocks. The
-docstring is the right outcome.
+"""Stories of the operator's starts: restarts, changes of its spec, late inventories, wrong clocks. The docstring of a
+story is its right outcome.
 """
 
 from tests.simulation.cluster import Workload
@@ -12,7 +12,7 @@ from tests.simulation.world import World
 
 @story("5")
 async def policies_refused(world: World) -> None:
-    """One 403 on policy objects at a start: nothing is sent."""
+    """The API server answers 403 once for policy objects at a start: nothing is sent."""
     await settle(world, *many(DEPLOYMENT, 5, "caps"))
     world.api("403", CLUSTER_POLICY.path, seconds=30)
     await world.restart()
@@ -21,7 +21,7 @@ async def policies_refused(world: World) -> None:
 
 @story("5")
 async def owners_refused(world: World) -> None:
-    """Pods are refused for seconds at a start: nothing is sent, no Pod counts for itself."""
+    """Listing Pods is refused for seconds at a start: nothing is sent, and no Pod gets a finding of its own."""
     await settle(world, web("caps", sidecar="probes"), *many(DEPLOYMENT, 5, "caps"))
     world.api("403", POD.path, seconds=10)
     await world.restart()
@@ -30,7 +30,7 @@ async def owners_refused(world: World) -> None:
 
 @story("7")
 async def slow_listing(world: World) -> None:
-    """A restart whose listing is slower than the inventory: nothing is sent."""
+    """A restart whose list is slower than the inventory: nothing is sent."""
     await settle(world, *many(DEPLOYMENT, 25, "caps"))
     world.api("slow", POLICY_REPORT.path, seconds=900)
     await world.restart()
@@ -39,7 +39,9 @@ async def slow_listing(world: World) -> None:
 
 @story("1")
 async def wiped_while_away(world: World) -> None:
-    """Reports are wiped while the operator is away, a CronJob runs once before it is scanned again: it stays active."""
+    """Reports are deleted while the operator is down, and a CronJob runs once before its next scan: its finding stays
+    active.
+    """
     world.keep_jobs = False
     await settle(world, web("probes"), Workload(CRONJOB, "shop", "report", {"caps"}))
     world.kyverno.order = "pods"
@@ -52,7 +54,7 @@ async def wiped_while_away(world: World) -> None:
 
 @story("4")
 async def pass_from_inventory(world: World) -> None:
-    """A start when a Deployment's pass is reported, and its Pods, whose sidecar violates, are not: stays active."""
+    """At a start, a Deployment's pass is reported, but not yet its Pods, whose sidecar violates: stays active."""
     world.kyverno.add(Policy("caps", "caps", "caps", admission=False))
     await settle(world, web(sidecar="caps"))
     world.kyverno.order = "controllers"
@@ -65,8 +67,8 @@ async def pass_from_inventory(world: World) -> None:
 
 @story("11")
 async def guard_over_restart(world: World) -> None:
-    """Half of the reports are gone, the guard holds; a restart with a slow inventory releases nothing."""
-    world.forbid(SERVICE.path)  # else the API server would tell that they exist
+    """Half of the reports are deleted and the guard holds; a restart with a slow inventory releases nothing."""
+    world.forbid(SERVICE.path)  # otherwise the API server would confirm that they exist
     await settle(world, *many(SERVICE, 70, "nodeport"), *many(SERVICE, 60, "nodeport", namespace="team"))
     world.kyverno.running = False
     for document in list(world.server.all(POLICY_REPORT)):
@@ -80,7 +82,7 @@ async def guard_over_restart(world: World) -> None:
 
 @story("12")
 async def clock_ahead(world: World) -> None:
-    """A start with a clock 40 days ahead that is put right five minutes later: nothing is sent."""
+    """A start with a clock 40 days ahead that is corrected five minutes later: nothing is sent."""
     await settle(world, *many(SERVICE, 3, "nodeport"))
     world.product.skew_ms = 40 * 86_400_000
     await world.product.stop()
@@ -92,10 +94,12 @@ async def clock_ahead(world: World) -> None:
 
 @story("18")
 async def inventory_overtaken(world: World) -> None:
-    """An inventory takes forty minutes, and is as old when it comes: what was sent since is not sent again."""
+    """An inventory takes forty minutes and shows the state at its start: findings that were sent since are not sent
+    again.
+    """
     await settle(world, web("caps"), *many(SERVICE, 3, "nodeport"))
     world.aws("slow", seconds=3 * 3_600, amount=2_400)
-    world.aws("disabled", seconds=840)  # its end begins an inventory
+    world.aws("disabled", seconds=840)  # the end of the fault starts an inventory
     await world.after(minutes=25)
     world.kyverno.policies["caps"].title = "Drop all capabilities"
     world.kyverno.add(world.kyverno.policies["caps"])
@@ -163,7 +167,9 @@ async def spec_under_lag(world: World) -> None:
 
 @story("21")
 async def unread_at_start(world: World) -> None:
-    """GetFindings is refused for half an hour at a start: sent again unchanged at most, with the same CreatedAt."""
+    """GetFindings is refused for half an hour at a start: findings are at most sent again unchanged, with the same
+    CreatedAt.
+    """
     await settle(world, *many(SERVICE, 5, "nodeport"))
     await world.after(hours=2.5)
     world.aws("unread", seconds=1_800)

@@ -1,7 +1,7 @@
-"""Named stories: scripted, on the same models, each with the right outcome. What the oracle finds in one is what is
-wrong with the operator.
+"""Named, scripted stories on the same models, each with its right outcome. What the oracle finds in one is an error of
+the operator.
 
-Each begins in a small cluster that has settled, and ends with days of quiet where its outcome needs them.
+Each starts in a small cluster without pending changes, and ends with quiet days if its outcome needs them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ Act = Callable[[World], Awaitable[None]]
 class Story:
     name: str
     rows: str
-    """Of the table of what the core has to get right; empty: of none."""
+    """Rows of the table of faults in README.md; empty: none."""
     right: str
     act: Act
     spec: dict[str, Any]
@@ -34,7 +34,7 @@ STORIES: dict[str, Story] = {}
 
 
 def story(rows: str = "", **spec: Any) -> Callable[[Act], Act]:
-    """Its docstring is the right outcome."""
+    """Register a story. Its docstring is its right outcome."""
 
     def register(act: Act) -> Act:
         name = getattr(act, "__name__", "")
@@ -45,7 +45,9 @@ def story(rows: str = "", **spec: Any) -> Callable[[Act], Act]:
 
 
 async def settle(world: World, *workloads: Workload, hours: float = 3.0) -> None:
-    """These and three more, with policies, seen by scans that take half an hour of each two."""
+    """Deploy these workloads and three more, with policies, and wait until scans (half an hour of every two) have seen
+    them.
+    """
     for namespace in ("shop", "team", TENANT):
         world.cluster.namespace(namespace)
     kyverno = world.kyverno
@@ -75,7 +77,7 @@ def web(*flaws: str, sidecar: str = "", replicas: int = 2) -> Workload:
 
 @story()
 async def restarts(world: World) -> None:
-    """Nothing unchanged is sent at a restart."""
+    """A restart sends nothing that is unchanged."""
     await settle(world, web("caps", "probes"), *many(SERVICE, 10, "nodeport"))
     for _ in range(4):
         await world.restart(pause=20)
@@ -84,7 +86,7 @@ async def restarts(world: World) -> None:
 
 @story()
 async def fixes(world: World) -> None:
-    """What a rollout fixes is archived, what it breaks becomes active, nothing else is sent."""
+    """A rollout's fixes are archived, its new violations become active, and nothing else is sent."""
     target = web("caps")
     await settle(world, target)
     world.cluster.change(target, remove="caps")
@@ -95,7 +97,7 @@ async def fixes(world: World) -> None:
 
 @story()
 async def sidecar(world: World) -> None:
-    """What only Pods violate stays over rollouts, while policies are looked at with admission."""
+    """Violations that only Pods have stay active over rollouts while admission evaluates the policies."""
     target = web(sidecar="caps")
     await settle(world, target)
     for _ in range(3):
@@ -105,8 +107,8 @@ async def sidecar(world: World) -> None:
 
 @story()
 async def cut_lists(world: World) -> None:
-    """A constraint lists three of eight and more: that is said once, again at sixteen, not at a start, and ends with a
-    whole list; another one's ends with the constraint.
+    """A constraint lists three violations of eight and more: one notice at eight, one at sixteen, none at a start, and
+    it ends with a complete list. The notice of a deleted constraint ends too.
     """
     gatekeeper = world.gatekeeper
     gatekeeper.limit = 3
@@ -125,7 +127,7 @@ async def cut_lists(world: World) -> None:
 
 @story()
 async def namespace_again(world: World) -> None:
-    """A namespace is deleted, and comes back a day later: archived, then active again."""
+    """A namespace is deleted and created again a day later: its findings are archived, then active again."""
     await settle(world, web("caps"), *many(SERVICE, 3, "nodeport"))
     world.cluster.end_namespace("shop")
     await world.after(days=1)
@@ -135,7 +137,7 @@ async def namespace_again(world: World) -> None:
 
 @story()
 async def api_server_away(world: World) -> None:
-    """Nothing is sent because the API server was away for an hour."""
+    """An hour without the API server causes no import."""
     await settle(world, web("caps"))
     world.api("down", seconds=3_600)
     world.server.cut()
@@ -144,7 +146,7 @@ async def api_server_away(world: World) -> None:
 
 @story()
 async def crds_removed(world: World) -> None:
-    """The CRDs of the reports are deleted: their findings stay, also over a restart."""
+    """The CRDs of the reports are deleted: their findings stay active, even over a restart."""
     await settle(world, web("caps"))
     world.kyverno.running = False
     for kind in (world.kyverno.report,):
@@ -156,7 +158,7 @@ async def crds_removed(world: World) -> None:
 
 @story()
 async def cluster_replaced(world: World) -> None:
-    """Another cluster answers at the address: nothing is sent for it, nothing archived."""
+    """Another cluster answers at the address: no finding is sent for it, and none is archived."""
     await settle(world, web("caps"))
     world.oracle.replaced = True
     world.kyverno.running = False
@@ -168,7 +170,7 @@ async def cluster_replaced(world: World) -> None:
 
 @story()
 async def answers_lost(world: World) -> None:
-    """Imports are written, their answers lost: the same body again at most."""
+    """Imports are written but their answers are lost: the same body is sent again at most."""
     target = web("caps")
     await settle(world, target, *many(SERVICE, 8, "nodeport"))
     world.aws("lose", seconds=3_600, amount=0.7)
@@ -182,7 +184,7 @@ async def answers_lost(world: World) -> None:
 
 @story()
 async def engine_restarted(world: World) -> None:
-    """Kyverno is killed for hours and rewrites all its reports: nothing is sent."""
+    """Kyverno is stopped for hours and rewrites all its reports: nothing is sent."""
     await settle(world, web("caps"), *many(SERVICE, 5, "nodeport"))
     world.kyverno.running = False
     await world.after(hours=5)
@@ -193,7 +195,7 @@ async def engine_restarted(world: World) -> None:
 
 @story()
 async def triage_kept(world: World) -> None:
-    """What analysts and automation set stays as they set it, over restarts and an archive."""
+    """Values that analysts and automation rules set stay as they are, over restarts and an archive."""
     target = web("caps")
     await settle(world, target)
     for id_ in sorted(world.hub.stored):
@@ -206,7 +208,7 @@ async def triage_kept(world: World) -> None:
 
 @story()
 async def months(world: World) -> None:
-    """Five weeks without a change: refreshed once, nothing else."""
+    """Five weeks without a change: one refresh, nothing else."""
     await settle(world, web("caps"))
     world.kyverno.interval = 43_200
     await world.after(days=35)

@@ -1,4 +1,4 @@
-"""What people may do who write reports and workloads in one namespace, and mean harm."""
+"""What malicious users can do who may write reports and workloads in one namespace."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def _result(server: Server, policy: str, result: str, **more: Any) -> Document:
 
 
 def freshest(server: Server) -> None:
-    """A report with the engine's name in each API, the newest of all."""
+    """Write a report with the engine's name in each API, newer than all others."""
     server.install(REPORT)
     server.install(CLUSTER_REPORT)
     scope = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "namespace": NAMESPACE_NAME}
@@ -31,13 +31,13 @@ def freshest(server: Server) -> None:
 
 
 def unreadable(server: Server) -> None:
-    """A report that says that results are missing."""
+    """Write a report which states that results are missing."""
     scope = {"apiVersion": "v1", "kind": "ConfigMap", "name": "y", "namespace": NAMESPACE_NAME}
     _write(server, POLICY_REPORT, "cut", [{"policy": 7, "result": "fail"}], scope=scope, summary={"error": 9})
 
 
 def claims(server: Server, number: int) -> None:
-    """A report of so many violations, with the engine's name."""
+    """Write a report with `number` violations and the engine's name."""
     about = [
         {"apiVersion": "v1", "kind": "ConfigMap", "name": f"made-{n}", "namespace": NAMESPACE_NAME}
         for n in range(number)
@@ -46,7 +46,7 @@ def claims(server: Server, number: int) -> None:
 
 
 def passes(server: Server, workload: Workload) -> None:
-    """A `pass` about an object of another namespace."""
+    """Write a `pass` about an object of another namespace."""
     about = {
         "apiVersion": workload.kind.api_version,
         "kind": workload.kind.name,
@@ -58,7 +58,7 @@ def passes(server: Server, workload: Workload) -> None:
 
 
 def revision(server: Server) -> None:
-    """A ReplicaSet whose revision is a number of 5,000 digits."""
+    """Write a ReplicaSet whose revision is a number of 5,000 digits."""
     if server.get(NAMESPACE, "", NAMESPACE_NAME) is None:
         server.put(NAMESPACE, NAMESPACE_NAME)
     annotations = {"deployment.kubernetes.io/revision": "9" * 5_000}

@@ -1,4 +1,4 @@
-"""The models behave as the real things do, where the operator hangs on it."""
+"""The simulation's models behave like the real systems where the operator depends on it."""
 
 import asyncio
 import random
@@ -16,15 +16,15 @@ from policyhub.sync.existence import Answer, Existence, PolicyName
 from policyhub.sync.existence_client import ExistenceClient
 from tests.simulation.cluster import Cluster, Workload, reference
 from tests.simulation.edges import Connection
+from tests.simulation.hub import Fault as HubFault
 from tests.simulation.hub import Hub
-from tests.simulation.hub import Trouble as HubTrouble
 from tests.simulation.kinds import CLUSTER_POLICY, CONFIGMAP, DEPLOYMENT, NAMESPACE, POD, REPLICASET, SERVICE
 from tests.simulation.loop import EPOCH_MS, Deadlock, Loop, run
-from tests.simulation.server import Server, Trouble, stamp
+from tests.simulation.server import Fault, Server, stamp
 
 
-def test_weeks_pass_at_once() -> None:
-    """Four weeks of sleep are over as soon as they are asked for, and all clocks say that they have passed."""
+def test_weeks_of_virtual_time_pass_at_once() -> None:
+    """Four weeks of sleep return at once, and all clocks have advanced by four weeks."""
 
     async def work(loop: Loop) -> tuple[float, float]:
         began = time.monotonic()
@@ -36,8 +36,8 @@ def test_weeks_pass_at_once() -> None:
     assert now == pytest.approx(EPOCH_MS / 1000 + 28 * 86_400)
 
 
-def test_waiting_for_nothing_is_an_error() -> None:
-    """What would wait for ever says so."""
+def test_waiting_for_ever_is_an_error() -> None:
+    """A wait that would never end raises Deadlock."""
 
     async def work(loop: Loop) -> None:
         await asyncio.Event().wait()
@@ -54,8 +54,8 @@ def played(work: Any) -> Any:
     return run(act, seed="models")
 
 
-def test_what_an_object_owned_follows_it() -> None:
-    """A Deployment's ReplicaSet and Pods go seconds after it."""
+def test_dependents_are_garbage_collected() -> None:
+    """A Deployment's ReplicaSet and Pods are deleted seconds after it."""
 
     async def work(server: Server) -> tuple[int, int]:
         cluster = Cluster(server, random.Random(1))
@@ -70,8 +70,8 @@ def test_what_an_object_owned_follows_it() -> None:
     assert played(work) == (3, 0)
 
 
-def test_a_namespace_that_ends_takes_nothing_new() -> None:
-    """Terminating first: creations are refused, then all in it goes, then it."""
+def test_a_terminating_namespace_refuses_creations() -> None:
+    """A namespace is Terminating first and refuses creations; then its objects are deleted, then the namespace."""
 
     async def work(server: Server) -> tuple[bool, bool, bool]:
         server.put(NAMESPACE, "shop")
@@ -86,7 +86,7 @@ def test_a_namespace_that_ends_takes_nothing_new() -> None:
 
 
 def test_pages_and_versions_expire() -> None:
-    """A listing comes in pages; after a compaction its token, and a watch from before, are answered with 410."""
+    """A list comes in pages; after a compaction, its continue token and a watch from an earlier version get 410."""
 
     async def work(server: Server) -> list[int]:
         server.put(NAMESPACE, "shop")
@@ -111,8 +111,10 @@ def test_pages_and_versions_expire() -> None:
     assert played(work) == [2, 410, 410]
 
 
-def test_a_watch_tells_what_was_missed() -> None:
-    """From the listing's version on, deletions too; a Pod that has ended is deleted for who asked for running ones."""
+def test_a_watch_resumes_from_a_version() -> None:
+    """It gets all events since the list, deletions included; a Pod that has ended is DELETED for a watch of running
+    Pods.
+    """
 
     async def work(server: Server) -> list[str]:
         server.put(NAMESPACE, "shop")
@@ -128,8 +130,8 @@ def test_a_watch_tells_what_was_missed() -> None:
     assert played(work) == ["DELETED", "DELETED", "BOOKMARK"]
 
 
-def test_owners_are_told_by_uid() -> None:
-    """A Pod of a ReplicaSet that was made again under its name does not go with the old one."""
+def test_garbage_collection_is_by_uid() -> None:
+    """A Pod of a ReplicaSet that was created again under its name survives the deletion of the old one."""
 
     async def work(server: Server) -> bool:
         server.put(NAMESPACE, "shop")
@@ -144,8 +146,10 @@ def test_owners_are_told_by_uid() -> None:
     assert played(work) is True
 
 
-def test_what_exists_can_be_asked() -> None:
-    """The shipped asker learns what is there, with the time of the last change, what is gone, and what is refused."""
+def test_existence_can_be_read() -> None:
+    """The operator's ExistenceClient learns which objects exist, the time of their last change, which are gone, and
+    which are refused.
+    """
 
     async def work(server: Server) -> tuple[list[str], list[bool], list[str]]:
         def now() -> SteadyMs:
@@ -166,14 +170,14 @@ def test_what_exists_can_be_asked() -> None:
         server.put(POD, "p1", "shop", spec={"a": 2}, status={"phase": "Running"})
         server.put(SERVICE, "s", "shop")
         server.delete(POD, "shop", "p2")
-        server.troubles.append(Trouble(CONFIGMAP.path, "403", 0, 1_000))
+        server.faults.append(Fault(CONFIGMAP.path, "403", 0, 1_000))
         asked: list[Subject | PolicyName] = [Subject("", "Pod", "shop", f"p{number}") for number in range(3)]
         asked += [Subject("", "Service", "shop", "s"), Subject("", "Service", "shop", "t")]
         asked += [Subject("", "ConfigMap", "shop", "c"), Subject("apps", "Deployment", "never", "d")]
         asked += [PolicyName("kyverno", "kept"), PolicyName("kyverno", "lost")]
         more = [Subject("", "Pod", "shop", f"p{number}") for number in range(3, 80)]
 
-        def look() -> list[Answer]:
+        def answers_so_far() -> list[Answer]:
             found = [
                 existence.policy(it.source, it.policy, since=SteadyMs(0))
                 if isinstance(it, PolicyName)
@@ -182,7 +186,7 @@ def test_what_exists_can_be_asked() -> None:
             ]
             return [answer for answer in found if answer is not None]
 
-        while len(answers := look()) < len(asked) + len(more):  # noqa: ASYNC110  (virtual time)
+        while len(answers := answers_so_far()) < len(asked) + len(more):  # noqa: ASYNC110  (virtual time)
             await asyncio.sleep(1)
         task.cancel()
         assert [answer.presence for answer in answers[len(asked) :]] == ["there"] * 57 + ["gone"] * 20
@@ -197,12 +201,12 @@ def test_what_exists_can_be_asked() -> None:
     )
 
 
-def test_the_hub_reads_late_and_forgets() -> None:
-    """A reading shows what was a while ago; active findings are forgotten after 90 days."""
+def test_reads_of_the_hub_lag_and_old_findings_expire() -> None:
+    """A read shows an earlier state; active findings expire after 90 days."""
 
     async def work(server: Server) -> tuple[int, int, int]:
         hub = Hub(server.loop, random.Random(1))
-        hub.troubles.append(HubTrouble("lag", 0, 100, 60))
+        hub.faults.append(HubFault("lag", 0, 100, 60))
         now = stamp(server.loop.wall_ms)
         body = {"Id": "x", "CreatedAt": now, "UpdatedAt": now, "RecordState": "ACTIVE", "Title": "t"}
         await hub.take([body | {"FindingProviderFields": {"Severity": {"Label": "LOW"}}}])

@@ -1,4 +1,4 @@
-"""The oracle finds each kind of broken promise when a fake operator commits it, and nothing where none is broken."""
+"""The oracle finds each kind of broken promise when a fake operator breaks it, and finds nothing otherwise."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import pytest
 
 from policyhub.securityhub.errors import Unavailable
 from tests.simulation.cluster import Cluster, Workload
-from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, Hub, Trouble
+from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, Fault, Hub
 from tests.simulation.kinds import CLUSTER_POLICY, NAMESPACE, POLICY_REPORT, SERVICE, Document
 from tests.simulation.kyverno import Kyverno
 from tests.simulation.loop import Loop, run
@@ -25,7 +25,7 @@ NEVER = Violation(KYVERNO, "ports", "ports", "Service", "shop", "never")
 
 @dataclass
 class Stage:
-    """A Service that violates, an engine that has said so, and an operator that does as it is told."""
+    """A Service with a violation, an engine that has reported it, and a scripted operator."""
 
     server: Server
     cluster: Cluster
@@ -64,7 +64,7 @@ class Stage:
 
     async def pass_(self, hours: float) -> None:
         await asyncio.sleep(3_600 * hours)
-        self.oracle.look(self.server.loop.elapsed)
+        self.oracle.check(self.server.loop.elapsed)
 
     async def fix(self) -> None:
         self.cluster.change(self.service, remove="nodeport")
@@ -134,7 +134,7 @@ async def wrong(stage: Stage) -> None:
 
 
 async def wrong_when_again(stage: Stage) -> None:
-    """Deleted, created again, and no engine has looked in between."""
+    """Deleted, created again, and no engine has scanned in between."""
     stage.kyverno.running = False
     await stage.send()
     stage.cluster.recreate(stage.service, seconds=60)
@@ -182,7 +182,7 @@ async def endless(stage: Stage) -> None:
 
 
 async def endless_though_held(stage: Stage) -> None:
-    """A condition that holds what its engine has said to be gone is no excuse."""
+    """A condition that holds a finding is no excuse once its engine has reported that the violation is gone."""
     stage.conditions["ArchiveHeld"] = "TooMany"
     await endless(stage)
 
@@ -212,7 +212,7 @@ async def triage_undone(stage: Stage) -> None:
 
 async def crashed(stage: Stage) -> None:
     await stage.send()
-    stage.oracle.look(stage.server.loop.elapsed, "ValueError()")
+    stage.oracle.check(stage.server.loop.elapsed, "ValueError()")
 
 
 CASES: dict[Act, list[str]] = {
@@ -236,16 +236,16 @@ CASES: dict[Act, list[str]] = {
 
 @pytest.mark.parametrize(("act", "found"), CASES.items(), ids=[getattr(act, "__name__", "") for act in CASES])
 def test_each_broken_promise_is_found(act: Act, found: list[str]) -> None:
-    """Exactly what the fake operator does wrong is found."""
+    """The oracle finds exactly the promise that the fake operator breaks."""
     assert judged(act) == found
 
 
-def test_an_answer_that_was_lost_allows_the_same_again() -> None:
-    """Whoever got no answer may send the same again, and once."""
+def test_a_lost_answer_allows_the_same_import_again() -> None:
+    """After an import without an answer, the same body may be sent once more."""
 
     async def twice(stage: Stage) -> None:
         now = stage.server.loop.elapsed
-        stage.hub.troubles.append(Trouble("lose", now, now + 10, 1.0))
+        stage.hub.faults.append(Fault("lose", now, now + 10, 1.0))
         with pytest.raises(Unavailable):
             await stage.send()
         await stage.pass_(0.5)
@@ -254,8 +254,8 @@ def test_an_answer_that_was_lost_allows_the_same_again() -> None:
     assert judged(twice) == []
 
 
-def test_what_the_engine_denied_may_be_archived() -> None:
-    """The engine said that it is gone, then it came back unseen: nobody can know before the engine looks again."""
+def test_a_finding_denied_by_its_engine_may_be_archived() -> None:
+    """The engine reported the violation gone, then it returned unseen: nobody can know before the next scan."""
 
     async def back(stage: Stage) -> None:
         await stage.send()

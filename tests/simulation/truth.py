@@ -1,8 +1,8 @@
-"""What is true in the simulated cluster: which violations exist, since when, and what engines have said of them.
+"""The true state of the simulated cluster: which violations exist, since when, and what engines have reported of them.
 
-A violation exists while an object exists that a policy applies to and that has the policy's flaw. Whether anybody was
-told is another question: `claims` are what engines' live reports and lists say now, `denied` is when an engine last
-said of an object that the violation is not there. No code of the operator is used.
+A violation exists while an object exists that a policy applies to and that has the policy's flaw. Whether an engine
+has reported it is separate: `claims` are in engines' live reports and lists now, `denied` is when an engine last
+reported that an object does not have the violation. No code of the operator is used.
 """
 
 import json
@@ -27,7 +27,7 @@ class Engine(Protocol):
     def claims(self, *, templates: bool = False) -> Iterator[Violation]: ...
 
     def notices(self) -> Iterator[Violation]:
-        """Of which of its lists it says now that they are not whole: a notice is about the list's own object."""
+        """The notices of its truncated lists now: a notice is about the list's own object."""
         ...
 
 
@@ -38,17 +38,17 @@ class Truth:
         self.since: dict[Violation, float] = {}
         """Violations that exist, and since when without a break."""
         self.ended: dict[Violation, float] = {}
-        """When others last ceased to exist."""
+        """When the other violations last ended."""
         self.claimed: dict[Violation, float] = {}
-        """What engines say now, and since when without a break."""
+        """Violations that engines report now, and since when without a break."""
         self.unclaimed: dict[Violation, float] = {}
-        """When they last ceased to say so."""
+        """When engines last stopped reporting the others."""
         self.denied: dict[Violation, float] = {}
         self.silenced: dict[Violation, float] = {}
-        """When an engine that writes failures only last could not evaluate them."""
+        """When an engine that writes failures only last failed to evaluate them."""
         self.causes: defaultdict[Subject | tuple[str, str], float] = defaultdict(lambda: NEVER)
-        """When something last happened that a finding may tell: of a subject, or of a (source, policy)."""
-        self._said: dict[tuple[str, str, str], tuple[Subject | None, str]] = {}
+        """When something last happened that a finding's text may describe: by subject, or by (source, policy)."""
+        self._reported: dict[tuple[str, str, str], tuple[Subject | None, str]] = {}
         self._scheduled = False
 
     def deny(self, violation: Violation) -> None:
@@ -58,7 +58,7 @@ class Truth:
         self.silenced[violation] = self.server.loop.elapsed
 
     def noticed(self, kind: Kind, document: Document) -> None:
-        """Something in the cluster changed: looked at once all that happens at this moment has happened."""
+        """An object has changed. The state is computed again after all changes of this moment."""
         meta = document["metadata"]
         now = self.server.loop.elapsed
         if kind in REPORTED:
@@ -67,22 +67,22 @@ class Truth:
                 self.causes[about] = now
             self.mark()
         elif kind.group == "constraints.gatekeeper.sh":
-            listed, total = told(document)
-            self._heard(kind, document, None, f"{json.dumps(listed)}{total > len(listed)}")
+            listed, total = listed_violations(document)
+            self._note_report(kind, document, None, f"{json.dumps(listed)}{total > len(listed)}")
         elif "results" in document:
-            self._heard(kind, document, self._scope(document), _words(document))
+            self._note_report(kind, document, self._scope(document), _content(document))
         elif kind.name in {"ClusterPolicy", "ConstraintTemplate"}:
             self.causes["policy", meta["name"]] = now
             self.mark()
 
-    def _heard(self, kind: Kind, document: Document, about: Subject | None, words: str) -> None:
+    def _note_report(self, kind: Kind, document: Document, about: Subject | None, content: str) -> None:
         meta = document["metadata"]
         key = kind.path, meta.get("namespace", ""), meta["name"]
         gone = self.server.get(kind, key[1], key[2]) is None
-        before = self._said.get(key)
+        before = self._reported.get(key)
         if before is not None and about is None:
             about = before[0]
-        if before is None or gone or before[1] != words:
+        if before is None or gone or before[1] != content:
             self.mark()
             now = self.server.loop.elapsed
             if about is not None:
@@ -90,9 +90,9 @@ class Truth:
             if kind.group == "constraints.gatekeeper.sh":
                 self.causes[GATEKEEPER, kind.name] = now
         if gone:
-            self._said.pop(key, None)
+            self._reported.pop(key, None)
         else:
-            self._said[key] = about, words
+            self._reported[key] = about, content
 
     def _scope(self, document: Document) -> Subject | None:
         scope = document.get("scope")
@@ -103,7 +103,7 @@ class Truth:
         return subject(self.server, stored.document) if stored is not None else None
 
     def mark(self) -> None:
-        """What is true is to be found out again, before anybody asks."""
+        """Schedule an update before anybody reads the state."""
         if not self._scheduled:
             self._scheduled = True
             self.server.loop.call_soon(self._later)
@@ -113,7 +113,7 @@ class Truth:
             self.update()
 
     def update(self) -> None:
-        """As of now; at once where something has happened, else all is as it was."""
+        """Compute the state as of now, if anything has changed."""
         if not self._scheduled:
             return
         self._scheduled = False
@@ -124,11 +124,11 @@ class Truth:
             self.ended[violation] = now
         for violation in exist - self.since.keys():
             self.since[violation] = now
-        said = {violation for engine in self.engines for violation in (*engine.claims(), *engine.notices())}
-        for violation in self.claimed.keys() - said:
+        reported = {violation for engine in self.engines for violation in (*engine.claims(), *engine.notices())}
+        for violation in self.claimed.keys() - reported:
             del self.claimed[violation]
             self.unclaimed[violation] = now
-        for violation in said - self.claimed.keys():
+        for violation in reported - self.claimed.keys():
             self.claimed[violation] = now
 
     def _exist(self) -> Iterator[Violation]:
@@ -143,28 +143,28 @@ class Truth:
                         yield Violation(source, policy, rule, *about)
 
     def gone_since(self, violation: Violation) -> float | None:
-        """Since when it neither exists nor is said to; None: it is or does."""
+        """Since when it neither exists nor is reported; None: it does or is."""
         if violation in self.since or violation in self.claimed:
             return None
         return max(self.ended.get(violation, NEVER), self.unclaimed.get(violation, NEVER))
 
-    def said(self, violation: Violation) -> bool:
-        """Whether any live report says so, one of a controlled ReplicaSet or Job too."""
+    def reported(self, violation: Violation) -> bool:
+        """Whether a live report states it, those of controlled ReplicaSets and Jobs included."""
         return any(violation in engine.claims(templates=True) for engine in self.engines)
 
     def caused(self, violation: Violation) -> float:
-        """When something last happened that its finding may tell."""
+        """When something last happened that the text of its finding may describe."""
         of = violation.kind, violation.namespace, violation.name
         return max(self.causes[key] for key in (of, ("policy", violation.policy), (violation.source, violation.policy)))
 
 
-def told(constraint: Document) -> tuple[list[Document], int]:
-    """What a constraint lists, and how many it counts."""
+def listed_violations(constraint: Document) -> tuple[list[Document], int]:
+    """The violations that a constraint lists, and its count."""
     status = constraint.get("status", {})
     return status.get("violations", []), status.get("totalViolations", 0)
 
 
-def _words(document: Document) -> str:
-    """A report without its times."""
+def _content(document: Document) -> str:
+    """The results of a report without their times."""
     results = [{k: v for k, v in result.items() if k != "timestamp"} for result in document["results"]]
     return json.dumps(results, sort_keys=True)

@@ -1,4 +1,4 @@
-"""One watch of the simulated API server: what it is sent, and how it ends."""
+"""One watch of the simulated API server: its events, and how it ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,15 +16,15 @@ class Watcher:
     def __init__(self, loop: Loop, kind: Kind, *, selected: bool) -> None:
         self.kind = kind
         self.selected = selected
-        """Whether it asked for running Pods only."""
+        """Whether it selects running Pods only."""
         self.stalled = False
-        """No byte arrives any more, not even the end."""
+        """No more bytes arrive, not even the end of the stream."""
         self._loop = loop
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._not_before = 0.0
 
     def send(self, line: bytes, *, late: float = 0.0) -> None:
-        """In order, also when what is late is followed by what is not."""
+        """Send in order, even if an event follows a delayed one."""
         if self.stalled:
             return
         self._not_before = max(self._not_before, self._loop.time() + late)
@@ -45,7 +45,9 @@ class Watcher:
         self.end()
 
     async def lines(self, *, seconds: float, idle: float, version: Callable[[], str]) -> AsyncIterator[bytes]:
-        """Until the server ends it after so many seconds, with a bookmark, or the client gives up a silent one."""
+        """Yields lines until the server ends the watch after `seconds` with a bookmark, or the client gives up a silent
+        one.
+        """
         until = self._loop.time() + seconds
         while True:
             try:
@@ -54,7 +56,7 @@ class Watcher:
             except TimeoutError:
                 if self.stalled:
                     raise Unreachable("no answer in time (silent)") from None
-                if self._not_before > self._loop.time():  # something is on its way: no bookmark may overtake it
+                if self._not_before > self._loop.time():  # a delayed event is under way: no bookmark may overtake it
                     return
                 yield msgspec.json.encode({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version()}}})
                 return

@@ -1,4 +1,6 @@
-"""Everything together: cluster, engines, hub, people, faults, the operator, and the oracle that watches them."""
+"""A whole simulated world: cluster, engines, Security Hub, users, faults, the operator, and the oracle that checks
+them.
+"""
 
 import asyncio
 import math
@@ -10,8 +12,8 @@ from typing import Any
 
 from tests.simulation.auditors import Gatekeeper, Trivy
 from tests.simulation.cluster import Cluster
+from tests.simulation.hub import Fault as HubFault
 from tests.simulation.hub import Hub
-from tests.simulation.hub import Trouble as HubTrouble
 from tests.simulation.kinds import (
     CLUSTER_POLICY,
     CLUSTER_POLICY_REPORT,
@@ -28,17 +30,17 @@ from tests.simulation.kyverno import Kyverno
 from tests.simulation.loop import Loop, run
 from tests.simulation.oracle import NEWS_SECONDS, SLOW_NEWS, UNAVAILABLE_SECONDS, Broken, Circumstances, Oracle
 from tests.simulation.product import Product, prepare
-from tests.simulation.server import CLUSTER, Server, Trouble
+from tests.simulation.server import CLUSTER, Fault, Server
 from tests.simulation.truth import Truth
 
 TENANT = "tenant"
-"""The namespace whose people write reports as they please; nothing that is said of it is judged."""
-LOOK_SECONDS = 900.0
+"""The namespace whose users forge reports; the oracle ignores findings about it."""
+CHECK_SECONDS = 900.0
 LIVELY_SECONDS = 1_500.0
-"""How long after something happened the operator is given short ticks."""
+"""How long the operator gets short ticks after an event."""
 CALM_AFTER_START = 300.0
 REFUSED_SECONDS = 15.0
-"""After which the operator believes that it may not list owners."""
+"""After this time the operator accepts that it may not list owners."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ class World:
                 started=lambda: self.product.started,
                 unevaluated=lambda violation: violation in self.kyverno.unevaluated(),
                 unreachable_since=self._unreachable_since,
-                disowned=self._disowned,
+                owners_refused=self._owners_refused,
                 foreign=frozenset({TENANT}),
             ),
         )
@@ -91,10 +93,10 @@ class World:
             engine.on_denial = self.truth.deny
         self.kyverno.on_silence = self.truth.silence
         self.disturbed = 0.0
-        """Until when something was or is not as it should be, beside timed troubles."""
+        """Until when a disturbance without a timed fault lasts."""
         self.keep_jobs = True
         self.uninstalled = False
-        """Whether it is right that Kyverno does not run."""
+        """Whether Kyverno is expected not to run."""
         self._lively = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         for kind in (POLICY_REPORT, CLUSTER_POLICY_REPORT, CLUSTER_POLICY):
@@ -127,8 +129,8 @@ class World:
     async def _watch(self) -> None:
         while True:
             self.product.pace(quick=self.loop.elapsed < self._lively)
-            await asyncio.sleep(120 if self.loop.elapsed < self._lively else LOOK_SECONDS)
-            self.oracle.look(self.loop.elapsed, self.product.crashed() or self.product.inconsistent())
+            await asyncio.sleep(120 if self.loop.elapsed < self._lively else CHECK_SECONDS)
+            self.oracle.check(self.loop.elapsed, self.product.crashed() or self.product.inconsistent())
 
     async def _cron(self) -> None:
         """Every CronJob runs every two hours, for a few minutes."""
@@ -137,34 +139,34 @@ class World:
             for workload in self.cluster.there(CRONJOB):
                 self.cluster.run_job(workload, seconds=240, keep=self.keep_jobs)
 
-    # -- what happens ---------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     def stir(self, seconds: float = 0.0) -> None:
-        """Something happens now, or goes on for so long."""
+        """Note that something happens now, or for `seconds`."""
         self._lively = max(self._lively, self.loop.elapsed + seconds + LIVELY_SECONDS)
         self.product.pace(quick=True)
 
     def disturb(self, seconds: float = 0.0) -> None:
-        """Something is not as it should be, for so long."""
+        """Note a disturbance of the given length."""
         self.stir(seconds)
         self.disturbed = max(self.disturbed, self.loop.elapsed + seconds)
 
     def api(self, how: str, prefix: str = "", *, seconds: float) -> None:
         now = self.loop.elapsed
-        self.server.troubles.append(Trouble(prefix, how, now, now + seconds))
+        self.server.faults.append(Fault(prefix, how, now, now + seconds))
         self.disturb(seconds)
 
     def forbid(self, *prefixes: str) -> None:
-        """The operator's role lacks them, from the beginning and for ever: that is no fault."""
-        self.server.troubles += [Trouble(prefix, "403", 0.0, math.inf) for prefix in prefixes]
+        """Remove permissions from the operator's role, from the start and for ever: this is not a fault."""
+        self.server.faults += [Fault(prefix, "403", 0.0, math.inf) for prefix in prefixes]
 
     def aws(self, how: str, *, seconds: float, amount: float = 0.5) -> None:
         now = self.loop.elapsed
-        self.hub.troubles.append(HubTrouble(how, now, now + seconds, amount))
+        self.hub.faults.append(HubFault(how, now, now + seconds, amount))
         self.disturb(seconds)
 
     async def restart(self, *, pause: float = 0.0) -> None:
-        """Killed, and started again a while later; nothing where it is down already."""
+        """Kill the operator and start it again a while later; does nothing while it is down."""
         if not self.product.running:
             return
         self.disturb(pause + CALM_AFTER_START)
@@ -173,34 +175,34 @@ class World:
             await asyncio.sleep(pause)
         self.product.start()
 
-    # -- what the oracle is told ----------------------------------------------------------------------------------
+    # -- what the oracle reads -----------------------------------------------------------------------------------------
 
     def calm_since(self) -> float:
         now = self.loop.elapsed
-        ends = [t.end for t in self.server.troubles if t.start <= now and t.end < math.inf]
-        ends += [t.end for t in self.hub.troubles if t.start <= now]
+        ends = [t.end for t in self.server.faults if t.start <= now and t.end < math.inf]
+        ends += [t.end for t in self.hub.faults if t.start <= now]
         if not self.product.running or not (self.kyverno.running or self.uninstalled):
             return now
         return max([self.disturbed, *ends])
 
     def _unreachable_since(self) -> float | None:
         path, now = f"{NAMESPACE.path}/{CLUSTER}", self.loop.elapsed
-        if not self.server.troubled(path):
+        if not self.server.fault_of(path):
             return None
-        return min(t.start for t in self.server.troubles if t.start <= now < t.end and path.startswith(t.prefix))
+        return min(t.start for t in self.server.faults if t.start <= now < t.end and path.startswith(t.prefix))
 
-    def _disowned(self) -> bool:
+    def _owners_refused(self) -> bool:
         now = self.loop.elapsed
         return any(
             t.how == "403"
             and max(t.start, self.product.started) + REFUSED_SECONDS <= now <= t.end + NEWS_SECONDS
             and any(kind.path.startswith(t.prefix) for kind in (POD, REPLICASET, JOB))
-            for t in self.server.troubles
+            for t in self.server.faults
         )
 
     def _slow_news(self) -> bool:
         now = self.loop.elapsed
-        recent = (t for t in self.server.troubles if t.start <= now and now - t.end < UNAVAILABLE_SECONDS)
+        recent = (t for t in self.server.faults if t.start <= now and now - t.end < UNAVAILABLE_SECONDS)
         return any(t.how in SLOW_NEWS for t in recent)
 
     def _unreadable(self) -> bool:
@@ -210,7 +212,7 @@ class World:
             and t.start + UNAVAILABLE_SECONDS <= now
             and now - t.end < 3_600
             and t.end - t.start >= UNAVAILABLE_SECONDS
-            for t in self.hub.troubles
+            for t in self.hub.faults
         )
 
 
@@ -218,7 +220,7 @@ Story = Callable[[World], Awaitable[None]]
 
 
 def play(story: Story, *, seed: str, **spec: Any) -> Outcome:
-    """One world from its beginning to the story's end."""
+    """Run one world from its start to the end of the story."""
     prepare()
     began = time.perf_counter()
 
@@ -233,7 +235,7 @@ def play(story: Story, *, seed: str, **spec: Any) -> Outcome:
             journal=[one.line for one in world.hub.journal],
             days=loop.elapsed / 86_400,
             events=world.server.events,
-            faults=len(world.server.troubles) + len(world.hub.troubles) + world.product.starts - 1,
+            faults=len(world.server.faults) + len(world.hub.faults) + world.product.starts - 1,
             imports=len(world.hub.journal),
             allowed=dict(world.oracle.allowed),
         )

@@ -1,4 +1,4 @@
-"""Tokens as the product signs them, for one Region of each partition."""
+"""Tokens as the operator signs them, for one Region of each partition."""
 
 from policyhub.clock import SteadyMs
 from policyhub.securityhub.credentials import Clients, Loader
@@ -22,12 +22,12 @@ HOSTS = {
 
 
 def signed_url(loader: Loader, region: str, *, cluster: str = "prod-eu") -> str:
-    """With the credentials of the environment."""
+    """A signed URL with the credentials of the environment."""
     return Clients(region=region, version="0", loader=loader).caller_url(cluster).url
 
 
 class Clock:
-    """One that a test sets forward."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.ms = 1_790_000_000_000

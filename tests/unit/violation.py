@@ -1,4 +1,4 @@
-"""A plain violation, for tests that change in it what they are about (`msgspec.structs.replace`)."""
+"""A plain violation; tests change its fields (`msgspec.structs.replace`)."""
 
 from policyhub.model.violation import Subject, Violation
 

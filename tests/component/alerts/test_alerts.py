@@ -28,8 +28,8 @@ def condition(type_: str, status: str, reason: str) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """Series as promtool writes them (one value a minute from 00:00 of 1970), and when the alert fires because of
-    them; `quiet` is a time before.
+    """Series in promtool's notation (one value a minute from 00:00 of 1970), when the alert fires because of them, and
+    an earlier time (`quiet`) when it does not.
     """
 
     alert: str
@@ -39,7 +39,7 @@ class Case:
     labels: Mapping[str, str] = field(default_factory=lambda: {"cluster": "alpha"})
     severity: str = "warning"
     value: str = "1"
-    """As the annotations show it."""
+    """The value in the annotations."""
     name: str = ""
 
 
@@ -299,7 +299,7 @@ SILENT = {
         },
         "90m",
     ),
-    "engines whose times tell nothing of whether they work": (
+    "engines whose times do not show whether they are active": (
         {
             'policyhub_leader{job="j"}': "1x3000",
             **{
@@ -333,7 +333,7 @@ SILENT = {
         },
         "90m",
     ),
-    "a cluster whose owners may not be listed, or are not asked for": (
+    "a cluster whose owners may not be listed, or need not be": (
         {
             'policyhub_leader{job="j"}': "1x100",
             condition("OwnersKnown", "False", "Forbidden"): "1x50 _x50",
@@ -341,15 +341,15 @@ SILENT = {
         },
         "90m",
     ),
-    "a cluster whose API server may not be asked whether objects still exist": (
+    "a cluster where the operator may not check whether objects exist": (
         {'policyhub_leader{job="j"}': "1x100", condition("OwnersKnown", "False", "ExistenceForbidden"): "1x100"},
         "90m",
     ),
-    "an operator that stands by": (
+    "an operator that waits for the Lease": (
         {'policyhub_leader{job="j",pod="a"}': "1x100", 'policyhub_leader{job="j",pod="b"}': "0x100"},
         "90m",
     ),
-    "a hub that was not asked yet": (
+    "a hub that was not called yet": (
         {'policyhub_leader{job="j"}': "1x100", condition("HubReachable", "Unknown", "NotVerified"): "1x100"},
         "90m",
     ),
@@ -364,14 +364,14 @@ SILENT = {
 }
 
 
-def test_every_alert_is_tested() -> None:
-    """Each alert, at each severity that it has, fires in one of the cases above."""
+def test_every_alert_has_a_case() -> None:
+    """Each alert, at each of its severities, fires in one of the cases above."""
     tested = {(case.alert, case.severity) for case in FIRING}
     assert tested == {(rule["alert"], rule["labels"]["severity"]) for rule in RULES}
 
 
-def test_alerts_ask_for_metrics_that_there_are() -> None:
-    """Each metric in an expression is one that the operator exports."""
+def test_alerts_use_existing_metrics() -> None:
+    """The operator exports each metric in an expression."""
     known = {metric.name for metric in metrics.definitions()}
     asked = {name for rule in RULES for name in re.findall(r"policyhub_\w+", rule["expr"])}
     assert asked
@@ -379,7 +379,7 @@ def test_alerts_ask_for_metrics_that_there_are() -> None:
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    """The page that an alert links to is there, is called like it, and is listed; no page is left over."""
+    """The page of an alert's link exists, has its name, and is listed; there are no other pages."""
     index = (RUNBOOKS / "README.md").read_text("utf-8")
     assert sorted(page.stem for page in RUNBOOKS.glob("*.md") if page.stem != "README") == ALERTS
     for rule in RULES:

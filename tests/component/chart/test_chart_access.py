@@ -1,4 +1,6 @@
-"""The chart policyhub-access as the real helm renders it: the same rights as at home, for one group and nobody else."""
+"""The chart policyhub-access, rendered by the real helm, grants one group the operator's permissions, and nobody
+else.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,15 +29,17 @@ def rules(documents: list[Document]) -> list[Document]:
 
 
 @pytest.mark.parametrize("off", [(), *((name,) for name in SWITCHES), SWITCHES], ids=",".join)
-def test_the_rules_are_those_at_home(off: tuple[str, ...]) -> None:
-    """With the same values both charts give the same rules, but for the objects that the operator has at home."""
+def test_the_rules_equal_the_main_charts(off: tuple[str, ...]) -> None:
+    """With the same values both charts have the same rules, except for the operator's own objects in its home
+    cluster.
+    """
     rbac = {name: name not in off for name in SWITCHES}
     home = rules(render(ROOT / CHART, "policyhub", "policyhub", {**HOME, "rbac": rbac}))
     assert rules(objects({"rbac": rbac})) == [rule for rule in home if rule["apiGroups"] != ["policyhub.dev"]]
 
 
 def test_nothing_else_is_installed() -> None:
-    """A role that only reads, and its binding to the group: no Deployment, no service account, no CRD."""
+    """Only a read-only role and its binding to the group: no Deployment, no service account, no CRD."""
     role, binding = objects({})
     assert (role["kind"], binding["kind"]) == ("ClusterRole", "ClusterRoleBinding")
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
@@ -46,7 +50,7 @@ def test_nothing_else_is_installed() -> None:
     assert lint(ROOT / ACCESS, values={})
 
 
-def test_the_defaults_are_those_at_home() -> None:
+def test_the_defaults_equal_the_main_charts() -> None:
     """Each switch is on in both charts, or off in both."""
     here, home = (yaml.safe_load((ROOT / chart / "values.yaml").read_text("utf-8")) for chart in (ACCESS, CHART))
     assert set(here["rbac"]) == {*SWITCHES}
@@ -54,8 +58,8 @@ def test_the_defaults_are_those_at_home() -> None:
 
 
 @pytest.mark.parametrize("group", ["security-readers", "corp:policyhub", "systems", "1234", "iam.example/a@b"])
-def test_any_group_of_ones_own(group: str) -> None:
-    """It stays text, whatever YAML would make of it; another release has names of its own."""
+def test_a_custom_group(group: str) -> None:
+    """It stays text, whatever type YAML would give it; another release has its own names."""
     role, binding = objects({"group": group}, release="second")
     assert binding["subjects"][0]["name"] == group
     assert role["metadata"]["name"] == "second-policyhub-access"
@@ -64,8 +68,8 @@ def test_any_group_of_ones_own(group: str) -> None:
 @pytest.mark.parametrize(
     "group", ["system:authenticated", "system:masters", "eks:a", "aws:a", "amazon:a", "iam:a", "System:authenticated"]
 )
-def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
-    """Others than the operator would be in them: the message says so, and what to set."""
+def test_groups_with_other_members_are_refused(group: str) -> None:
+    """Groups of Kubernetes and AWS have members other than the operator: the message says so, and what to set."""
     with pytest.raises(HelmError) as refused:
         objects({"group": group})
     assert f"The group {group} cannot be used" in str(refused.value)
@@ -74,7 +78,7 @@ def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"group": ""}, "at '/group': value must be 'the name of a Kubernetes group, such as policyhub'"),
         ({"group": "a b"}, "at '/group': value must be 'the name of a Kubernetes group, such as policyhub'"),
@@ -88,8 +92,8 @@ def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
     ],
     ids=str,
 )
-def test_wrong_values_are_refused(values: Document, told: str) -> None:
-    """Each with what is wanted."""
+def test_wrong_values_are_refused(values: Document, message: str) -> None:
+    """Each message says what is expected."""
     with pytest.raises(HelmError) as refused:
         objects(values)
-    assert told in str(refused.value)
+    assert message in str(refused.value)

@@ -1,4 +1,6 @@
-"""MonitoredClusters in every state, and what kstatus concludes; tests/lint/test_argo_health.py asks Argo CD's check."""
+"""MonitoredClusters in every state, and kstatus' rules for the same conditions; tests/lint/test_argo_health.py runs
+Argo CD's check on them.
+"""
 
 from typing import Any
 
@@ -17,7 +19,7 @@ def cluster(*conditions: tuple[str, str, str], observed: int = 2) -> Document:
 
 
 def kstatus(document: Document) -> str:
-    """What kstatus makes of a kind that it does not know: its generic rules, without those on deletion."""
+    """The status that kstatus gives to a kind that it does not know: its generic rules, except deletion."""
     status = document.get("status", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     if status.get("observedGeneration") not in {None, document["metadata"]["generation"]}:
@@ -63,6 +65,6 @@ CASES = [
 
 
 @pytest.mark.parametrize(("document", "_health", "expected"), CASES[1:])
-def test_kstatus_sees(document: Document, _health: str, expected: str) -> None:
-    """Whoever follows kstatus waits until Ready is True for the spec that counts."""
+def test_kstatus_status(document: Document, _health: str, expected: str) -> None:
+    """Kstatus waits until Ready is True for the current generation."""
     assert kstatus(document) == expected

@@ -1,4 +1,4 @@
-"""What the chart refuses, as the real helm prints it: each time what is wanted, in words and with an example."""
+"""Values that the chart rejects, with the real helm's message: what is expected, with an example."""
 
 import json
 import re
@@ -25,14 +25,14 @@ Values = dict[str, Any]
 
 
 def refusal(values: Values) -> str:
-    """What helm says against these values."""
+    """Helm's error message for these values."""
     with pytest.raises(HelmError) as caught:
         render(CHART, "policyhub", "security", values)
     return str(caught.value)
 
 
 def nested(path: str, value: Any) -> Values:
-    """The values that have this one at a path."""
+    """Values with this value at a path."""
     for part in reversed(path.split(".")):
         value = {part: value}
     made: Values = value
@@ -40,7 +40,7 @@ def nested(path: str, value: Any) -> Values:
 
 
 def table(name: str) -> dict[str, str]:
-    """What the template of that name defines: it needs nothing evaluated."""
+    """The table that the template of that name defines; it evaluates no values."""
     text = (CHART / "templates/_names.tpl").read_text("utf-8")
     found: dict[str, str] = yaml.safe_load(text.partition(f'"policyhub.{name}" -}}}}')[2].partition("{{-")[0])
     return found
@@ -59,29 +59,29 @@ def values_of_the_chart() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("old", "new"), table("oldNames").items())
-def test_an_old_name_says_the_new_one(old: str, new: str) -> None:
-    """One sentence, and no word of a schema."""
-    said = refusal(OWN | nested(old, 1))
-    assert f"{old} is now called {new}: use that name." in said
-    assert "additional properties" not in said
+def test_a_renamed_value(old: str, new: str) -> None:
+    """One sentence with the new name, without a schema error."""
+    reported = refusal(OWN | nested(old, 1))
+    assert f"{old} is now called {new}: use that name." in reported
+    assert "additional properties" not in reported
 
 
 @pytest.mark.parametrize(("other", "name"), table("otherNames").items())
-def test_a_name_of_another_chart_says_ours(other: str, name: str) -> None:
-    """People bring the names that they know."""
+def test_a_name_of_another_chart(other: str, name: str) -> None:
+    """The message has this chart's name for a value that other charts name otherwise."""
     assert f"{other} is called {name} in this chart: use that name." in refusal(OWN | nested(other, [{"name": "a"}]))
 
 
 @pytest.mark.parametrize("other", table("otherWays"))
-def test_what_is_done_in_another_way(other: str) -> None:
-    """Where there is no such value, the sentence says what does the same."""
-    said = refusal(OWN | nested(other, False))
-    assert f"{other} is not a value of this chart. " in said
-    assert said.count("Set ") + said.count("To ") > 0
+def test_a_value_that_does_not_exist(other: str) -> None:
+    """The sentence names what has the same effect."""
+    reported = refusal(OWN | nested(other, False))
+    assert f"{other} is not a value of this chart. " in reported
+    assert reported.count("Set ") + reported.count("To ") > 0
 
 
-def test_the_tables_name_values_that_are_there() -> None:
-    """No table sends anybody to a value that does not exist, and none refuses one that does."""
+def test_the_tables_name_existing_values() -> None:
+    """No table refers to a value that does not exist, and none rejects one that does."""
     there = {*values_of_the_chart()}
     assert {*table("oldNames").values(), *table("otherNames").values()} <= there
     assert not {*table("oldNames"), *table("otherNames"), *table("otherWays")} & there
@@ -90,10 +90,10 @@ def test_the_tables_name_values_that_are_there() -> None:
 
 
 def test_several_old_names_at_once() -> None:
-    """Who upgrades hears of all of them."""
-    said = refusal({**OWN, "replicas": 2, "networkPolicy": {"create": True}})
-    assert "replicas is now called replicaCount" in said
-    assert "networkPolicy.create is now called networkPolicy.enabled" in said
+    """All of them are in one message."""
+    reported = refusal({**OWN, "replicas": 2, "networkPolicy": {"create": True}})
+    assert "replicas is now called replicaCount" in reported
+    assert "networkPolicy.create is now called networkPolicy.enabled" in reported
 
 
 FORMS = [
@@ -142,33 +142,33 @@ FORMS = [
 @pytest.mark.parametrize(
     ("values", "place", "example"), FORMS, ids=[f"{place} {n}" for n, (_, place, _) in enumerate(FORMS)]
 )
-def test_a_wrong_form_says_the_right_one(values: Values, place: str, example: str) -> None:
-    """The value, and what is wanted with an example; no pattern."""
-    said = refusal({**OWN, **values})
-    assert f"at '{place}': value must be '" in said
-    assert example in said
-    assert "match pattern" not in said
-    assert "want string" not in said
+def test_a_wrong_form(values: Values, place: str, example: str) -> None:
+    """The message has the value and what is expected, with an example, but no pattern."""
+    reported = refusal({**OWN, **values})
+    assert f"at '{place}': value must be '" in reported
+    assert example in reported
+    assert "match pattern" not in reported
+    assert "want string" not in reported
 
 
 def groups() -> dict[str, list[str]]:
-    """Those of values.yaml: their names, and the values in each."""
+    """The groups of values.yaml: their names, and the values in each."""
     every = [value for top in parse_values((CHART / "values.yaml").read_text("utf-8")) for value in top.walk()]
     return {value.name: [child.name for child in value.children] for value in every if value.children}
 
 
 @pytest.mark.parametrize("group", groups())
 @pytest.mark.parametrize("value", ["http://proxy.example:3128", True, ["a"]], ids=["text", "switch", "list"])
-def test_a_value_where_a_group_belongs_says_what_is_in_it(group: str, value: Any) -> None:
-    """`proxy=http://…` says the name of the value that was meant."""
-    said = refusal(OWN | nested(group, value))
-    assert f"at '/{group}': value must be 'a group: set {groups()[group][0]}" in said
-    assert all(name in said for name in groups()[group])
-    assert "want object" not in said
+def test_a_value_in_place_of_a_group(group: str, value: Any) -> None:
+    """`proxy=http://…` names the value that was meant."""
+    reported = refusal(OWN | nested(group, value))
+    assert f"at '/{group}': value must be 'a group: set {groups()[group][0]}" in reported
+    assert all(name in reported for name in groups()[group])
+    assert "want object" not in reported
 
 
 def test_no_value_has_a_bare_pattern() -> None:
-    """Wherever the schema has a pattern, a failure says a sentence; and the sentence itself is no value."""
+    """Wherever the schema has a pattern, an error prints a sentence; and the sentence itself is not a valid value."""
     nodes = [json.loads((CHART / "values.schema.json").read_text("utf-8"))]
     forms = 0
     while nodes:
@@ -212,7 +212,7 @@ def test_no_value_has_a_bare_pattern() -> None:
     ],
 )
 def test_wrong_values_are_refused(values: Values) -> None:
-    """The schema refuses what would fail later, or be ignored."""
+    """The schema rejects values that would fail later, or be ignored."""
     assert "schema" in refusal({**OWN, **values})
 
 
@@ -286,8 +286,8 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
 
 
 @pytest.mark.parametrize(("values", "message"), CONTRADICTIONS, ids=[message for _, message in CONTRADICTIONS])
-def test_values_that_contradict_each_other(values: Values, message: str) -> None:
-    """What only two values together make wrong is refused with words of our own."""
+def test_contradictory_values(values: Values, message: str) -> None:
+    """Combinations that are wrong are rejected with messages of the chart."""
     assert message in refusal({**OWN, **values})
 
 
@@ -317,8 +317,8 @@ def test_values_that_contradict_each_other(values: Values, message: str) -> None
     ],
     ids=str,
 )
-def test_what_does_not_contradict(values: Values) -> None:
-    """Their neighbours are accepted, and a Region that is new to us too."""
+def test_valid_combinations(values: Values) -> None:
+    """Similar valid values are accepted, and so is an unknown Region."""
     assert render(CHART, "policyhub", "security", {**OWN, **values})
 
 
@@ -343,7 +343,7 @@ def test_what_does_not_contradict(values: Values) -> None:
     ids=str,
 )
 def test_the_network_policy_opens_the_ports_of_urls(values: Values, ports: list[int]) -> None:
-    """Who gives a proxy or an endpoint need not open its port."""
+    """A port in a proxy's or endpoint's URL need not be opened separately."""
     given = {**OWN, **values, "networkPolicy": {"enabled": True, **values.get("networkPolicy", {})}}
     documents = render(CHART, "policyhub", "security", given)
     (policy,) = [document for document in documents if document["kind"] == "NetworkPolicy"]

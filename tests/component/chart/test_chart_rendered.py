@@ -1,4 +1,4 @@
-"""The chart as the real helm renders it."""
+"""The chart, rendered by the real helm."""
 
 import json
 import os
@@ -49,24 +49,24 @@ def one(documents: list[Document], kind: str) -> Document:
 
 
 @pytest.mark.parametrize("name", golden.names(HERE))
-def test_it_renders_as_reviewed(name: str) -> None:
-    """Each set of values gives what is committed: `python -m dev.chart` writes it anew, to be reviewed."""
+def test_renderings_equal_the_committed_ones(name: str) -> None:
+    """For each set of values. `python -m dev.chart` writes them again, for review."""
     expected = (HERE / "golden" / f"{name}.yaml").read_text("utf-8")
     assert golden.render(CHART, HERE, name) == expected
 
 
-def test_each_golden_has_its_values() -> None:
-    """There are twelve sets at least, and no rendering without values."""
+def test_each_rendering_has_a_set_of_values() -> None:
+    """There are at least twelve sets, and no rendering without one."""
     assert len(golden.names(HERE)) >= 12
     assert sorted(path.stem for path in (HERE / "golden").glob("*.yaml")) == golden.names(HERE)
 
 
 ELSEWHERE = {"prometheusRule", "dashboards"}
-"""What these make is the chart's own files, too long to be reviewed once more: the integration tests add them."""
+"""These values add the chart's own files, too long for another review: the integration tests apply them."""
 
 
 def test_each_value_is_in_a_set() -> None:
-    """So that the API server, which judges the sets, has seen what each value makes."""
+    """So that the API server, which validates the sets, has seen the effect of each value."""
     every = [value for top in parse_values((CHART / "values.yaml").read_text("utf-8")) for value in top.walk()]
     sets = [yaml.safe_load((HERE / "values" / f"{name}.yaml").read_text("utf-8")) for name in golden.names(HERE)]
     missing = [
@@ -78,7 +78,7 @@ def test_each_value_is_in_a_set() -> None:
 
 
 def given(values: Any, path: tuple[str, ...]) -> bool:
-    """Whether these values say something at that path."""
+    """Whether these values set something at that path."""
     for part in path:
         if not isinstance(values, dict) or part not in values:
             return False
@@ -88,12 +88,12 @@ def given(values: Any, path: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("name", golden.names(HERE))
 def test_helm_lints_it(name: str) -> None:
-    """`helm lint --strict` finds nothing in the chart with any set of values."""
+    """`helm lint --strict` has no complaint with any set of values."""
     assert "0 chart(s) failed" in lint(CHART, values=HERE / "values" / f"{name}.yaml")
 
 
 def test_without_values() -> None:
-    """Without values there is an operator that watches nothing, and no MonitoredCluster."""
+    """Without values the operator watches nothing, and there is no MonitoredCluster."""
     documents = objects()
     assert [document["kind"] for document in documents] == [
         "CustomResourceDefinition",
@@ -141,25 +141,25 @@ def test_cluster_account_and_region(values: Values, name: str, identity: str) ->
         pytest.param({"securityHub": HUB}, ("011122223333", "eu-west-1"), id="both"),
     ],
 )
-def test_an_arn_says_account_and_region(values: Values, hub: tuple[str, str]) -> None:
-    """What securityHub leaves empty comes from clusterArn: in the MonitoredCluster and in the operator's defaults."""
+def test_an_arn_gives_account_and_region(values: Values, hub: tuple[str, str]) -> None:
+    """ClusterArn fills empty values of securityHub, in the MonitoredCluster and in the operator's defaults."""
     documents = objects({"clusterArn": GOV_ARN, **values})
     cluster = MonitoredCluster.model_validate(one(documents, "MonitoredCluster"))
     assert cluster.metadata.name == "prod"
     assert (cluster.spec.security_hub.account_id, cluster.spec.security_hub.region) == hub
-    told = environment(documents)
-    assert (told["POLICYHUB_ACCOUNT_ID"], told["POLICYHUB_REGION"], told["AWS_REGION"]) == (*hub, hub[1])
+    variables = environment(documents)
+    assert (variables["POLICYHUB_ACCOUNT_ID"], variables["POLICYHUB_REGION"], variables["AWS_REGION"]) == (*hub, hub[1])
 
 
 def test_an_arn_gives_the_defaults_of_other_clusters() -> None:
-    """Also where the MonitoredCluster of this cluster is not created."""
+    """Even if the MonitoredCluster of this cluster is not created."""
     documents = objects({"clusterArn": GOV_ARN, "monitoredCluster": {"enabled": False}})
     assert not of_kind(documents, "MonitoredCluster")
     assert environment(documents)["POLICYHUB_ACCOUNT_ID"] == "111122223333"
 
 
-def test_more_of_the_spec() -> None:
-    """Other fields of the spec pass through, and clusterArn and securityHub win over them."""
+def test_further_spec_fields() -> None:
+    """Other fields of the spec pass through; clusterArn and securityHub override them."""
     spec = {"mode": "DryRun", "namespaces": {"exclude": ["kube-*"]}, "securityHub": {"region": "us-east-1"}}
     values = {"clusterName": "a", "securityHub": HUB, "monitoredCluster": {"spec": spec}}
     cluster = MonitoredCluster.model_validate(one(objects(values), "MonitoredCluster"))
@@ -177,14 +177,14 @@ def test_more_of_the_spec() -> None:
         ({"monitoredCluster": {"spec": {"mode": "DryRun"}}}, "clusterName and securityHub.accountId and"),
     ],
 )
-def test_a_part_of_what_is_needed_is_an_error(values: Values, missing: str) -> None:
-    """Where some values are given and others missing, the message names clusterArn, which suffices, and the others."""
+def test_incomplete_values_are_an_error(values: Values, missing: str) -> None:
+    """The message names clusterArn, which is sufficient, and the missing values."""
     example = r"--set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set "
     with pytest.raises(HelmError, match=example + missing):
         objects(values)
 
 
-def test_an_operator_for_objects_of_ones_own() -> None:
+def test_an_operator_without_its_own_monitored_cluster() -> None:
     """With monitoredCluster.enabled=false account and Region are the operator's defaults, and nothing is missing."""
     documents = objects({"securityHub": HUB, "monitoredCluster": {"enabled": False}})
     assert not of_kind(documents, "MonitoredCluster")
@@ -230,8 +230,8 @@ EXISTENCE = (
     ],
     ids=["default", "no namespaces", "no roll-up", "no enrichment", "no existence", "no finalizers"],
 )
-def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
-    """The operator may do exactly this, and nothing else anywhere."""
+def test_the_roles_grant_the_minimum(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
+    """The operator may do exactly this."""
     secrets = [{"namespace": "b", "name": "two"}, {"namespace": "b", "name": "one"}]
     more_clusters = [{"name": "three", **OTHER}]
     documents = objects({"kubeconfigSecrets": secrets, "monitoredClusters": more_clusters, "rbac": rbac})
@@ -256,8 +256,8 @@ def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]
     }
 
 
-def test_what_may_be_asked_for_is_what_is_asked() -> None:
-    """The kinds of rbac.existence are those that the operator and its doctor name."""
+def test_existence_rules_match_the_operators_kinds() -> None:
+    """The kinds of rbac.existence are those that the operator and its doctor use."""
     given: defaultdict[str, set[str]] = defaultdict(set)
     for _, group, plurals, verbs in EXISTENCE:
         given[verbs] |= {f"{plural}.{group}" if group else plural for plural in plurals.split()}
@@ -267,7 +267,7 @@ def test_what_may_be_asked_for_is_what_is_asked() -> None:
 
 
 def test_roles_are_bound_to_the_service_account() -> None:
-    """Every role is bound in its own scope, to the account that the Pod runs as."""
+    """Every role is bound in its own scope, to the Pod's service account."""
     secrets = [{"namespace": "b", "name": "one"}]
     documents = objects({"kubeconfigSecrets": secrets, "serviceAccount": {"name": "sa"}, "replicaCount": 2})
     roles = {
@@ -294,7 +294,7 @@ def environment(documents: list[Document]) -> dict[str, str]:
 
 
 def test_the_pod_is_restricted() -> None:
-    """The Pod passes the Pod Security Standard `restricted`, and its root is read-only besides."""
+    """The Pod passes the Pod Security Standard `restricted`, and its root file system is read-only."""
     spec = pod(objects())
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
@@ -311,7 +311,7 @@ def test_the_pod_is_restricted() -> None:
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_one_operator_at_a_time(replicas: int) -> None:
-    """An upgrade ends the old operators before it starts the new ones, and gives them time to drain."""
+    """An upgrade ends the old operators before it starts the new ones, and gives them time to send."""
     spec = one(objects({"replicaCount": replicas}), "Deployment")["spec"]
     assert spec["replicas"] == replicas
     assert spec["strategy"] == {"type": "Recreate"}
@@ -319,7 +319,7 @@ def test_one_operator_at_a_time(replicas: int) -> None:
 
 
 def test_one_replica_needs_no_lease() -> None:
-    """A single replica is told of no Lease, may use none, and runs on any node."""
+    """A single replica has no Lease setting, may use no Lease, and runs on any node."""
     documents = objects()
     assert not {"POLICYHUB_LEASE", "POD_NAME"} & environment(documents).keys()
     assert "leases" not in str(documents)
@@ -327,7 +327,7 @@ def test_one_replica_needs_no_lease() -> None:
 
 
 def test_two_replicas_share_a_lease() -> None:
-    """Two are told of one Lease and of their own names, may use this Lease alone, and are spread over nodes."""
+    """Two replicas have one Lease and their own identities, may use this Lease only, and are spread over nodes."""
     documents = objects({"replicaCount": 2})
     variables = {variable["name"]: variable for variable in pod(documents)["containers"][0]["env"]}
     assert variables["POLICYHUB_LEASE"]["value"] == "security/policyhub"
@@ -345,13 +345,13 @@ def test_two_replicas_share_a_lease() -> None:
     assert one(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
-def test_a_single_replica_does_not_hold_a_drain_up() -> None:
+def test_a_single_replica_does_not_block_a_drain() -> None:
     """With one replica there is no PodDisruptionBudget."""
     assert not of_kind(objects(), "PodDisruptionBudget")
 
 
 def test_the_settings_reach_the_operator() -> None:
-    """Account, Region, role and log settings are environment of the container; what is unset is not there."""
+    """Account, Region, role and log settings are in the container's environment; unset ones are not."""
     hub = {**HUB, "roleArn": "arn:aws:iam::011122223333:role/policyhub", "externalId": "x1"}
     documents = objects({"clusterName": "a", "securityHub": hub, "extraEnv": [{"name": "HTTPS_PROXY", "value": "p"}]})
     assert environment(documents) == {
@@ -368,8 +368,8 @@ def test_the_settings_reach_the_operator() -> None:
     assert "POLICYHUB_ROLE_ARN" not in environment(objects())
 
 
-def test_a_variable_comes_once() -> None:
-    """What extraEnv names replaces the chart's own: server-side apply takes each name once only."""
+def test_each_variable_is_unique() -> None:
+    """ExtraEnv replaces the chart's own variable: server-side apply accepts each name only once."""
     documents = objects({"extraEnv": [{"name": "POLICYHUB_LOG_LEVEL", "value": "error"}]})
     names = [variable["name"] for variable in pod(documents)["containers"][0]["env"]]
     assert len(names) == len(set(names))
@@ -377,7 +377,7 @@ def test_a_variable_comes_once() -> None:
 
 
 def test_settings_become_variables() -> None:
-    """Each setting becomes the variable that the operator reads, numbers as they are written."""
+    """Each setting becomes the variable that the operator reads; numbers are unchanged."""
     values = {"hubQuotaShare": 0.4, "inventoryInterval": 2_592_000, "slaDays": "critical=3,low=180"}
     found = environment(objects({"settings": values}))
     assert found["POLICYHUB_HUB_QUOTA_SHARE"] == "0.4"
@@ -386,8 +386,8 @@ def test_settings_become_variables() -> None:
     assert Settings.model_validate({"sla_days": found["POLICYHUB_SLA_DAYS"]}).sla_days.critical == 3
 
 
-def test_the_way_to_aws() -> None:
-    """Endpoints, FIPS, proxies and authorities reach both clients by the variables that the AWS SDK reads."""
+def test_aws_network_settings() -> None:
+    """Endpoints, FIPS, proxies and CA bundles reach both clients by the variables that the AWS SDK reads."""
     values = {
         "endpoints": {"securityHub": "https://hub.example", "sts": "https://sts.example"},
         "proxy": {"https": "http://proxy.example:3128", "noProxy": ".example"},
@@ -419,7 +419,7 @@ def test_the_way_to_aws() -> None:
     ],
     ids=["public", "fips", "vpc endpoints"],
 )
-def test_both_clients_go_where_the_chart_says(
+def test_both_clients_use_the_charts_endpoints(
     monkeypatch: pytest.MonkeyPatch, endpoints: Values, expected: tuple[str, str]
 ) -> None:
     """The operator's own clients of Security Hub and STS, with the Deployment's environment, call these URLs."""
@@ -433,7 +433,7 @@ def test_both_clients_go_where_the_chart_says(
 
 
 def test_a_shard_labels_what_it_creates() -> None:
-    """The MonitoredClusters of a release have the labels that the release handles, and the operator is told of them."""
+    """The MonitoredClusters of a release have the labels that it selects, and the operator's selector matches them."""
     values = {"clusterName": "a", "securityHub": HUB, "watchSelector": {"shard": "b", "team": "x"}}
     documents = objects({**values, "monitoredClusters": [{"name": "three", "labels": {"shard": "z"}, **OTHER}]})
     selector = environment(documents)["POLICYHUB_WATCH_SELECTOR"]
@@ -443,9 +443,7 @@ def test_a_shard_labels_what_it_creates() -> None:
 
 
 def test_alerts_and_dashboards_are_the_charts_files() -> None:
-    """All of the chart's alerts and dashboards are in the objects made of them, the runbooks where they are said to
-    be.
-    """
+    """Their objects contain all of the chart's alerts and dashboards, and runbook links lead to existing pages."""
     files = (yaml.safe_load(path.read_text("utf-8")) for path in (CHART / "alerts").glob("*.yaml"))
     rules = [group for file in files for group in file["groups"]]
     boards = {path.name: path.read_text("utf-8") for path in (CHART / "dashboards").glob("*.json")}
@@ -473,7 +471,7 @@ def test_alerts_and_dashboards_are_the_charts_files() -> None:
     ids=str,
 )
 def test_the_disruption_budget(budget: Values, expected: Values) -> None:
-    """One number: a null counts as not set."""
+    """One of the two values: null counts as unset."""
     spec = one(objects({"replicaCount": 2, "podDisruptionBudget": budget}), "PodDisruptionBudget")["spec"]
     assert {key: value for key, value in spec.items() if key != "selector"} == expected
 
@@ -482,8 +480,8 @@ def test_the_disruption_budget(budget: Values, expected: Values) -> None:
     ("replicas", "strategy", "lease"),
     [(0, "Recreate", False), (0, "RollingUpdate", True), (1, "Recreate", False), (2, "Recreate", True)],
 )
-def test_who_has_a_lease(replicas: int, strategy: str, lease: bool) -> None:  # noqa: FBT001  (a column of the table)
-    """Scaled down to none, a release with RollingUpdate keeps its Lease, and so may be scaled up again."""
+def test_which_releases_have_a_lease(replicas: int, strategy: str, lease: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """Scaled to zero, a release with RollingUpdate keeps its Lease, so that it can be scaled up again."""
     documents = objects({"replicaCount": replicas, "updateStrategy": {"type": strategy}})
     assert ("POLICYHUB_LEASE" in environment(documents)) is lease
     roles = [role["metadata"]["name"] for role in of_kind(documents, "Role")]
@@ -491,7 +489,7 @@ def test_who_has_a_lease(replicas: int, strategy: str, lease: bool) -> None:  # 
 
 
 def notes(folder: Path, values: Values) -> str:
-    """The notes, which `helm template` leaves out: a copy of the chart has them in an object."""
+    """The notes, which `helm template` omits: a copy of the chart puts them into an object."""
     copied = Path(shutil.copytree(CHART, folder / "chart"))
     (copied / "templates/NOTES.txt").rename(copied / "notes.txt")
     data = '{{ tpl (.Files.Get "notes.txt") . | toJson }}'
@@ -535,13 +533,13 @@ def test_the_notes_say_what_to_delete_before_an_uninstall(
     tmp_path: Path, values: Values, deleted: str, retained: str
 ) -> None:
     """Each MonitoredCluster that has the finalizer, and no other: the others' findings stay."""
-    told = notes(tmp_path, values)
-    assert re.findall(r"kubectl delete monitoredcluster (.*)", told) == [deleted] * bool(deleted)
-    assert re.findall(r"An uninstall leaves (.*) as they are\.", told) == [retained] * bool(retained)
+    output = notes(tmp_path, values)
+    assert re.findall(r"kubectl delete monitoredcluster (.*)", output) == [deleted] * bool(deleted)
+    assert re.findall(r"An uninstall leaves (.*) as they are\.", output) == [retained] * bool(retained)
 
 
-def test_labels_and_ports_meet() -> None:
-    """The Service finds the Pod, and the probes and the Service its port."""
+def test_labels_and_ports_match() -> None:
+    """The Service selects the Pod, and probes and Service use its port."""
     documents = objects()
     service, deployment = one(documents, "Service")["spec"], one(documents, "Deployment")["spec"]
     assert service["selector"] == deployment["selector"]["matchLabels"]
@@ -554,8 +552,8 @@ def test_labels_and_ports_meet() -> None:
     assert [*container["command"], *container["args"]] == ["policyhub", "run"]
 
 
-def test_a_digest_wins_over_the_tag() -> None:
-    """An image is named by digest where one is given, else by tag, else by the chart's own version."""
+def test_a_digest_overrides_the_tag() -> None:
+    """An image is named by its digest if given, else by its tag, else by the chart's own version."""
     digest = "sha256:" + "0" * 64
 
     def image(**values: str) -> str:
@@ -581,7 +579,7 @@ def test_a_digest_wins_over_the_tag() -> None:
         ),
     ],
 )
-def test_where_the_image_is_pulled_from(values: Values, expected: str) -> None:
-    """A registry stands before the repository, that of a chart above ours instead of any other."""
+def test_image_registry(values: Values, expected: str) -> None:
+    """The registry precedes the repository; a global one of a parent chart replaces any other."""
     given = {**values, "image": {**values["image"], "tag": "1"}}
     assert pod(objects(given))["containers"][0]["image"] == expected

@@ -24,7 +24,7 @@ time.sleep(600)
 
 
 def test_close_ends_all(tmp_path: Path) -> None:
-    """`close` ends what still runs, and leaves no zombie behind."""
+    """`close` ends running children, and leaves no zombie."""
     launcher = Launcher()
     children = [launcher.start(name, SLEEP, log=tmp_path / name) for name in ("a", "b")]
     children[0].kill()
@@ -37,7 +37,7 @@ def test_close_ends_all(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
 def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
-    """A parent that is killed without warning takes its children along."""
+    """Even if the parent is killed without warning."""
     with subprocess.Popen(  # noqa: S603 - this Python with the text above
         [sys.executable, "-c", PARENT, tmp_path / "log"], stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -63,7 +63,7 @@ def test_stubborn_child_is_killed(tmp_path: Path) -> None:
 
 
 def test_tail_of_the_log(tmp_path: Path) -> None:
-    """The end of a child's output, errors included, is there after it ended."""
+    """The end of a child's output, errors included, is readable after it ended."""
     launcher = Launcher()
     child = launcher.start("talker", ["/bin/sh", "-c", "seq 1 50; echo oops >&2; exit 3"], log=tmp_path / "log")
     assert child.wait(30) == 3

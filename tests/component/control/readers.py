@@ -1,6 +1,6 @@
-"""Hostile readers of the operator's port: `python -m tests.component.control.readers KIND PORT NUMBER SECONDS`.
+"""Hostile clients of the operator's port: `python -m tests.component.control.readers KIND PORT NUMBER SECONDS`.
 
-Each prints `ready` when all its connections have been tried, goes on until SECONDS are over, and ends with its parent.
+Each prints `ready` after trying all its connections, continues for SECONDS, and ends with its parent.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def _connected(port: int, number: int, *, room: int = 4096) -> Iterator[socket.socket]:
-    """From four addresses in turn; the kernel takes `room` bytes of an answer that is not read."""
+    """Connect from four addresses in turn; the kernel buffers `room` bytes of an unread answer."""
     for turn in range(number):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
@@ -36,28 +36,28 @@ def _ready() -> None:
 
 
 def non_readers(port: int, number: int, end: float) -> None:
-    """Ask for /metrics and never read."""
+    """Request /metrics and never read."""
     kept = []
     for client in _connected(port, number):
         _send(client, SCRAPE)
         kept.append(client)
     _ready()
-    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end: nothing is waited for
+    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end; nothing to wait for
 
 
 def connections(port: int, number: int, end: float) -> None:
-    """Open connections that say nothing; at most 500 are kept here at once."""
+    """Open silent connections, at most 500 at once."""
     kept: list[socket.socket] = []
     for client in _connected(port, number):
         kept.append(client)
         if len(kept) > 500:
             kept.pop(0).close()
     _ready()
-    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end: nothing is waited for
+    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end; nothing to wait for
 
 
 def slowloris(port: int, number: int, end: float) -> None:
-    """Send a header that has no end, byte by byte."""
+    """Send an endless header, byte by byte."""
     kept = list(_connected(port, number))
     for client in kept:
         _send(client, b"GET /healthz HTTP/1.1\r\nX: ")
@@ -69,7 +69,7 @@ def slowloris(port: int, number: int, end: float) -> None:
 
 
 def scrapers(port: int, number: int, end: float) -> None:
-    """Scrape as fast as it goes, with headers that differ."""
+    """Scrape as fast as possible, with varying headers."""
     for turn in count():
         if turn == number:
             _ready()
@@ -84,7 +84,7 @@ def scrapers(port: int, number: int, end: float) -> None:
 
 
 def wide_headers(port: int, number: int, end: float) -> None:
-    """Scrape with as many values in a header as there is room for, and never read."""
+    """Scrape with as many header values as possible, and never read."""
     kept: list[socket.socket] = []
     for turn in count():
         if turn == number:

@@ -1,4 +1,4 @@
-"""A cluster that EKS no longer has: on which evidence its findings are archived, and which."""
+"""A cluster that EKS no longer knows: on which evidence its findings are archived, and which of them."""
 
 import asyncio
 from types import SimpleNamespace
@@ -34,15 +34,15 @@ UP = "up"
 KNOWN = {"clusterUid": UID, "eksArn": ARN}
 
 Script = list[tuple[int, str]]
-"""What is heard, each so many minutes after the one before."""
+"""The answers, each with the minutes since the one before."""
 
 
 class Ended(Exception):
-    """The script has."""
+    """The script has ended."""
 
 
 class Plane(DataPlane):
-    """Connects by a script; at work it only waits until its connection is lost."""
+    """A data plane that connects by a script and then waits until its connection is lost."""
 
     def __init__(
         self, script: Script, hub: Account, *, status: dict[str, Any], eks_arn: str, rival: Rival, **spec: Any
@@ -72,13 +72,15 @@ class Plane(DataPlane):
         await asyncio.sleep(0)
         if not self.script:
             raise Ended
-        minutes, heard = self.script.pop(0)
+        minutes, received = self.script.pop(0)
         self.time += minutes * 60_000
-        if heard == UP:
+        if received == UP:
             return cast("Connection", SimpleNamespace(cluster_uid=self._uid, close=self._close))
-        reason = Reason.known(heard)
+        reason = Reason.known(received)
         assert reason is not None
-        raise Unreachable("no answer") if heard == "Unreachable" else NotTried(reason, f"told {heard}", remedy="r")
+        raise (
+            Unreachable("no answer") if received == "Unreachable" else NotTried(reason, f"told {received}", remedy="r")
+        )
 
     async def _uid(self) -> str:
         return self.uid
@@ -103,7 +105,7 @@ async def played(
     hub: Account | None = None,
     **spec: Any,
 ) -> tuple[Plane, set[str]]:
-    """The plane after the script, and the ids that are still active."""
+    """Run the script; returns the plane, and the ids that are still active."""
     hub = hub or Account(*(findings or mine()))
     own = {"metadata": {"name": "prod", "uid": "object-prod"}, "spec": {"clusterArn": ARN}, "status": KNOWN}
     place = PLACE.account_id, PLACE.region
@@ -126,7 +128,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 LATER = [(2, GONE)] * 3
-"""Beyond the time in which GetFindings may lag behind another process."""
+"""Longer than GetFindings may lag behind another process."""
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,8 @@ LATER = [(2, GONE)] * 3
     ],
     ids=str,
 )
-async def test_only_an_absence_that_stands_archives(script: Script, *, archived: bool) -> None:
-    """EKS must say for an hour, and say nothing else in between, that the cluster is gone."""
+async def test_only_a_lasting_absence_archives(script: Script, *, archived: bool) -> None:
+    """For an hour, EKS must answer only that the cluster is gone."""
     plane, active = await played(script)
     assert active == (set() if archived else {one["Id"] for one in mine()})
     fault = plane.state.connection
@@ -162,8 +164,8 @@ async def test_only_an_absence_that_stands_archives(script: Script, *, archived:
         assert "delete this MonitoredCluster" in fault.remedy
 
 
-async def test_an_operator_that_starts_again_waits_again() -> None:
-    """What a former process heard is no evidence: the hour begins with the first answer to this one."""
+async def test_a_restart_starts_the_hour_again() -> None:
+    """Answers to a former process are no evidence: the hour starts with the first answer to this one."""
     hub = Account(*mine())
     for _ in range(3):
         plane, active = await played([(0, GONE), (HOUR - 1, GONE)], hub=hub)
@@ -179,7 +181,7 @@ RIVAL = {"metadata": {"name": "other", "uid": "object-other"}, "spec": {"cluster
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"onClusterGone": "Hold"}, "told ClusterGone"),
         ({"mode": "NoArchive"}, "spec.mode is not Sync"),
@@ -195,25 +197,25 @@ RIVAL = {"metadata": {"name": "other", "uid": "object-other"}, "spec": {"cluster
     ],
     ids=str,
 )
-async def test_what_keeps_the_findings_whatever_eks_says(given: dict[str, Any], told: str) -> None:
-    """Hold; another mode; a cluster of which only a kubeconfig, or another ARN, told the uid; another MonitoredCluster
-    that writes the same findings. Connected says why.
+async def test_reasons_to_keep_the_findings(given: dict[str, Any], expected: str) -> None:
+    """Hold; another mode; an identity known only through a kubeconfig or another ARN; another MonitoredCluster that
+    writes the same findings. Connected says why.
     """
     plane, active = await played(STANDS, **given)
     assert len(active) == 30
     assert plane.state.connection is not None
-    assert told in plane.state.connection.message
+    assert expected in plane.state.connection.message
 
 
-async def test_nothing_of_others_is_touched() -> None:
-    """Findings of another uid under the identity, and of an identity that begins alike, stay."""
+async def test_findings_of_others_are_not_touched() -> None:
+    """Findings of another uid under the identity, and of an identity with the same prefix, stay."""
     others = [finding(90, identity=ARN, uid="another"), finding(91, identity=f"{ARN}-2")]
     _, active = await played(STANDS, *mine(), *others)
     assert active == {one["Id"] for one in others}
 
 
-async def test_a_hub_that_takes_nothing_is_asked_again() -> None:
-    """The status says what is wrong, and when that is put right all is archived: the cluster is asked for each time."""
+async def test_a_refusing_hub_is_retried() -> None:
+    """The status has the problem; after its end all is archived. The cluster is checked before each attempt."""
     hub = Account(*mine())
     hub.refuse = AccessLost(Reason.ACCESS_DENIED, "the hub says no", code="AccessDenied")
     plane, active = await played(STANDS, hub=hub)
@@ -225,8 +227,8 @@ async def test_a_hub_that_takes_nothing_is_asked_again() -> None:
     assert active == set()
 
 
-async def test_a_cluster_that_comes_back_ends_it() -> None:
-    """What was not archived when the cluster is found again stays: its API server says what is true from there on."""
+async def test_a_returning_cluster_ends_the_archiving() -> None:
+    """Findings that were not archived yet stay: from then on the cluster's API server is the source."""
     hub = Account(*mine())
     hub.refuse = AccessLost(Reason.ACCESS_DENIED, "the hub says no", code="AccessDenied")
     plane = (await played([*STANDS, (1, UP), (1, GONE)], hub=hub))[0]
@@ -304,8 +306,8 @@ async def test_a_rebuilt_cluster_that_is_gone_too_leaves_nothing(*, restarted: b
     assert hub.active() == {finding(91, identity=ARN, uid="another")["Id"]}
 
 
-async def test_a_new_cluster_under_the_arn_is_another_one() -> None:
-    """Its ids are those of the former one's findings: none is sent over them before a person says that it may."""
+async def test_a_new_cluster_with_the_same_arn() -> None:
+    """It would use the former cluster's ids: it sends nothing before a person allows it."""
     hub = Account(*mine())
     hub.__dict__.update(partition="aws", product_arn="arn:aws:securityhub:eu-west-1::product/a/default")
     plane, active = await played(STANDS, hub=hub)
@@ -319,7 +321,7 @@ async def test_a_new_cluster_under_the_arn_is_another_one() -> None:
 
 
 class Unwinding(Plane):
-    """At work beside tasks that take a moment to end, as watches do."""
+    """A data plane with tasks that take a moment to end, as watches do."""
 
     ending = asyncio.Event()
 
@@ -341,8 +343,8 @@ class Unwinding(Plane):
             tasks.create_task(super()._work(connection))
 
 
-async def test_whoever_ends_it_as_it_is_lost_is_heard() -> None:
-    """The spec is changed as the data plane ends by itself: it ends for good, and archives nothing by the old one."""
+async def test_a_changed_spec_while_the_plane_ends() -> None:
+    """The spec changes while the data plane ends on its own: it ends for good, and archives nothing by the old spec."""
     hub = Account(*mine())
     rival = rivals(
         cast("Connection", Home()), own="object-prod", identity=ARN, hub=(hub.account, hub.region), settings=Settings()
@@ -360,8 +362,8 @@ async def test_whoever_ends_it_as_it_is_lost_is_heard() -> None:
     assert len(hub.active()) == 30
 
 
-async def test_a_reconnection_that_is_ended_stays_ended() -> None:
-    """The same while an API server that refuses the credentials is to be connected to anew."""
+async def test_a_stopped_reconnect_stays_stopped() -> None:
+    """The same during a reconnect to an API server that refuses the credentials."""
     reached = 0
     ending = asyncio.Event()
 
@@ -405,8 +407,8 @@ async def test_a_reconnection_that_is_ended_stays_ended() -> None:
     assert reached == 0
 
 
-async def test_an_import_that_is_under_way_is_waited_for() -> None:
-    """It would make active again what was archived before it lands."""
+async def test_an_import_in_flight_is_awaited() -> None:
+    """Otherwise it could reactivate a finding that was archived before its arrival."""
     hub, flying = Account(*mine()), {"one": None}
     ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(in_flight=flying), cluster_uid=UID))
     archiving = Archiving(
@@ -428,8 +430,8 @@ async def test_an_import_that_is_under_way_is_waited_for() -> None:
     assert hub.active() == set()
 
 
-async def test_clusters_that_went_together_are_archived_one_after_the_other() -> None:
-    """So that those that live have every second call."""
+async def test_several_deleted_clusters_are_archived_in_turn() -> None:
+    """So that running clusters get every second call."""
     hub = Account(*mine())
     at_once, most = 0, 0
 
@@ -448,7 +450,7 @@ async def test_clusters_that_went_together_are_archived_one_after_the_other() ->
     assert most == 1
 
 
-async def test_what_nobody_foresaw_ends_the_hour() -> None:
+async def test_an_unexpected_error_restarts_the_hour() -> None:
     """An answer that is not understood is another answer."""
     plane = Plane([(0, GONE)], Account(*mine()), status=KNOWN, eks_arn=ARN, rival=clearance.nobody)
     with pytest.raises(Ended):
@@ -456,8 +458,8 @@ async def test_what_nobody_foresaw_ends_the_hour() -> None:
     assert plane._clearance._absence.since == NEVER
 
 
-async def test_what_another_uid_left_is_named() -> None:
-    """They stay, and Connected does not say that all is done."""
+async def test_findings_of_another_uid_are_reported() -> None:
+    """They stay, and Connected does not report completion."""
     plane, active = await played(STANDS, *mine(), finding(90, identity=ARN, uid="another"))
     assert len(active) == 1
     assert plane.state.connection is not None

@@ -179,8 +179,10 @@ async def test_it_is_archived_and_let_go() -> None:
 
 
 @pytest.mark.parametrize("refusal", [AccessLost(Reason.ACCESS_DENIED, "needs it", code="AccessDenied")], ids=["denied"])
-async def test_trouble_keeps_it(refusal: Exception) -> None:
-    """It is said what is missing and how to give up, once, however often it is tried; cured, it goes on by itself."""
+async def test_a_problem_blocks_the_deletion(refusal: Exception) -> None:
+    """The status says what is missing and how to give up, once, however often it is retried; after the fix it continues
+    without a restart.
+    """
     stage = Stage(Home(deleted()), Account(finding(1)))
     stage.hub.refuse = refusal
     task = stage.begin()
@@ -195,21 +197,21 @@ async def test_trouble_keeps_it(refusal: Exception) -> None:
     assert stage.remove_finalizer
 
 
-async def test_a_mistake_of_ours_keeps_it() -> None:
-    """It is said, and tried again."""
+async def test_an_error_of_the_operator_blocks_the_deletion() -> None:
+    """It is reported and retried."""
     stage = Stage(Home(deleted()), Account(finding(1)))
     stage.hub.refuse = ZeroDivisionError("nobody expected it")
     task = stage.begin()
-    await settle(turns=3)  # each attempt logs a trace, which takes a second
+    await settle(turns=3)  # each attempt logs a traceback, which takes a second
     assert stage.state == "RetireFailed"
     assert not stage.home.patched
     stage.hub.refuse = None
     await task
 
 
-async def test_each_thing_is_announced_once() -> None:
-    """While the finalizer cannot be taken off, each attempt says the same, and no Event comes twice; nor is it said
-    that findings are still active.
+async def test_each_event_is_created_once() -> None:
+    """While the finalizer cannot be removed, each attempt has the same result, no Event is repeated, and none says that
+    findings are still active.
     """
     stage = Stage(Home(deleted()), Account(finding(1)))
     stage.home.trouble = [Refused(403, "Forbidden", "monitoredclusters is forbidden")] * 4
@@ -223,9 +225,9 @@ async def test_each_thing_is_announced_once() -> None:
 
 
 @pytest.mark.parametrize("ago", [0, 300_000], ids=["just deleted", "deleted long ago"])
-async def test_what_another_process_sent_last_is_waited_for(ago: int) -> None:
-    """A process that did not work on it reads once more a minute after its start: the former one may have overlooked
-    the deletion, and sent something that was not shown yet.
+async def test_imports_of_another_process_are_awaited(ago: int) -> None:
+    """A process that did not work on it reads again a minute after its start: the former one may have overlooked the
+    deletion, and sent a finding that was not readable yet.
     """
     stage = Stage(Home(deleted(at=ago)), Account(finding(1)), sent=Sent(ledger=None, sure=False))
     task = stage.begin()
@@ -238,9 +240,9 @@ async def test_what_another_process_sent_last_is_waited_for(ago: int) -> None:
     assert stage.hub.active() == set()
 
 
-async def test_who_comes_in_the_middle_ends_it() -> None:
-    """A MonitoredCluster of the same identity that is created while findings are archived has the rest, and is told of
-    what was archived before.
+async def test_a_new_owner_of_the_identity_ends_it() -> None:
+    """If a MonitoredCluster of the same identity is created during the archiving, the remaining findings are its own,
+    and it learns of those archived before.
     """
     home = Home(deleted())
     stage = Stage(home, Account(*map(finding, range(2_500))))
@@ -260,8 +262,8 @@ async def test_who_comes_in_the_middle_ends_it() -> None:
     assert len(follower.announced) == len(stage.hub.sent)
 
 
-async def test_an_import_without_an_answer_is_doubted() -> None:
-    """Whoever works on the cluster afterwards looks at what may have been archived."""
+async def test_an_unanswered_archive_is_uncertain() -> None:
+    """The next operator of the cluster reads the findings that may have been archived."""
     stage = Stage(Home(deleted()), Account(finding(1), finding(2)))
     follower = Follower()
     stage.acknowledged.follow(follower)
@@ -275,8 +277,8 @@ async def test_an_import_without_an_answer_is_doubted() -> None:
     assert follower.announced == {finding(1)["Id"]: None, finding(2)["Id"]: None}
 
 
-async def test_what_was_adopted_goes_too() -> None:
-    """Findings of the former uid are this cluster's own by a person's word; others are named, and stay."""
+async def test_adopted_findings_are_archived() -> None:
+    """Findings of the former uid belong to this cluster after adoption; others are reported, and stay."""
     body = deleted()
     body["metadata"]["annotations"] = {"policyhub.dev/adopt-uid": "former"}
     hub = Account(finding(1), finding(2, uid="former"), finding(3, uid="other"))
@@ -313,8 +315,8 @@ async def test_the_command_for_what_is_left_works_without_the_object(*, known: b
     assert (found.identity, found.hub.place) == (CLUSTER, (hub.account, hub.region))
 
 
-async def test_a_call_under_way_is_waited_for() -> None:
-    """While an import of its last data plane is not answered, nothing is over."""
+async def test_a_call_in_flight_is_awaited() -> None:
+    """The deletion is not finished while an import of its last data plane has no answer."""
     ledger = Ledger("one")
     stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", ledger), sure=True))
     task = stage.begin()
@@ -326,9 +328,9 @@ async def test_a_call_under_way_is_waited_for() -> None:
     assert stage.hub.active() == set()
 
 
-async def test_what_was_confirmed_is_waited_for() -> None:
-    """A finding that Security Hub took, and does not show yet, is archived once it is shown; what was archived is told
-    to whoever watches the cluster next.
+async def test_confirmed_imports_are_awaited() -> None:
+    """A finding that Security Hub has accepted but does not return yet is archived once it is readable; the next owner
+    of the cluster learns of the archives.
     """
     stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", Ledger()), sure=True))
     known = ObservedFinding(digest="d", created_at=WRITTEN, updated_at=WRITTEN, archived=False)
@@ -356,7 +358,7 @@ TWINS = [
 
 @pytest.mark.parametrize(("status", "metadata", "active"), TWINS)
 async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[str, Any], active: int) -> None:
-    """Where another MonitoredCluster has the identity and hub, the findings are its own: nothing is archived."""
+    """If another MonitoredCluster has the identity and hub, the findings belong to it: nothing is archived."""
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
     body = deleted(clusterArn=arn)
     twin = {
@@ -371,7 +373,7 @@ async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[st
 
 
 async def test_without_a_uid_nothing_is_archived() -> None:
-    """Nothing was written under a uid that was never known; what is there is somebody else's."""
+    """Nothing was written under an unknown uid; existing findings belong to somebody else."""
     stage = Stage(Home(deleted()), Account(finding(1), finding(2, uid="")), uid=None)
     await stage.begin()
     assert len(stage.hub.active()) == 2
@@ -380,8 +382,8 @@ async def test_without_a_uid_nothing_is_archived() -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_a_finalizer_is_written_where_others_write_too(there: bool) -> None:  # noqa: FBT001  (a parameter)
-    """A conflict is read again and tried again; five in a row are told."""
+async def test_a_write_conflict_on_the_finalizer(there: bool) -> None:  # noqa: FBT001  (a parameter)
+    """A conflict is read again and retried; five in a row are reported."""
     body = deleted()
     body["metadata"] |= {"finalizers": [] if there else [FINALIZER], "deletionTimestamp": None}
     conflict = Refused(409, "Conflict", "changed")
@@ -414,8 +416,8 @@ async def test_a_finalizer_that_is_not_written(body: dict[str, Any], uid: str, t
     assert not home.patched
 
 
-async def test_a_finalizer_of_what_went_meanwhile() -> None:
-    """Nothing is left to do; a silent API server is another matter."""
+async def test_a_finalizer_of_a_deleted_object() -> None:
+    """Nothing is left to do; a silent API server is another case."""
     home = Home(deleted())
     home.trouble = [Refused(404, "NotFound", "gone")]
     await finalizer.write(cast("Connection", home), "prod", "object-prod", present=False)
@@ -440,7 +442,7 @@ def test_who_asks_for_it(spec: dict[str, str], asked: bool) -> None:  # noqa: FB
 
 
 def test_where_the_findings_are() -> None:
-    """Where they were sent, whatever the spec and the settings say now; else as for the data plane."""
+    """Where they were sent, whatever spec and settings say now; otherwise as for the data plane."""
     settings = Settings(account_id="444455556666", region="us-east-1", role_arn="arn:aws:iam::444455556666:role/p")
     monitored = MonitoredCluster.model_validate(deleted())
     found = deletion.recorded_destination(monitored, settings, recorded=PLACE)
@@ -450,16 +452,16 @@ def test_where_the_findings_are() -> None:
     assert found[:2] == ("444455556666", "us-east-1")
 
 
-def test_a_spec_that_cannot_be_used() -> None:
-    """It says so, and how to give up."""
+def test_an_unusable_spec() -> None:
+    """The status says so, and how to give up."""
     fault = deletion.parsed(deleted(archiveDelay="soon"))
     assert isinstance(fault, Cause)
     assert fault.reason == "RetireFailed"
     assert '"deletionPolicy":"Retain"' in fault.message
 
 
-def test_a_spec_that_is_corrected_is_read_again() -> None:
-    """Whatever made it unusable: else it would hang until the operator restarts."""
+def test_a_corrected_spec_is_read_again() -> None:
+    """Otherwise the deletion would hang until the operator restarts."""
     broken = deleted(archiveDelay="soon")
     assert isinstance(deletion.parsed(broken), Cause)
     assert deletion_intent(broken) != deletion_intent(deleted(archiveDelay="1s"))
@@ -487,9 +489,9 @@ def departures(home: Home, events: list[str], clock: list[int]) -> Finalization:
     )
 
 
-async def test_in_deletion_the_finalizer_is_handed_over() -> None:
-    """A MonitoredCluster that another operator takes: of a living one it is taken off, of a deleted one it stays, since
-    nobody could set it again.
+async def test_the_finalizer_is_handed_over() -> None:
+    """When another operator takes over a MonitoredCluster, the finalizer of a living one is removed; that of a deleted
+    one stays, because nobody could set it again.
     """
     living = deleted()
     del living["metadata"]["deletionTimestamp"]
@@ -499,10 +501,8 @@ async def test_in_deletion_the_finalizer_is_handed_over() -> None:
         assert len(home.patched) == patched
 
 
-async def test_a_finalizer_that_is_refused_is_tried_again_in_a_while() -> None:
-    """Each status that is written comes back as an event: neither the API server nor anybody who reads hears of it each
-    time.
-    """
+async def test_a_refused_finalizer_is_retried_after_a_while() -> None:
+    """Every written status returns as an event, so it must not be retried and reported each time."""
     body = deleted()
     body["metadata"] |= {"finalizers": []}
     del body["metadata"]["deletionTimestamp"]

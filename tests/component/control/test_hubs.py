@@ -1,4 +1,4 @@
-"""The hubs that nobody uses any more: their threads, tasks, series and, at length, their buckets go."""
+"""Hubs without users are closed: their threads, tasks and series go, and their rate-limit buckets later."""
 
 import asyncio
 import gc
@@ -69,7 +69,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def call(client: HubClient, work: Callable[[], object]) -> None:
-    """What a call to AWS does with the client's threads, and how it is told of."""
+    """Use the client's threads and observer as a call to AWS does."""
     await client._call("BatchImportFindings", work)
 
 
@@ -80,11 +80,11 @@ async def call(client: HubClient, work: Callable[[], object]) -> None:
         pytest.param([key(region=f"eu-west-{n % 90 + 10}", account=f"{n:012}") for n in range(CHANGES)], id="account"),
     ],
 )
-async def test_many_changes_leave_nothing(keys: list[HubTarget]) -> None:
-    """However often a spec is changed, threads, tasks, objects and series are those of the hubs that are in use."""
+async def test_changed_specs_leave_nothing_behind(keys: list[HubTarget]) -> None:
+    """However often a spec changes, threads, tasks, objects and series are those of the hubs in use."""
     async with stand() as made:
         tasks = len(asyncio.all_tasks())
-        opened: weakref.WeakSet[HubClient] = weakref.WeakSet()  # of this test alone: others may have left theirs
+        opened: weakref.WeakSet[HubClient] = weakref.WeakSet()  # those of this test only
         for each in keys:
             client, _ = made.hubs.open(each)
             opened.add(client)
@@ -95,11 +95,11 @@ async def test_many_changes_leave_nothing(keys: list[HubTarget]) -> None:
         assert made.hubs.names == ()
         assert made.series() == 0
         gc.collect()
-        assert len(opened) <= 1  # the last one, by `client`
+        assert len(opened) <= 1  # the last one, from `client`
 
 
-async def test_a_hub_stays_while_anybody_uses_it() -> None:
-    """Two data planes share one hub; it is closed when the second one has released it, and another one opens anew."""
+async def test_a_hub_stays_while_it_is_used() -> None:
+    """Two data planes share one hub; it is closed when the second one releases it, and a third one opens it again."""
     async with stand() as made:
         first = made.hubs.open(key())
         assert made.hubs.open(key()) == first
@@ -110,8 +110,8 @@ async def test_a_hub_stays_while_anybody_uses_it() -> None:
         assert made.hubs.open(key()) != first
 
 
-async def test_series_stay_while_another_role_of_the_hub_is_open() -> None:
-    """Series are named by account and Region: those go with the last role that writes there."""
+async def test_series_stay_while_another_role_is_open() -> None:
+    """Series are named by account and Region: they go with the last role that writes there."""
     async with stand() as made:
         client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
         made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
@@ -123,8 +123,8 @@ async def test_series_stay_while_another_role_of_the_hub_is_open() -> None:
 
 
 async def test_a_release_waits_for_no_call_and_loses_none() -> None:
-    """A call under way goes on to its end after the release, without a series of its own; the end of the process waits
-    for it, as for any other.
+    """A call in flight ends normally after the release, without its own series; the process end waits for it, as for
+    any other.
     """
     async with stand() as made:
         started, ended = threading.Event(), threading.Event()
@@ -147,8 +147,8 @@ async def test_a_release_waits_for_no_call_and_loses_none() -> None:
 
 
 async def test_buckets_outlive_their_hub_for_a_while() -> None:
-    """What was taken from a quota stays taken when the hub is closed and opened again, by another role too; it is
-    forgotten when it has long been full again.
+    """Used quota stays used when the hub is closed and opened again, even with another role; a bucket is dropped when
+    it has long been full.
     """
     async with stand() as made:
         client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
@@ -164,9 +164,9 @@ async def test_buckets_outlive_their_hub_for_a_while() -> None:
         assert client.imports.rate > rate
 
 
-async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent() -> None:
-    """A MonitoredCluster that is deleted and created again, with another role too, finds them; in another account or
-    Region it does not; later nobody does.
+async def test_recent_acknowledgements_outlive_their_hub() -> None:
+    """A MonitoredCluster that is deleted and created again, even with another role, has them; in another account or
+    Region it does not, and later nobody has.
     """
     async with stand() as made:
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
@@ -185,7 +185,7 @@ async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent
 
 
 async def test_buckets_of_many_hubs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of hubs that nobody uses some buckets are kept, the last ones."""
+    """Only the last buckets of unused hubs are kept."""
     kept = 50
     monkeypatch.setattr(hub_registry, "PLACES_KEPT", kept)
     async with stand() as made:
@@ -197,8 +197,8 @@ async def test_buckets_of_many_hubs_are_bounded(monkeypatch: pytest.MonkeyPatch)
         assert (f"{kept + 19:012}", REGION) in made.hubs._places
 
 
-async def test_a_hub_that_cannot_be_opened_leaves_nothing() -> None:
-    """A Region that no partition has costs an error, and no thread."""
+async def test_a_hub_that_cannot_be_opened() -> None:
+    """An unknown Region costs an error, and no thread."""
     async with stand() as made:
         for number in range(20):
             with pytest.raises(UnknownRegionError):

@@ -1,4 +1,6 @@
-"""The list of MonitoredClusters is asked for beside the events, and may be answered long after it was made."""
+"""The list of MonitoredClusters is requested beside the event stream and may arrive late: no object goes back to an
+older state.
+"""
 
 import asyncio
 import random
@@ -23,11 +25,11 @@ from policyhub.settings import Settings
 from tests.component.control.test_supervisor import listing
 
 ROUNDS = 12
-"""Turns of the event loop after which everything that can go on has gone on."""
+"""Turns of the event loop after which every task that can proceed has done so."""
 
 
 class Server:
-    """The home cluster's API: objects by name, events in order for each uid, answers when the test lets them go."""
+    """The home cluster's API: objects by name, events in order for each uid, and answers that the test releases."""
 
     def __init__(self, *, opaque: bool = False) -> None:
         self.opaque = opaque
@@ -35,12 +37,12 @@ class Server:
         self.objects: dict[str, dict[str, Any]] = {}
         self.events: defaultdict[str, deque[tuple[str, dict[str, Any]]]] = defaultdict(deque)
         self.open: list[tuple[asyncio.Event, asyncio.Event]] = []
-        """Of each request that is not answered: it is read now; it is answered now."""
+        """Futures of each pending request: one releases the read, one the answer."""
         self.instant = True
         self.down = False
 
     def put(self, name: str, *, shard: str = "a") -> dict[str, Any]:
-        """Create or change it; its spec tells the version, so that what is at work tells it too."""
+        """Create or change it; the spec contains the version, which a running data plane thus has too."""
         self.version += 1
         uid = self.objects[name]["metadata"]["uid"] if name in self.objects else f"uid-{self.version}"
         kind = "MODIFIED" if name in self.objects else "ADDED"
@@ -71,7 +73,7 @@ class Server:
 
 
 class Logging(Supervisor):
-    """Notes what is put to work in place of starting it."""
+    """Records which data planes would be started."""
 
     log: list[tuple[str, str, int]]
 
@@ -79,7 +81,7 @@ class Logging(Supervisor):
         version = int(monitored.spec.archive_delay.total_seconds())
         self.log.append((watched.name, watched.uid, version))
 
-    def at_work(self) -> dict[str, tuple[str, object]]:
+    def running(self) -> dict[str, tuple[str, object]]:
         found = {}
         for name, watched in self.watched.items():
             uid, spec, _ = cast("Any", watched.intent)
@@ -125,22 +127,22 @@ async def tell(supervisor: Supervisor, kind: str, body: Mapping[str, Any]) -> No
 
 
 class Play:
-    """One supervisor at one server, step by step."""
+    """One supervisor and one server, step by step."""
 
     def __init__(self, *, opaque: bool = False) -> None:
         self.server = Server(opaque=opaque)
         self.supervisor = logging(self.server)
         self.comparing: asyncio.Task[bool] | None = None
         self.telling: dict[str, asyncio.Task[None]] = {}
-        """By uid: kopf hands over one event of a uid at a time."""
+        """By uid: kopf delivers one event of a uid at a time."""
 
     async def tell(self, turn: int) -> None:
-        """Hand over one more event."""
-        waiting = [uid for uid, told in self.server.events.items() if told and not self._busy(uid)]
+        """Deliver one more event."""
+        waiting = [uid for uid, pending in self.server.events.items() if pending and not self._busy(uid)]
         if waiting:
             uid = waiting[turn % len(waiting)]
-            told = self.server.events[uid].popleft()
-            self.telling[uid] = asyncio.create_task(tell(self.supervisor, *told))
+            pending = self.server.events[uid].popleft()
+            self.telling[uid] = asyncio.create_task(tell(self.supervisor, *pending))
             await settle()
 
     def _busy(self, uid: str) -> bool:
@@ -151,7 +153,7 @@ class Play:
             await self.tell(0)
 
     async def ask(self) -> None:
-        """A comparison begins; its list is not read before `read`."""
+        """Start a comparison; its list is not read before `read`."""
         if self.comparing is None or self.comparing.done():
             self.server.instant = False
             self.comparing = asyncio.create_task(self.supervisor._compare())
@@ -169,7 +171,7 @@ class Play:
         await settle()
 
     async def finish(self) -> None:
-        """Nothing is under way any more."""
+        """Complete all pending requests."""
         self.server.instant = True
         tasks = [*self.telling.values(), *([self.comparing] if self.comparing else [])]
         while not all(task.done() for task in tasks):
@@ -190,8 +192,8 @@ OPAQUE = pytest.mark.parametrize("opaque", [False, True], ids=["numbers", "opaqu
 
 
 @OPAQUE
-async def test_an_older_spec_is_not_put_to_work(*, opaque: bool) -> None:
-    """A list made before a change and answered after it: what the change says goes on."""
+async def test_an_older_spec_is_not_used(*, opaque: bool) -> None:
+    """A list from before a change arrives after it: the change stays in effect."""
     play = await started(opaque=opaque)
     await play.ask()
     await play.read()
@@ -199,13 +201,13 @@ async def test_an_older_spec_is_not_put_to_work(*, opaque: bool) -> None:
     await play.tell_all()
     await play.answer()
     await play.finish()
-    assert play.supervisor.at_work() == selected(play.server)
+    assert play.supervisor.running() == selected(play.server)
     assert [version for *_, version in play.supervisor.log] == [101, 102]
 
 
 @OPAQUE
-async def test_a_deleted_object_is_not_put_to_work(*, opaque: bool) -> None:
-    """A list made before a deletion and answered after it."""
+async def test_a_deleted_object_is_not_started(*, opaque: bool) -> None:
+    """A list from before a deletion arrives after it."""
     play = await started(opaque=opaque)
     await play.ask()
     await play.read()
@@ -219,7 +221,7 @@ async def test_a_deleted_object_is_not_put_to_work(*, opaque: bool) -> None:
 
 @OPAQUE
 async def test_a_former_object_does_not_replace_its_namesake(*, opaque: bool) -> None:
-    """Deleted and created again while the list was under way, and the deletion was never told."""
+    """Deleted and created again during the list, and the deletion event was lost."""
     play = await started(opaque=opaque)
     await play.ask()
     await play.read()
@@ -229,13 +231,13 @@ async def test_a_former_object_does_not_replace_its_namesake(*, opaque: bool) ->
     await play.tell_all()
     await play.answer()
     await play.finish()
-    assert play.supervisor.at_work() == selected(play.server)
+    assert play.supervisor.running() == selected(play.server)
     assert [version for *_, version in play.supervisor.log] == [101, 103]
 
 
 @OPAQUE
-async def test_one_given_up_is_not_taken_back(*, opaque: bool) -> None:
-    """Its label went to another operator's while the list was under way: two would send for it."""
+async def test_a_released_object_is_not_taken_back(*, opaque: bool) -> None:
+    """Its label moved to another operator during the list: otherwise two operators would send for it."""
     play = await started(opaque=opaque)
     await play.ask()
     await play.read()
@@ -248,8 +250,8 @@ async def test_one_given_up_is_not_taken_back(*, opaque: bool) -> None:
 
 
 @OPAQUE
-async def test_one_created_meanwhile_is_not_forgotten(*, opaque: bool) -> None:
-    """A list that left before an object was created lacks it, and says nothing of it."""
+async def test_an_object_created_during_the_list_stays(*, opaque: bool) -> None:
+    """The list lacks it, which is no evidence of its deletion."""
     play = await started(opaque=opaque)
     await play.ask()
     await play.read()
@@ -257,13 +259,13 @@ async def test_one_created_meanwhile_is_not_forgotten(*, opaque: bool) -> None:
     await play.tell_all()
     await play.answer()
     await play.finish()
-    assert play.supervisor.at_work() == selected(play.server)
+    assert play.supervisor.running() == selected(play.server)
     assert [name for name, *_ in play.supervisor.log] == ["alpha", "beta"]
 
 
 @OPAQUE
-async def test_a_deletion_that_was_not_told_is_found(*, opaque: bool) -> None:
-    """The watch of kopf does not report what was deleted while its watch was down; the comparison does."""
+async def test_a_missed_deletion_is_found(*, opaque: bool) -> None:
+    """Kopf's watch does not report deletions that happened while it was down; the comparison does."""
     play = await started(opaque=opaque)
     play.server.delete("alpha")
     await play.supervisor._compare()
@@ -271,9 +273,9 @@ async def test_a_deletion_that_was_not_told_is_found(*, opaque: bool) -> None:
 
 
 @OPAQUE
-async def test_a_restored_etcd_is_believed(*, opaque: bool) -> None:
-    """After a restore from a backup, versions are lower and what was deleted is back, with its uid: once it has been
-    read again, what the API server has is what is at work.
+async def test_a_restored_etcd_is_accepted(*, opaque: bool) -> None:
+    """After a restore from a backup, versions are lower and a deleted object is back with its uid: after a second read,
+    the API server's state is used.
     """
     play = await started(opaque=opaque)
     play.server.put("beta")
@@ -284,11 +286,11 @@ async def test_a_restored_etcd_is_believed(*, opaque: bool) -> None:
     await play.tell_all()
     play.server.objects, play.server.version = backup, version
     await play.supervisor._compare()
-    assert play.supervisor.at_work() == selected(play.server)
+    assert play.supervisor.running() == selected(play.server)
 
 
-async def test_an_api_server_that_is_away_ends_nobody() -> None:
-    """Where a doubt cannot be cleared, whoever is at work goes on, and the next comparison asks again."""
+async def test_an_unreachable_api_server_stops_nothing() -> None:
+    """If an object cannot be read again, its data plane continues, and the next comparison tries again."""
     play = await started()
     play.server.delete("alpha")
     await play.ask()
@@ -302,8 +304,8 @@ async def test_an_api_server_that_is_away_ends_nobody() -> None:
     assert not play.supervisor.watched
 
 
-async def test_what_could_not_be_read_is_not_confirmed() -> None:
-    """The list is read, and the object that it lacks is not: whoever asked must not go on as if all were known."""
+async def test_a_failed_read_is_reported() -> None:
+    """The list is read, but a missing object cannot be: the caller must not take the state for confirmed."""
     play = await started()
     play.server.delete("alpha")
     named = play.supervisor._objects.get
@@ -345,7 +347,7 @@ async def _step(play: Play, action: str, argument: str) -> None:
             await play.answer()
         case "tell":
             await play.tell(int(argument))
-        case "lose":  # the watch was down: it goes on with what is there
+        case "lose":  # the watch was down and resumes with the existing objects
             server.events.clear()
             for body in server.objects.values():
                 server.events[body["metadata"]["uid"]].append(("ADDED", body))
@@ -359,7 +361,7 @@ async def _play(steps: list[tuple[str, str]], *, opaque: bool) -> None:
     await play.tell_all()
     await play.finish()
     await play.supervisor._compare()
-    assert play.supervisor.at_work() == selected(play.server)
+    assert play.supervisor.running() == selected(play.server)
     for name in ("alpha", "beta"):
         versions = [version for started, _, version in play.supervisor.log if started == name]
         assert versions == sorted(set(versions)), "an older state, or one twice, was put to work"
@@ -368,8 +370,8 @@ async def _play(steps: list[tuple[str, str]], *, opaque: bool) -> None:
 @OPAQUE
 @given(steps=STEPS)
 @settings(max_examples=150, deadline=None)
-def test_whatever_the_order_nothing_goes_back(*, opaque: bool, steps: list[tuple[str, str]]) -> None:
-    """Events of different objects in any order, lists and readings that are late: no older state is ever put to work,
-    and in the end exactly what is there is.
+def test_no_order_of_events_goes_back(*, opaque: bool, steps: list[tuple[str, str]]) -> None:
+    """With events of different objects in any order, and late lists and reads, no older state is ever used, and in the
+    end exactly the existing objects are active.
     """
     asyncio.run(_play(steps, opaque=opaque))

@@ -1,4 +1,4 @@
-"""Where the probes and the metrics answer, and what hostile readers get."""
+"""The port of probes and metrics: its addresses and answers, and its behaviour under hostile clients."""
 
 import asyncio
 import contextlib
@@ -23,11 +23,11 @@ from policyhub.metrics.server import LIMITS, Limits, serve
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBELET_SECONDS = 5.0
-"""The time-out of the chart's probes."""
+"""The timeout of the chart's probes."""
 PROBES = 20
-"""Asked for under a complete attack: as many on a slow machine as on a fast one."""
+"""Probes during a complete attack: the same number on slow and fast machines."""
 RSS_MIB = 48
-"""What a flood may add: the connections' buffers, a few bodies, and what the allocator keeps."""
+"""The memory that a flood may add: the connections' buffers, a few bodies, and the allocator's reserve."""
 
 
 def a_registry(series: int = 10) -> CollectorRegistry:
@@ -39,7 +39,7 @@ def a_registry(series: int = 10) -> CollectorRegistry:
 
 
 class Counting(Collector):
-    """How often it was asked."""
+    """Counts its collections."""
 
     def __init__(self, *, fails: int = 0) -> None:
         self.asked = 0
@@ -53,14 +53,14 @@ class Counting(Collector):
 
 
 class Port:
-    """A server, and what it refused."""
+    """A server, and the requests that it rejected."""
 
     def __init__(self, port: int, refused: Counter[str]) -> None:
         self.port = port
         self.refused = refused
 
     async def ask(self, request: bytes, *, source: str = "127.0.0.1") -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body, until the server closes."""
+        """Send a request; returns status, headers and body up to the close."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
         try:
             with contextlib.suppress(ConnectionError):
@@ -83,7 +83,7 @@ class Port:
         raise AssertionError(f"{self.refused} after ten seconds")
 
     async def scraped(self, text: bytes = b"", *, source: str = "127.0.0.1", answer: int = 200) -> None:
-        """When a scrape is answered so, with that text in it."""
+        """Wait for a scrape with this status and text."""
         for _ in range(100):
             status, _, body = await self.get("/metrics", source=source)
             if status == answer and text in body:
@@ -114,7 +114,7 @@ async def served(
 
 @contextlib.asynccontextmanager
 async def attack(kind: str, port: Port, *, number: int, seconds: float) -> AsyncIterator[None]:
-    """Until the block is left; it is entered when all of the attacker's connections have been tried."""
+    """Run an attack during the block, which starts after all of the attacker's connections have been tried."""
     attacker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.component.control.readers", kind, str(port.port), str(number), str(seconds)),
         stdout=asyncio.subprocess.PIPE,
@@ -131,7 +131,9 @@ async def attack(kind: str, port: Port, *, number: int, seconds: float) -> Async
 
 
 async def probe(port: Port) -> float:
-    """As the kubelet asks /healthz, some times a second; the seconds until its answer. One that fails ends the test."""
+    """Request /healthz as the kubelet does, several times a second; returns the seconds of each answer. A failure ends
+    the test.
+    """
     started = time.monotonic()
     status, _, body = await asyncio.wait_for(port.get("/healthz"), KUBELET_SECONDS)
     assert (status, body) == (200, b"ok\n")
@@ -142,7 +144,7 @@ async def probe(port: Port) -> float:
 
 @contextlib.asynccontextmanager
 async def a_kubelet(port: Port) -> AsyncIterator[None]:
-    """Probes all the while."""
+    """Probe during the block."""
 
     async def probes() -> None:
         while True:
@@ -160,8 +162,8 @@ def rss_mib() -> float:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
-async def test_without_a_host_both_families_answer(address: str) -> None:
-    """A kubelet asks the Pod by its address, which is of one family or the other."""
+async def test_without_a_host_both_address_families_answer(address: str) -> None:
+    """A kubelet uses the Pod's address, which may be of either family."""
     if address == "[::1]" and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     async with (
@@ -172,15 +174,15 @@ async def test_without_a_host_both_families_answer(address: str) -> None:
         assert answer.status == 200
 
 
-async def test_a_host_is_the_only_one() -> None:
-    """With a host, that address alone listens."""
+async def test_a_host_restricts_the_address() -> None:
+    """With a host, only that address listens."""
     async with serve(host="127.0.0.1", port=0, registry=CollectorRegistry(), not_ready_reason=lambda: "") as port:
         with socket.socket() as other:
             other.bind(("127.0.0.2", port))  # free
 
 
-async def test_ready_says_what_is_missing() -> None:
-    """/readyz is 503 with what is missing, and 200 when nothing is."""
+async def test_readyz_lists_missing_conditions() -> None:
+    """/readyz is 503 with what is missing, and 200 if nothing is."""
     async with served(not_ready_reason="the lease") as port:
         assert (await port.get("/readyz"))[::2] == (503, b"the lease\n")
         assert (await port.get("/healthz"))[0] == 200
@@ -209,17 +211,17 @@ async def test_ready_says_what_is_missing() -> None:
         pytest.param(b"GET /metrics HTTP/1.1\r\n" + b"Accept: a\r\n" * 1000 + b"\r\n", 200, id="Accept often"),
     ],
 )
-async def test_one_request_one_answer(request_: bytes, status: int) -> None:
-    """A connection gets one answer, whatever it sends and however much."""
+async def test_one_answer_per_connection(request_: bytes, status: int) -> None:
+    """Whatever and however much the client sends."""
     async with served() as port:
-        told, headers, body = await port.ask(request_)
-        assert told == status
+        code, headers, body = await port.ask(request_)
+        assert code == status
         assert int(headers["Content-Length"]) == len(body)
         assert headers["Connection"] == "close"
 
 
 async def test_head_has_no_body() -> None:
-    """HEAD gets the headers of GET."""
+    """HEAD has the headers of GET."""
     async with served() as port:
         status, headers, body = await port.ask(b"HEAD /healthz HTTP/1.1\r\n\r\n")
         assert (status, headers["Content-Length"], body) == (200, "3", b"")
@@ -248,8 +250,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
     ],
 )
 @pytest.mark.parametrize("encoding", ["", "gzip", "br;q=1.0, gzip;q=0.8"])
-async def test_prometheus_gets_what_it_accepts(accept: str, kind: str, encoding: str) -> None:
-    """OpenMetrics and gzip for whoever accepts them; nothing of the request comes back in the headers."""
+async def test_metrics_formats(accept: str, kind: str, encoding: str) -> None:
+    """OpenMetrics and gzip for clients that accept them; no header of the request is echoed."""
     async with served(a_registry()) as port:
         _, headers, body = await port.get("/metrics", f"Accept: {accept}", f"Accept-Encoding: {encoding}")
     assert headers["Content-Type"] == kind
@@ -259,8 +261,8 @@ async def test_prometheus_gets_what_it_accepts(accept: str, kind: str, encoding:
     assert len(next(f for f in families if f.name == "policyhub_violations").samples) == 10
 
 
-async def test_those_who_ask_at_once_share_one_body() -> None:
-    """The metrics are collected once for all readers of the same second, and once for each of two formats."""
+async def test_concurrent_scrapes_share_one_body() -> None:
+    """Metrics are collected once per second for all clients, and once for each of two formats."""
     registry = CollectorRegistry()
     registry.register(counting := Counting())
     before = counting.asked
@@ -276,8 +278,8 @@ async def test_those_who_ask_at_once_share_one_body() -> None:
         assert counting.asked - before == 2
 
 
-async def test_a_body_is_told_anew_after_a_second() -> None:
-    """What has changed is shown to whoever asks a second later."""
+async def test_a_body_is_cached_for_a_second() -> None:
+    """A scrape a second later has new values."""
     registry = CollectorRegistry()
     gauge = Gauge("some", "thing", registry=registry)
     async with served(registry) as port:
@@ -286,18 +288,18 @@ async def test_a_body_is_told_anew_after_a_second() -> None:
         await port.scraped(b"some 7.0")
 
 
-async def test_a_collector_that_fails_is_an_answer() -> None:
-    """Metrics that cannot be encoded are a 500 for whoever asks; the probes go on, and so does the next scrape."""
+async def test_a_failing_collector() -> None:
+    """Metrics that cannot be encoded are a 500 for their client; probes and the next scrape work."""
     registry = CollectorRegistry()
-    registry.register(Counting(fails=2))  # registering asks once, too
+    registry.register(Counting(fails=2))  # registering collects once, too
     async with served(registry) as port:
         assert (await port.get("/metrics"))[::2] == (500, b"the metrics cannot be encoded: ValueError\n")
         assert (await port.get("/healthz"))[0] == 200
         await port.scraped()
 
 
-async def test_unfinished_requests_are_dropped() -> None:
-    """Who sends nothing, or a header byte by byte, is dropped when its time is over, not at the next byte."""
+async def test_incomplete_requests_time_out() -> None:
+    """A silent client, or one that sends a header byte by byte, is dropped after its time, not at its next byte."""
     async with served(limits=Limits(head_seconds=0.2)) as port:
         silent, silence = await asyncio.open_connection("127.0.0.1", port.port)
         _, slow = await asyncio.open_connection("127.0.0.1", port.port)
@@ -313,8 +315,8 @@ async def test_unfinished_requests_are_dropped() -> None:
         slow.close()
 
 
-async def test_who_does_not_read_is_dropped() -> None:
-    """An answer that is not taken ends with its time, and with it what the kernel holds for it."""
+async def test_slow_readers_time_out() -> None:
+    """An unread answer is dropped after its time, with the kernel's buffers."""
     async with served(a_registry(20_000), limits=Limits(stall_seconds=0.2)) as port:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -324,9 +326,9 @@ async def test_who_does_not_read_is_dropped() -> None:
             await port.refuses("slow_reader")
 
 
-async def test_few_scrape_at_once() -> None:
-    """One address has few scrapes at once, all together not many: others get 503 at once, and the probes their answer.
-    A scrape that has not read for a while gives way.
+async def test_concurrent_scrapes_are_limited() -> None:
+    """One address has few scrapes at once, and all together a limited number: others get 503 at once, and probes are
+    answered. A scrape that has not read for a while is dropped.
     """
     limits = Limits(scrapes=3, peer_scrapes=2, stalled_seconds=1.0)
     async with served(a_registry(20_000), limits=limits) as port, contextlib.AsyncExitStack() as stack:
@@ -351,8 +353,8 @@ async def test_few_scrape_at_once() -> None:
         assert port.refused["slow_reader"] == 1
 
 
-async def test_who_asks_without_end_keeps_nobody_out() -> None:
-    """Where all places are taken, the address that has the most loses one to an address that has fewer."""
+async def test_a_greedy_client_does_not_block_others() -> None:
+    """If all places are taken, the address with the most loses one to an address with fewer."""
     limits = Limits(scrapes=4, peer_scrapes=2, stalled_seconds=60.0)
     async with served(a_registry(20_000), limits=limits) as port, contextlib.AsyncExitStack() as stack:
         for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"):
@@ -367,8 +369,8 @@ async def test_who_asks_without_end_keeps_nobody_out() -> None:
         assert (await port.get("/metrics", source="127.0.0.9"))[0] == 200
 
 
-async def test_the_greediest_address_loses_its_oldest() -> None:
-    """Beyond the limit of connections it is the address with the most that loses one: nobody else is pushed out."""
+async def test_the_greediest_address_loses_its_oldest_connection() -> None:
+    """Above the connection limit, only the address with the most connections loses one."""
     async with served(limits=Limits(connections=4)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port.port, local_addr=("127.0.0.2", 0))
         kept = [await asyncio.open_connection("127.0.0.1", port.port) for _ in range(10)]
@@ -381,8 +383,8 @@ async def test_the_greediest_address_loses_its_oldest() -> None:
             other.close()
 
 
-async def test_no_connection_is_left_behind() -> None:
-    """When the server ends, so do its connections; the port is free again."""
+async def test_closing_the_server_closes_its_connections() -> None:
+    """The port is free again afterwards."""
     async with served() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
         await port.get("/healthz")
@@ -402,12 +404,12 @@ async def test_no_connection_is_left_behind() -> None:
         pytest.param("wide_headers", 300, "", id="headers of 15,000 values"),
     ],
 )
-async def test_hostile_readers_take_neither_memory_nor_the_probes(
+async def test_hostile_clients_affect_neither_memory_nor_probes(
     kind: str, number: int, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Under each flood the kubelet gets every answer within its time-out, and the memory stays where it was."""
+    """Under each flood the kubelet gets every answer within its timeout, and the memory does not grow."""
     async with served(a_registry(5_000)) as port:
-        await port.get("/metrics")  # what one scrape takes is there before
+        await port.get("/metrics")  # one scrape's memory is allocated before
         before, cpu = rss_mib(), time.process_time()
         started = time.monotonic()
         async with a_kubelet(port), attack(kind, port, number=number, seconds=120.0):

@@ -1,4 +1,4 @@
-"""How MonitoredClusters are told: also when a status cannot be built, is not taken, or cannot be written at all."""
+"""Writing of statuses: also when one cannot be built, is rejected, or cannot be written at all."""
 
 import asyncio
 from collections.abc import Callable
@@ -54,7 +54,7 @@ class Home:
 
 class Stand:
     def __init__(self, *, name: str = "alpha", working: DataPlane | None = None, ahead: int = 0) -> None:
-        """`ahead`: how far the wall clock was put forward since the process began."""
+        """`ahead`: how far the wall clock moved since the process started."""
         self.home = Home()
         self.registry = CollectorRegistry()
         self.time = 0.0
@@ -75,15 +75,15 @@ class Stand:
         await self.reporter._report(self.watched)
 
     def ready(self) -> tuple[str, str]:
-        """As last written."""
+        """The last written Ready."""
         found = next(c for c in self.home.patched[-1]["conditions"] if c["type"] == "Ready")
         return found["status"], found["reason"]
 
     def exposed(self) -> list[str]:
-        """The conditions in the metric as `condition=status/reason`."""
+        """The conditions of the metric as `condition=status/reason`."""
         samples = [sample for metric in self.registry.collect() for sample in metric.samples]
-        told = [sample.labels for sample in samples if sample.name == "policyhub_condition"]
-        return sorted(f"{labels['condition']}={labels['status']}/{labels['reason']}" for labels in told)
+        written = [sample.labels for sample in samples if sample.name == "policyhub_condition"]
+        return sorted(f"{labels['condition']}={labels['status']}/{labels['reason']}" for labels in written)
 
     def failures(self) -> str:
         lines = generate_latest(self.registry).decode().splitlines()
@@ -91,7 +91,7 @@ class Stand:
 
 
 class Broken:
-    """A data plane whose state no status can be made of."""
+    """A data plane from whose state no status can be built."""
 
     mended: DataPlane | None = None
 
@@ -101,9 +101,9 @@ class Broken:
         return getattr(self.mended, name)
 
 
-async def test_a_status_that_cannot_be_built_says_so_and_recovers() -> None:
-    """Ready is False with StatusFailed and the error's class, all else Unknown, in the metric too; an Event tells it
-    once; when it can be built again, it is, without a word from anybody.
+async def test_a_status_that_cannot_be_built() -> None:
+    """Ready is False with StatusFailed and the error's class, all else Unknown, in the metric too; one Event is
+    created; it recovers without intervention.
     """
     broken = Broken()
     made = Stand(working=cast("DataPlane", broken))
@@ -128,7 +128,7 @@ async def test_a_status_that_cannot_be_built_says_so_and_recovers() -> None:
 
 @pytest.mark.parametrize("error", [None, Refused(403, "Forbidden", "no"), Unreachable("no route")], ids=str)
 async def test_nothing_is_sent_before_the_first_status(error: Exception | None) -> None:
-    """A process that takes the MonitoredCluster over must know that findings were sent. The first status is written at
+    """A process that takes over the MonitoredCluster must know that findings were sent. The first status is written at
     once; if it cannot be written, findings are sent all the same.
     """
     working = plane()
@@ -164,7 +164,7 @@ async def test_nothing_is_sent_before_the_first_status(error: Exception | None) 
 
 
 def picky(status: int) -> Answer:
-    """Takes nothing but a status that failed."""
+    """Accepts only a status that reports a failure."""
 
     def answer(body: dict[str, Any]) -> Exception | None:
         failed = all(c["reason"] == "StatusFailed" for c in body["status"]["conditions"])
@@ -174,9 +174,9 @@ def picky(status: int) -> Answer:
 
 
 @pytest.mark.parametrize("code", [413, 422])
-async def test_a_status_that_the_api_server_refuses_says_so_and_recovers(code: int) -> None:
-    """What is refused for its content is replaced by a status that says so, once; the real one is tried again every 15
-    seconds, and counted each time; the metric says StatusFailed until one is taken.
+async def test_a_status_that_the_api_server_rejects(code: int) -> None:
+    """It is replaced once by a status that reports the failure; the real one is retried every 15 seconds and counted;
+    the metric says StatusFailed until one is accepted.
     """
     made = Stand(working=plane())
     made.home.answer = picky(code)
@@ -202,8 +202,8 @@ async def test_a_status_that_the_api_server_refuses_says_so_and_recovers(code: i
         pytest.param(Refused(422, "Invalid", "no"), "422", id="every status refused"),
     ],
 )
-async def test_what_cannot_be_written_is_told_by_the_metrics(error: Exception, reason: str) -> None:
-    """Each attempt that failed is counted, four a minute at most; the conditions go on being told as they are."""
+async def test_failed_writes_are_counted(error: Exception, reason: str) -> None:
+    """Each failed attempt is counted, at most four a minute; the metric keeps showing the current conditions."""
     working = plane()
     made = Stand(working=working)
     made.home.answer = lambda _: error
@@ -214,12 +214,12 @@ async def test_what_cannot_be_written_is_told_by_the_metrics(error: Exception, r
     assert not made.home.patched
     assert made.home.tried <= 2 * (2 + 60 / RETRY_SECONDS)
     assert f'reason="{reason}"' in made.failures()
-    wanted = "Ready=False/StatusFailed" if reason == "422" else "Ready=False/Unauthorized"
-    assert wanted in made.exposed()
+    expected = "Ready=False/StatusFailed" if reason == "422" else "Ready=False/Unauthorized"
+    assert expected in made.exposed()
 
 
-async def test_what_was_given_up_is_told_no_more() -> None:
-    """A MonitoredCluster that goes while its status is written leaves no series behind."""
+async def test_a_deleted_cluster_leaves_no_series() -> None:
+    """Even if it is deleted while its status is written."""
     made = Stand(working=plane())
 
     def gone(_: dict[str, Any]) -> Exception:
@@ -242,9 +242,7 @@ async def test_what_was_given_up_is_told_no_more() -> None:
     ],
 )
 async def test_events_of_long_names_and_messages(name: str, start: str) -> None:
-    """An Event's own name stays within what the API server takes, and its message is cut by bytes, not within a
-    character.
-    """
+    """An Event's name stays within the API server's limit, and its message is cut by bytes, not within a character."""
     working = plane()
     working.state.connection = Cause(Reason.API_ERROR, "é\U0001f600" * 2_000)
     made = Stand(name=name, working=working)
@@ -256,8 +254,8 @@ async def test_events_of_long_names_and_messages(name: str, start: str) -> None:
     assert event["message"].startswith("Connected=False: é\U0001f600")
 
 
-async def test_a_status_is_written_although_nothing_has_changed() -> None:
-    """So that an old one can be told from one that is true: its time, and the same as a metric."""
+async def test_an_unchanged_status_has_a_heartbeat() -> None:
+    """Its time, also in a metric, distinguishes an old status from a current one."""
     made = Stand(working=plane())
     await made.round()
     first = made.home.patched[-1]["lastHeartbeatTime"]
@@ -277,8 +275,8 @@ async def test_a_status_is_written_although_nothing_has_changed() -> None:
 
 
 @pytest.mark.parametrize("name", ["oldestPending", "triageRead"])
-async def test_times_alone_are_written_once_a_minute(name: str) -> None:
-    """A time that moves with each change that is sent does not have the status written each time."""
+async def test_changed_times_are_written_once_a_minute(name: str) -> None:
+    """A time that changes with each import does not cause a write each time."""
     made = Stand()
 
     def due(moment: str, pending: int) -> bool:
@@ -293,8 +291,8 @@ async def test_times_alone_are_written_once_a_minute(name: str) -> None:
     assert not due("12:00", 1)
 
 
-async def test_one_that_cannot_be_built_has_a_heartbeat_too() -> None:
-    """StatusFailed is written again: the operator is there, and still cannot tell."""
+async def test_a_failed_status_has_a_heartbeat() -> None:
+    """StatusFailed is written again: the operator runs, and still cannot build the status."""
     made = Stand(working=cast("DataPlane", Broken()))
     await made.round()
     await made.round(after=HEARTBEAT_SECONDS)
@@ -302,8 +300,8 @@ async def test_one_that_cannot_be_built_has_a_heartbeat_too() -> None:
     assert second["lastHeartbeatTime"] > first["lastHeartbeatTime"]
 
 
-async def test_a_mistake_about_one_ends_no_other() -> None:
-    """Whatever goes wrong about one status, the loop goes on."""
+async def test_an_error_in_one_status_does_not_end_the_loop() -> None:
+    """Whatever the error, other statuses are written."""
     made = Stand(working=plane())
     bad = Watched(name="bad", uid="2", intent=None, generation=cast("Any", "no number"), conditions={})
     made.reporter._watched = {"bad": bad, "alpha": made.watched}
@@ -315,7 +313,7 @@ async def test_a_mistake_about_one_ends_no_other() -> None:
     running.cancel()
 
 
-async def test_times_of_transition_stand_through_a_failure() -> None:
+async def test_transition_times_survive_a_failure() -> None:
     """Conditions that are Unknown for a while change their time; a Ready that stays False does not."""
     broken = Broken()
     made = Stand(working=cast("DataPlane", broken))
@@ -329,32 +327,32 @@ async def test_times_of_transition_stand_through_a_failure() -> None:
 
 
 @pytest.mark.parametrize("ahead", [-2_592_000_000, 2_592_000_000], ids=["put back", "put forward"])
-async def test_people_are_told_times_by_the_wall_clock(ahead: int) -> None:
-    """Heartbeat, transitions, Events and the metric, where the clock was a month wrong when the operator began: other
-    machines compare them with theirs, and so does the next process.
+async def test_times_follow_the_wall_clock(ahead: int) -> None:
+    """Heartbeat, transitions, Events and the metric, if the clock was a month wrong at the start: other machines and
+    the next process compare them with theirs.
     """
     working = plane()
     working.state.connection = Cause(Reason.API_ERROR, "500")
     made = Stand(working=working, ahead=ahead)
     await made.round()
     now = status.timestamp(WALL + ahead + int(made.time * 1000))
-    told = made.home.patched[-1]
-    assert told["lastHeartbeatTime"] == now
-    assert {condition["lastTransitionTime"] for condition in told["conditions"]} == {now}
+    written = made.home.patched[-1]
+    assert written["lastHeartbeatTime"] == now
+    assert {condition["lastTransitionTime"] for condition in written["conditions"]} == {now}
     assert made.home.posted
     assert {event[name] for event in made.home.posted for name in ("firstTimestamp", "lastTimestamp")} == {now}
-    written = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
-    assert written == (int(WALL) + ahead + made.time * 1000) / 1000
+    value = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
+    assert value == (int(WALL) + ahead + made.time * 1000) / 1000
 
 
-async def test_whose_findings_they_are_stays_in_the_status() -> None:
-    """Identity, uid and hub of what was written stand while nothing can be read: a deletion needs them."""
+async def test_the_identity_stays_in_the_status() -> None:
+    """Identity, uid and hub of sent findings stay while nothing can be read: a deletion needs them."""
     hub = Hub(account_id="111122223333", region="eu-west-1")
     made = Stand()
     made.watched.recorded = Status(identity="prod", cluster_uid="8e5c", hub=hub)
     await made.round()
-    told = made.home.patched[-1]
-    assert (told["identity"], told["clusterUid"], told["hub"]["region"]) == ("prod", "8e5c", "eu-west-1")
+    written = made.home.patched[-1]
+    assert (written["identity"], written["clusterUid"], written["hub"]["region"]) == ("prod", "8e5c", "eu-west-1")
     made.watched.plane = plane()
     made.watched.plane.state.cluster_uid = ""
     await made.round()

@@ -1,4 +1,4 @@
-"""The supervisor: MonitoredClusters that come, change and go, in whatever order their events arrive."""
+"""The supervisor starts, restarts and stops data planes for MonitoredClusters, whatever the order of events."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ from policyhub.sync.predecessor import Predecessor
 
 
 def listing(items: list[dict[str, Any]], params: Mapping[str, str] | None) -> bytes:
-    """As the API server answers it; of one name where only that is asked for."""
+    """The API server's list, limited to one name if requested."""
     asked = (params or {}).get("fieldSelector")
     return msgspec.json.encode(
         {"items": [item for item in items if asked in {None, f"metadata.name={item['metadata']['name']}"}]}
@@ -37,12 +37,14 @@ def listing(items: list[dict[str, Any]], params: Mapping[str, str] | None) -> by
 
 
 class Home:
-    """The home cluster's API, as far as it is asked: the list of MonitoredClusters and the writes of their status."""
+    """The parts of the home cluster's API that the supervisor uses: the list of MonitoredClusters and writes of their
+    status.
+    """
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.raw: bytes | None = None
-        """The answer in place of the items."""
+        """The answer instead of the items."""
         self.patched: list[tuple[str, dict[str, Any]]] = []
         self.posted: list[dict[str, Any]] = []
         self.refuse: Refused | None = None
@@ -63,7 +65,7 @@ class Home:
 
 
 class Recording(Supervisor):
-    """Starts a task that only waits in place of each data plane; a stop takes a moment, as a real one does."""
+    """Starts a waiting task in place of each data plane; stopping takes a moment, as in reality."""
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
         watched.task = asyncio.create_task(self._wait(f"{monitored.metadata.name}#{watched.uid}"))
@@ -80,7 +82,7 @@ class Recording(Supervisor):
 
 RUNNING: list[str] = []
 ROUTES = cast("Routes", SimpleNamespace(of=lambda _: (None, None, ""), close=lambda: None))
-"""To clusters that nobody reaches."""
+"""To unreachable clusters."""
 
 
 def supervisor(home: Home, kind: type[Supervisor] = Recording, *, select: str | None = None) -> Supervisor:
@@ -112,8 +114,8 @@ async def settle() -> None:
 
 
 @pytest.mark.parametrize("first", ["deleted", "added"])
-async def test_recreated_object_is_watched_once(first: str) -> None:
-    """Deleted and created again under its name, in either order and at once: the new one is watched, exactly once."""
+async def test_a_recreated_object_is_watched_once(first: str) -> None:
+    """Deleted and created again under its name, with events in either order: exactly the new one is watched."""
     watcher = supervisor(Home())
     await watcher.observe(body(uid="1"))
     events = [watcher.forget("alpha", "1"), watcher.observe(body(uid="2"))]
@@ -125,8 +127,8 @@ async def test_recreated_object_is_watched_once(first: str) -> None:
     assert not RUNNING
 
 
-async def test_late_deletion_of_a_former_object_changes_nothing() -> None:
-    """A deletion that is told after the name was taken anew belongs to the former object."""
+async def test_a_late_deletion_event() -> None:
+    """A deletion event that arrives after the name was reused belongs to the former object."""
     watcher = supervisor(Home())
     await watcher.observe(body(uid="2"))
     await watcher.forget("alpha", "1")
@@ -135,8 +137,8 @@ async def test_late_deletion_of_a_former_object_changes_nothing() -> None:
     await watcher.close()
 
 
-async def test_status_writes_start_nothing_anew() -> None:
-    """Only another spec, uid or adoption starts the work anew; labels, status and generation do not."""
+async def test_status_writes_restart_nothing() -> None:
+    """Only a change of spec, uid or adoption restarts the work; labels, status and generation do not."""
     watcher = supervisor(Home())
     await watcher.observe(body())
     task = watcher.watched["alpha"].task
@@ -159,8 +161,8 @@ def labelled(shard: str, **given: Any) -> dict[str, Any]:
     return document
 
 
-async def test_only_what_the_selector_names_is_watched() -> None:
-    """Of MonitoredClusters with other labels none is watched, and none is written to, whoever tells of them."""
+async def test_only_selected_objects_are_watched() -> None:
+    """MonitoredClusters with other labels are neither watched nor written, whatever the source of the event."""
     home = Home()
     watcher = supervisor(home, select="shard=a")
     home.items = [labelled("a", name="ours"), labelled("b", name="theirs"), body("nobodys")]
@@ -173,7 +175,7 @@ async def test_only_what_the_selector_names_is_watched() -> None:
 
 
 async def test_a_label_hands_a_cluster_over() -> None:
-    """When its label goes, a MonitoredCluster is given up; when it comes back, it is watched again."""
+    """When its label is removed, a MonitoredCluster is released; when it returns, it is watched again."""
     watcher = supervisor(Home(), select="shard=a")
     await watcher.observe(labelled("a"))
     await settle()
@@ -187,8 +189,8 @@ async def test_a_label_hands_a_cluster_over() -> None:
     await watcher.close()
 
 
-async def test_invalid_object_says_so_and_stops_no_other() -> None:
-    """A spec that cannot be used ends in a condition that names the field; other clusters run."""
+async def test_an_invalid_object_stops_no_other() -> None:
+    """An unusable spec results in a condition that names the field; other clusters run."""
     home = Home()
     watcher = supervisor(home)
     bad = body("broken", uid="9")
@@ -208,8 +210,8 @@ async def test_invalid_object_says_so_and_stops_no_other() -> None:
     await watcher.close()
 
 
-async def test_status_of_what_is_gone_ends_nothing() -> None:
-    """A status that cannot be written, for an object that was just deleted, stops neither the loop nor the others."""
+async def test_a_status_of_a_deleted_object() -> None:
+    """A status that cannot be written because its object was just deleted stops neither the loop nor the others."""
     home = Home()
     watcher = supervisor(home)
     await watcher.observe(body())
@@ -226,7 +228,7 @@ async def test_status_of_what_is_gone_ends_nothing() -> None:
 
 
 class Claimed:
-    """What of a data plane the supervisor tells."""
+    """The part of a data plane that the supervisor reads."""
 
     older, younger, unlisted = "", (), True
 
@@ -235,7 +237,7 @@ class Claimed:
 
 
 class Claiming(Supervisor):
-    """Data planes that do nothing but hear who else claims their identity."""
+    """Data planes that only receive which others claim their identity."""
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
         watched.plane = cast("Any", Claimed())
@@ -260,8 +262,8 @@ def claims(watcher: Supervisor) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("order", list(permutations((OLD, NEW, NEWER))), ids=lambda _: "")
-async def test_the_oldest_goes_on_in_whatever_order_they_come(order: tuple[dict[str, Any], ...]) -> None:
-    """By the time of creation, not by the name, nor by who was told of first: events, or the list after a restart."""
+async def test_the_oldest_claimant_wins(order: tuple[dict[str, Any], ...]) -> None:
+    """By the creation time, not by the name or the order of events or lists."""
     home = Home()
     watcher = supervisor(home, Claiming)
     for document in order:
@@ -273,8 +275,8 @@ async def test_the_oldest_goes_on_in_whatever_order_they_come(order: tuple[dict[
     assert claims(restarted) == claims(watcher)
 
 
-async def test_when_the_oldest_goes_the_next_takes_over() -> None:
-    """Deleted, it leaves its identity to the next one; created anew under its name, it is the youngest."""
+async def test_the_next_oldest_takes_over() -> None:
+    """After a deletion, the identity goes to the next one; a recreated object is the youngest."""
     watcher = supervisor(Home(), Claiming)
     for document in (OLD, NEW, NEWER):
         await watcher.observe(document)
@@ -284,8 +286,8 @@ async def test_when_the_oldest_goes_the_next_takes_over() -> None:
     assert claims(watcher)["mid"] == ("", ("alpha", "zeta"))
 
 
-async def test_a_change_of_the_oldest_costs_it_nothing() -> None:
-    """Another mode starts its data plane anew; it is still the oldest."""
+async def test_a_changed_spec_keeps_the_claim() -> None:
+    """Another mode restarts the data plane of the oldest; it is still the oldest."""
     watcher = supervisor(Home(), Claiming)
     await watcher.observe(OLD)
     await watcher.observe(NEW)
@@ -295,8 +297,8 @@ async def test_a_change_of_the_oldest_costs_it_nothing() -> None:
     assert claims(watcher) == {"zeta": ("", ("mid",)), "mid": ("zeta", ())}
 
 
-async def test_created_in_one_second_the_uid_decides() -> None:
-    """Two of one second are told apart by what no two objects share, the same way after each restart."""
+async def test_equal_creation_times_are_decided_by_uid() -> None:
+    """In the same way after each restart."""
     watcher = supervisor(Home(), Claiming)
     await watcher.observe(claiming("b", "2026-01-01T00:00:00Z", uid="1"))
     await watcher.observe(claiming("a", "2026-01-01T00:00:00Z", uid="2"))
@@ -398,8 +400,8 @@ async def test_a_label_that_moves_keeps_the_order() -> None:
     assert claims(watcher) == {"ours": ("", ())}
 
 
-async def test_nothing_is_sent_before_all_were_listed() -> None:
-    """What events tell first may be the younger one: until the first complete list nobody may send."""
+async def test_nothing_is_sent_before_the_first_list() -> None:
+    """The first event may be of a younger one: nobody may send before the first complete list."""
     home = Home()
     watcher = supervisor(home, Claiming)
     await watcher.observe(NEWER)
@@ -410,7 +412,8 @@ async def test_nothing_is_sent_before_all_were_listed() -> None:
     assert claims(watcher) == {"zeta": ("", ("alpha",)), "alpha": ("zeta", ())}
 
 
-# -- bodies that are none -------------------------------------------------------------------------------------------
+# -- malformed bodies
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -418,14 +421,14 @@ async def test_nothing_is_sent_before_all_were_listed() -> None:
     [
         pytest.param(b'{"spec": {}}', id="no metadata"),
         pytest.param(b'{"metadata": null}', id="metadata is null"),
-        pytest.param(b'{"metadata": {"name": 7, "uid": "x"}}', id="a name that is none"),
+        pytest.param(b'{"metadata": {"name": 7, "uid": "x"}}', id="a wrong name"),
         pytest.param(b'{"metadata": {"name": "x"}}', id="no uid"),
         pytest.param(b'"text"', id="no object"),
         pytest.param(b"null", id="null"),
     ],
 )
-async def test_a_body_that_is_none_stops_no_other(broken: bytes) -> None:
-    """The others of a list are taken; nobody is forgotten by a list that could not be read whole."""
+async def test_a_malformed_body_stops_no_other(broken: bytes) -> None:
+    """The others of a list are used; an incomplete list forgets none."""
     home = Home()
     watcher = supervisor(home)
     await watcher.observe(body("before"))
@@ -442,14 +445,14 @@ async def test_a_body_that_is_none_stops_no_other(broken: bytes) -> None:
     "raw",
     [
         pytest.param(b'{"items": [' + b'{"a":' * 100_000, id="deep"),
-        pytest.param(b'{"items": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", id="deep and whole"),
+        pytest.param(b'{"items": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", id="deep and complete"),
         pytest.param(b"<html>", id="no JSON"),
         pytest.param(b"{}", id="no list"),
-        pytest.param(b'{"items": 1}', id="a list that is none"),
+        pytest.param(b'{"items": 1}', id="not a list"),
     ],
 )
-async def test_a_list_that_cannot_be_read_ends_nothing(raw: bytes) -> None:
-    """It is logged and asked for again; whoever is watched stays so."""
+async def test_an_unreadable_list_stops_nothing(raw: bytes) -> None:
+    """It is logged and retried; watched objects stay watched."""
     home = Home()
     home.raw = raw
     watcher = supervisor(home)
@@ -463,7 +466,7 @@ async def test_a_list_that_cannot_be_read_ends_nothing(raw: bytes) -> None:
 
 
 class Clumsy(Recording):
-    """Fails at one of them."""
+    """Fails for one of them."""
 
     harmless = False
 
@@ -473,8 +476,8 @@ class Clumsy(Recording):
         super()._start(watched, monitored)
 
 
-async def test_a_mistake_about_one_is_its_own() -> None:
-    """It is shown in its status, stops no other, and is tried again with the next comparison."""
+async def test_an_error_affects_one_object() -> None:
+    """It is in that object's status, stops no other, and is retried at the next comparison."""
     home = Home()
     watcher = supervisor(home, Clumsy)
     home.items = [body("bad"), body()]
@@ -496,12 +499,12 @@ async def test_a_mistake_about_one_is_its_own() -> None:
 
 
 class Counted:
-    """Hubs that count who uses them, and open none."""
+    """Counts the users of hubs, and opens none."""
 
     def __init__(self) -> None:
         self.users: Counter[tuple[str, ...]] = Counter()
         self.closed: Counter[tuple[str, ...]] = Counter()
-        """How often each has been closed."""
+        """How often each was closed."""
 
     def open(self, key: tuple[str, ...]) -> Any:
         if key[1].startswith("xx-"):
@@ -517,7 +520,7 @@ class Counted:
 
 
 async def test_each_hub_is_released_as_often_as_it_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through changes, faults and deletions no hub is left open, and one that is used on is not closed between."""
+    """Over changes, errors and deletions no hub stays open, and one in use is not closed in between."""
 
     async def wait(_: DataPlane) -> None:
         await asyncio.sleep(3600)
@@ -560,10 +563,10 @@ class Wakeful(Supervisor):
         await asyncio.sleep(3600)
 
 
-async def test_what_another_operator_gave_up_was_sent_lately(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A label hands a MonitoredCluster over to an operator that has been at work for long: GetFindings may not show yet
-    what the other one sent, so backlog waits for the second look, as at a start. What this operator itself has had all
-    the while, or for some minutes, does not wait.
+async def test_a_takeover_waits_for_get_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed label hands a MonitoredCluster to a running operator. GetFindings may not yet return the other's
+    imports, so backlog waits for the second look-up, as at a start. A MonitoredCluster that this operator has had for
+    some minutes does not wait.
     """
     clock = [1_790_000_000_000]
     home = Home()
@@ -576,8 +579,8 @@ async def test_what_another_operator_gave_up_was_sent_lately(monkeypatch: pytest
         hub = {"accountId": "111122223333", "region": "eu-west-1"}
         found = labelled(shard, mode=mode, securityHub=hub)
         beat = datetime.fromtimestamp(clock[0] / 1000 - 60, UTC).isoformat()
-        told = {"type": "Ready", "status": "True", "reason": "x", "message": "", "lastTransitionTime": beat}
-        return found | {"status": {"conditions": [told], "lastHeartbeatTime": beat}}
+        ready = {"type": "Ready", "status": "True", "reason": "x", "message": "", "lastTransitionTime": beat}
+        return found | {"status": {"conditions": [ready], "lastHeartbeatTime": beat}}
 
     def cautious() -> bool:
         plane = watcher.watched["alpha"].plane
@@ -589,7 +592,7 @@ async def test_what_another_operator_gave_up_was_sent_lately(monkeypatch: pytest
     assert cautious()  # this process has just started
     clock[0] += 3_600_000
     await watcher.observe(seen("a", mode="NoArchive"))
-    assert not cautious()  # what is in the status is our own
+    assert not cautious()  # the status has our own write
     await watcher.observe(seen("b"))
     await watcher.observe(seen("a"))
     assert cautious()

@@ -1,4 +1,4 @@
-"""The values of the kind cluster, as the real helm takes them."""
+"""The values of the kind cluster, with the real helm."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from dev.kind import story
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_chart_takes_the_values() -> None:
-    """Image, hub and cluster are those that the scripts and manifests make."""
+def test_the_chart_accepts_the_values() -> None:
+    """Image, hub and cluster match the scripts and manifests."""
     values = yaml.safe_load((ROOT / "dev/kind/policyhub.yaml").read_text("utf-8"))
     documents = render(ROOT / "charts/policyhub", "policyhub", "policyhub", values)
     hub = list(yaml.safe_load_all((ROOT / "dev/kind/hub.yaml").read_text("utf-8")))
@@ -32,7 +32,7 @@ def test_the_chart_takes_the_values() -> None:
     assert f"monitoredcluster/{monitored['metadata']['name']}\n" in script
 
 
-def test_what_is_expected() -> None:
+def test_expected_findings() -> None:
     """Each flaw is one finding of each engine, about the Deployment, and the fix archives one of each."""
     states = story.expected(fixed=True)
     assert len(states) == 2 * len(story.RULES)
@@ -40,8 +40,8 @@ def test_what_is_expected() -> None:
     assert {call.kind for call in states} == {"Deployment"}
 
 
-def test_the_fix_is_a_fix() -> None:
-    """The workload with a flaw less differs in that alone."""
+def test_the_fix_removes_one_flaw() -> None:
+    """The fixed workload differs in that flaw only."""
     flaws = {rule.flaw for rule in story.RULES}
     before, after = (story.workload(set(found))[1] for found in (flaws, flaws - {story.FIXED}))
     (container,) = after["spec"]["template"]["spec"]["containers"]

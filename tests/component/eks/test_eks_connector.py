@@ -1,4 +1,4 @@
-"""The way to an EKS cluster, as EKS and STS tell it over real sockets; the cluster itself is not there."""
+"""Connections to EKS clusters: EKS and STS answer over real sockets; the cluster itself does not exist."""
 
 import asyncio
 import base64
@@ -65,7 +65,7 @@ def connector(clusters: EksClusters, **members: Any) -> Connector:
 
 
 async def connected(way: Connector) -> Connection:
-    """Its server is where nobody listens; nothing is asked of it before somebody does."""
+    """A connection whose server address nobody listens on; no request is made before the test does."""
     async with await way.connect() as connection:
         return connection
 
@@ -80,8 +80,8 @@ def called(hub: HubProcess) -> list[str]:
     return [call["operation"] for call in hub.calls()]
 
 
-async def test_clusters_of_one_role_share_its_sign_in(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
-    """A role is assumed once for all clusters that it reaches in a Region."""
+async def test_clusters_share_a_roles_sign_in(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """A role is assumed once for all its clusters in a Region."""
     hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
     ways = [connector(clusters) for _ in range(5)]
     await asyncio.gather(*(connected(way) for way in ways))
@@ -89,11 +89,11 @@ async def test_clusters_of_one_role_share_its_sign_in(clusters: EksClusters, hub
     assert called(hub).count("DescribeCluster") == 5
 
 
-async def test_one_regions_sts_signs_in_for_all_regions(
+async def test_sts_of_one_region_signs_in_for_all_regions(
     clusters: EksClusters, hub: HubProcess, authority: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AWS_ENDPOINT_URL_STS leads to the STS of one Region, the operator's: it refuses what is signed for another. The
-    role that it gives holds in every Region, and a token is still signed for the cluster's.
+    """AWS_ENDPOINT_URL_STS leads to the STS of the operator's Region, which rejects signatures for another. The assumed
+    role is valid in every Region, and a token is still signed for the cluster's.
     """
     there = f"arn:aws:eks:us-east-1:{OTHER}:cluster/prod-us"
     hub.switch(sts_region="first")
@@ -110,8 +110,8 @@ async def test_one_regions_sts_signs_in_for_all_regions(
         hub.switch(sts_region="any")
 
 
-def test_an_identity_that_nobody_needs_is_forgotten(clusters: EksClusters) -> None:
-    """MonitoredClusters come and go; what they signed in as does not pile up."""
+def test_unused_identities_are_dropped(clusters: EksClusters) -> None:
+    """Sign-ins of deleted MonitoredClusters do not accumulate."""
     way: Connector | None = connector(clusters)
     assert len(clusters._identities) == 1
     assert way is not None
@@ -120,10 +120,10 @@ def test_an_identity_that_nobody_needs_is_forgotten(clusters: EksClusters) -> No
     assert len(clusters._identities) == 0
 
 
-async def test_another_cluster_of_the_same_name_is_not_it(
+async def test_a_cluster_of_the_same_name_in_another_account(
     clusters: EksClusters, hub: HubProcess, authority: str
 ) -> None:
-    """The operator's own account may have a cluster of that name: it is not read in place of the one that is named."""
+    """The operator's own account may have a cluster of that name: it is not used in place of the one in the ARN."""
     own = f"arn:aws:eks:eu-west-1:{OPERATOR}:cluster/prod-eu"
     hub.eks([{"arn": own, "endpoint": SERVER, "authority": authority}])
     way = clusters.connector(Eks(), ARN, name="prod-eu")
@@ -133,11 +133,9 @@ async def test_another_cluster_of_the_same_name_is_not_it(
 
 
 @pytest.mark.parametrize("kind", ["throttle", "error500", "access_denied"])
-async def test_what_was_said_before_counts_while_nobody_can_be_asked(
-    clusters: EksClusters, hub: HubProcess, authority: str, kind: str
-) -> None:
-    """A connection that is made again needs no answer of EKS; a first one does. Where the old address is of no use, the
-    message says that it is old.
+async def test_cached_endpoints(clusters: EksClusters, hub: HubProcess, authority: str, kind: str) -> None:
+    """A reconnect needs no answer of EKS; a first connection does. If the cached address fails, the message says that
+    it is old.
     """
     hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
     way = connector(clusters)
@@ -156,19 +154,17 @@ async def test_what_was_said_before_counts_while_nobody_can_be_asked(
 @pytest.mark.parametrize(
     ("sts", "expected"), [("", "ClusterGone"), ("throttle", "ClusterNotFound"), ("access_denied", "ClusterNotFound")]
 )
-async def test_a_cluster_is_gone_only_where_sts_says_whose_word_that_is(
+async def test_a_missing_cluster_needs_a_verified_account(
     clusters: EksClusters, hub: HubProcess, sts: str, expected: str
 ) -> None:
-    """Without a verified account, that EKS finds nothing is no evidence."""
+    """Without a verified account, ResourceNotFound is no evidence."""
     if sts:
         hub.fault(sts, operation="GetCallerIdentity")
     assert await reason(connector(clusters)) == expected
 
 
-async def test_what_was_said_of_a_cluster_that_is_gone_does_not_count(
-    clusters: EksClusters, hub: HubProcess, authority: str
-) -> None:
-    """Its address may soon be another's."""
+async def test_the_cache_drops_deleted_clusters(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """Its address may soon belong to another cluster."""
     hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
     way = connector(clusters)
     await connected(way)
@@ -179,7 +175,7 @@ async def test_what_was_said_of_a_cluster_that_is_gone_does_not_count(
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("reported", "expected_text"),
     [
         ({"endpoint": "https://169.254.169.254"}, "link-local"),
         ({"endpoint": "http://127.0.0.1:9"}, "plain http"),
@@ -189,21 +185,19 @@ async def test_what_was_said_of_a_cluster_that_is_gone_does_not_count(
     ],
     ids=["link-local", "http", "credentials", "no PEM", "no certificate"],
 )
-async def test_an_endpoint_that_cannot_be_used(
-    clusters: EksClusters, hub: HubProcess, authority: str, said: dict[str, str], says: str
+async def test_unusable_endpoints(
+    clusters: EksClusters, hub: HubProcess, authority: str, reported: dict[str, str], expected_text: str
 ) -> None:
-    """Whoever says it, EKS or a spec: no token goes where clouds hand out credentials, or unencrypted."""
-    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority, **said}])
-    with pytest.raises(NotTried, match=says) as failed:
+    """From EKS or a spec: no token goes to link-local addresses or over plain http."""
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority, **reported}])
+    with pytest.raises(NotTried, match=expected_text) as failed:
         await connector(clusters).connect()
     assert failed.value.reason == "EndpointInvalid"
 
 
 @pytest.mark.parametrize("host", ["tokens.example.com", "abc.execute-api.eu-west-1.api.aws", "127.0.0.1"])
-async def test_a_token_goes_to_nobody_that_a_spec_just_names(
-    clock: Clock, hub: HubProcess, authority: str, host: str
-) -> None:
-    """Whoever may write a MonitoredCluster gets no token of any cluster: nothing is signed, nothing is connected to."""
+async def test_a_token_goes_to_no_arbitrary_host(clock: Clock, hub: HubProcess, authority: str, host: str) -> None:
+    """Whoever can write a MonitoredCluster gets no token of any cluster: nothing is signed, no connection is made."""
     clusters = EksClusters(now=clock)
     given = {"endpoint": f"https://{host}", "certificateAuthorityData": authority}
     with pytest.raises(NotTried, match=f"has the host {host}, which is not an EKS endpoint in eu-west-1") as failed:
@@ -256,10 +250,8 @@ async def test_a_token_goes_to_nobody_that_describe_cluster_just_names(
     assert "POLICYHUB_EKS_ENDPOINT_HOSTS" in failed.value.remedy
 
 
-async def test_a_local_cluster_on_outposts_gets_tokens_for_its_id(
-    clusters: EksClusters, hub: HubProcess, authority: str
-) -> None:
-    """Its authenticator knows it by its id, not by its name."""
+async def test_a_local_cluster_on_outposts_uses_its_id(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """Its authenticator expects its id in the token, not its name."""
     entries = [{"principal": ROLE, "groups": ["policyhub"]}]
     local = {"arn": ARN, "endpoint": SERVER, "authority": authority, "outpost_id": "0f1e2d", "entries": entries}
     hub.eks([local])
@@ -271,8 +263,8 @@ async def test_a_local_cluster_on_outposts_gets_tokens_for_its_id(
     assert "SignatureDoesNotMatch" in hub.review(ARN, token)["error"]
 
 
-async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
-    """For a role its ARN as the spec has it, path and all; for the operator itself what STS says."""
+async def test_a_401_names_the_signer(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """For a role, the spec's ARN with its path; for the operator itself, the answer of STS."""
     given = {"endpoint": SERVER, "certificateAuthorityData": authority}
     own = clusters.connector(Eks.model_validate(given), ARN, name="prod-eu")
     role = clusters.connector(Eks.model_validate({**given, "roleArn": ROLE + "/x"}), ARN, name="prod-eu")
@@ -283,7 +275,7 @@ async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, aut
 
 
 @pytest.mark.usefixtures("hub")
-async def test_credentials_that_cannot_be_had(
+async def test_missing_credentials(
     clusters: EksClusters, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
 ) -> None:
     """Without any sign-in the reason is that of AWS, and the next attempt looks for credentials again."""
@@ -298,12 +290,8 @@ async def test_credentials_that_cannot_be_had(
     await connected(way)
 
 
-async def test_a_session_that_ended_early_is_not_used_again(
-    clusters: EksClusters, hub: HubProcess, authority: str
-) -> None:
-    """A refused token and the session that signed it are given up together; what AWS says is the reason, and not that
-    an access entry is missing.
-    """
+async def test_a_session_that_ended_early(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """A rejected token and its session are dropped together; the reason is AWS's, not a missing access entry."""
     hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority, "entries": [{"principal": ROLE}]}])
     way = connector(clusters)
     await connected(way)

@@ -32,7 +32,7 @@ def named(project: Path, repository: str) -> None:
     (project / "pyproject.toml").write_text(changed, "utf-8")
 
 
-def test_one_setting_is_enough(project: Path) -> None:
+def test_one_setting_is_sufficient(project: Path) -> None:
     """Another owner in pyproject.toml, and after `make generate` no file names the old one."""
     named(project, "https://github.com/Acme-Corp/policyhub")
     assert generated.main(["--check", f"--root={project}"]) == 1
@@ -54,14 +54,14 @@ def test_one_setting_is_enough(project: Path) -> None:
 @pytest.mark.parametrize(
     "repository", ["", "policyhub", "https://github.com/acme/other", "https://example.com/a/policyhub"]
 )
-def test_what_is_no_address_is_said(repository: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_address_is_rejected(repository: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Any other repository ends `make generate` with what is wanted, and nothing is written."""
     named(project, repository)
     assert generated.main(["--write", f"--root={project}"]) == 2
     assert "Repository is not https://github.com/<owner>/policyhub" in capsys.readouterr().err
 
 
-def test_check_names_what_is_out_of_date(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_outdated_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` fails and names the file until `--write` has been run; a value that is wrong is named too."""
     root = f"--root={project}"
     assert generated.main(["--check", root]) == 1
@@ -76,7 +76,7 @@ def test_check_names_what_is_out_of_date(project: Path, capsys: pytest.CaptureFi
         assert f"{chart}/values.yaml: " in capsys.readouterr().err
 
 
-def test_the_rules_of_one_chart_are_those_of_the_other(project: Path) -> None:
+def test_both_charts_have_the_same_rules(project: Path) -> None:
     """A rule that is added for the home cluster alone, or edited in the copy, is out of date until it is in both."""
     root = f"--root={project}"
     assert generated.main(["--write", root]) == 0

@@ -1,4 +1,4 @@
-"""examples/gitops for each shape in which Argo CD, and for the one in which Flux, knows an EKS cluster."""
+"""examples/gitops for each form in which Argo CD knows an EKS cluster, and for Flux's form."""
 
 import copy
 import re
@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("cluster", "name", "of"), SHAPES.values(), ids=SHAPES)
-def test_argo_cds_shapes(cluster: Document, name: str, of: str) -> None:
-    """Each leads to one Application in the operator's cluster, and to one MonitoredCluster that the models take."""
+def test_argo_cd_cluster_secrets(cluster: Document, name: str, of: str) -> None:
+    """Each results in one Application in the operator's cluster, and one MonitoredCluster that the models accept."""
     (application,) = applications(cluster)
     assert application["metadata"]["name"] == f"policyhub-{name}"
     assert application["spec"]["destination"]["name"] == "in-cluster"
@@ -47,9 +47,9 @@ def test_argo_cds_shapes(cluster: Document, name: str, of: str) -> None:
 
 
 @pytest.mark.parametrize("config", [BY_ROLE, BY_EXEC, {"bearerToken": "t", **TLS}], ids=min)
-def test_a_cluster_whose_arn_nothing_tells(config: Any) -> None:
-    """The generator gives nothing of the Secret's config. That one Application fails, with what to do; the controller
-    would make none at all if the ApplicationSet's own template failed.
+def test_a_cluster_secret_without_an_arn(config: Any) -> None:
+    """The generator exposes nothing of the Secret's config. That one Application fails with what to do; an error in the
+    ApplicationSet's own template would stop all.
     """
     unknown, known = applications(secret("shop", URL, config=config), secret("bank", arn("bank")))
     with pytest.raises(helm.HelmError, match="kubectl -n argocd annotate secret SECRET aws_cluster_name=NAME"):
@@ -58,14 +58,14 @@ def test_a_cluster_whose_arn_nothing_tells(config: Any) -> None:
 
 
 def test_argo_cds_own_cluster() -> None:
-    """It is the operator's, which the chart of policyhub monitors: nothing is rendered, whatever its Secret says."""
+    """It is the operator's, which the policyhub chart monitors: nothing is rendered, whatever its Secret contains."""
     own = secret("in-cluster", "https://kubernetes.default.svc", annotations=bridge("hub"))
     (application,) = applications(own)
     assert monitored(application) == []
 
 
-def test_annotations_are_no_map_to_dig_in() -> None:
-    """The renderer of these tests is as strict as the controller, where one such template stops all Applications."""
+def test_annotations_may_be_missing() -> None:
+    """These tests' renderer is as strict as the controller, where one failing template stops all Applications."""
     (applicationset,) = gitops.documents("argocd/applicationset.yaml")
     for text in (
         "{{ .metadata.annotations.aws_region }}",
@@ -79,7 +79,9 @@ def test_annotations_are_no_map_to_dig_in() -> None:
 
 
 def test_no_application_deletes_a_monitored_cluster() -> None:
-    """A Secret of Argo CD's that is gone says nothing of the cluster: neither Argo CD nor Helm deletes what it made."""
+    """A deleted cluster Secret is no evidence about the cluster: neither Argo CD nor Helm deletes the
+    MonitoredCluster.
+    """
     (applicationset,) = gitops.documents("argocd/applicationset.yaml")
     assert applicationset["spec"]["syncPolicy"] == {"preserveResourcesOnDeletion": True}
     (application,) = applications(secret("shop", arn("shop")))
@@ -88,19 +90,21 @@ def test_no_application_deletes_a_monitored_cluster() -> None:
     assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_a_cluster_that_is_left_out() -> None:
-    """The label that the page names for a cluster's Secret leaves that one out, and needs to be on no other."""
+def test_an_excluded_cluster() -> None:
+    """The label in the page excludes one cluster's Secret, and is not needed on others."""
     (applicationset,) = gitops.documents("argocd/applicationset.yaml")
     (generator,) = applicationset["spec"]["generators"]
-    (told,) = re.findall(r"the label `([a-z./]+)=([a-z]+)` of its Secret", (ROOT / "docs/gitops.md").read_text("utf-8"))
+    (output,) = re.findall(
+        r"the label `([a-z./]+)=([a-z]+)` of its Secret", (ROOT / "docs/gitops.md").read_text("utf-8")
+    )
     assert generator["clusters"]["selector"] == {
         "matchLabels": secret("shop", arn("shop"))["metadata"]["labels"],
-        "matchExpressions": [{"key": told[0], "operator": "NotIn", "values": [told[1]]}],
+        "matchExpressions": [{"key": output[0], "operator": "NotIn", "values": [output[1]]}],
     }
 
 
 def test_flux() -> None:
-    """The HelmRelease takes the ARN from the ConfigMap by which Flux itself reaches the cluster."""
+    """The HelmRelease reads the ARN from the ConfigMap with which Flux itself reaches the cluster."""
     config, release = gitops.documents("flux/prod-eu.yaml")
     assert config["data"]["provider"] == "aws"
     (source,) = release["spec"]["valuesFrom"]
@@ -112,8 +116,8 @@ def test_flux() -> None:
     assert made["spec"]["connection"] == {"eks": {"roleArn": ROLE, "externalId": EXTERNAL_ID}}
 
 
-def test_by_the_operators_own_role() -> None:
-    """Without a role, the connection names nothing but the cluster."""
+def test_without_a_role() -> None:
+    """The connection has the cluster only."""
     values = {"name": "shop", "cluster": arn("shop"), "role": ""}
     (made,) = gitops.rendered(helm.template(gitops.CHART, "policyhub", "policyhub", values=values, crds=False))
     assert made["spec"]["connection"] == {"eks": {}}

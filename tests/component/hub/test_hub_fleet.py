@@ -1,4 +1,4 @@
-"""Many operators in one account, with the real quotas: all come through, each finding once; the hub is no victim."""
+"""Many operators in one account with the real quotas: each finding arrives once, and the hub is not overloaded."""
 
 import asyncio
 import random
@@ -48,7 +48,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
 
 
 class Fleet:
-    """What is one operator's: buckets, client, engine, ledger. The threads are shared, to spare the machine."""
+    """One operator's buckets, client, engine and ledger. All operators share threads, to spare the machine."""
 
     def __init__(self, name: str, executor: ThreadPoolExecutor, loader: Loader) -> None:
         self.imports, self.reads = rate_limit.IMPORTS.bucket(), rate_limit.READS.bucket()
@@ -85,7 +85,7 @@ class Fleet:
         self.engine.attach(feed)
 
     async def start(self) -> None:
-        """As an operator: the inventory, and the first listing beside it."""
+        """Start like an operator: the inventory, and the first list beside it."""
         calls: list[tuple[Violation, WallMs | None]] = [(violation(number), None) for number in range(FINDINGS)]
         self.ledger.read(KEY, calls, complete=True, passed=frozenset, now=SteadyMs(unix_ms()), backlog=True)
         root = len(f"policyhub/{self.ledger.cluster_id}/")
@@ -111,9 +111,9 @@ def violation(number: int) -> Violation:
     )
 
 
-async def test_ten_operators_that_restart_together_come_through(hub: HubProcess) -> None:
-    """Ten first starts and then ten restarts at one moment, in one account with the real quotas: every finding is there
-    once, and the restarts import nothing.
+async def test_ten_operators_restart_together(hub: HubProcess) -> None:
+    """Ten first starts, then ten restarts at the same time: every finding exists once, and the restarts import
+    nothing.
     """
     loader = models()
     with workers(2 * OPERATORS) as executor:
@@ -131,12 +131,12 @@ async def test_ten_operators_that_restart_together_come_through(hub: HubProcess)
             written = [entry["id"] for entry in hub.journal(mark) if entry["kind"] == "import"]
             assert len(written) == len(set(written)) == (0 if restart else OPERATORS * FINDINGS)
     refused = [call for call in hub.calls() if call["status"] == 429]
-    assert len(refused) < len(hub.calls()) / 2  # the pace follows the hub: most calls go through
+    assert len(refused) < len(hub.calls()) / 2  # the rate adapts to the hub: most calls succeed
 
 
-async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess) -> None:
-    """While every import is throttled, what is tried falls to the floor of one call in two seconds, after the burst of
-    what was under way; when it ends, all is sent, and the pace comes back.
+async def test_a_throttling_hub_is_called_rarely(hub: HubProcess) -> None:
+    """While every import is throttled, the rate falls to one call in two seconds, after the calls in flight; afterwards
+    everything is sent, and the rate recovers.
     """
     with workers() as executor:
         operator = Fleet("alone", executor, models())
@@ -144,7 +144,7 @@ async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess)
         hub.fault("throttle", operation="BatchImportFindings")
         engine = asyncio.create_task(operator.engine.run())
         await operator.start()
-        await asyncio.sleep(8)  # what is counted is how much leaves in this time
+        await asyncio.sleep(8)  # counts the calls in this time
         tried = sum(call["operation"] == "BatchImportFindings" for call in hub.calls())
         # Four may be under way at each of the first halvings, 8 → 0.5 calls a second; then one in two seconds.
         assert 1 <= tried <= 4 + 5 + 8 / 2

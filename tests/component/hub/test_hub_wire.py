@@ -1,4 +1,4 @@
-"""The client with real botocore against the local Security Hub, over real sockets."""
+"""The Security Hub client with real botocore against the local hub, over real sockets."""
 
 import asyncio
 import socket
@@ -40,7 +40,7 @@ Connect = Callable[..., HubClient]
 
 
 def finding(number: int, *, account: str = ACCOUNT, digest: str = "d1", day: int = 1, **more: Any) -> dict[str, Any]:
-    """A finding whose id spreads with its number."""
+    """A finding whose id is evenly distributed by its number."""
     return {
         "SchemaVersion": "2018-10-08",
         "Id": f"{PREFIX}{number * 40503 % 65536:04x}{number:028x}",
@@ -83,7 +83,7 @@ def loader() -> Loader:
 
 @pytest.fixture
 def hub_server(server: HubProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
-    """A fresh server, with its environment and nothing else of this machine's AWS settings."""
+    """A fresh server with its environment, without this machine's AWS settings."""
     server.reset()
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
@@ -108,7 +108,7 @@ def seen() -> list[tuple[str, str]]:
 def connect(
     hub_server: HubProcess, executor: ThreadPoolExecutor, loader: Loader, seen: list[tuple[str, str]]
 ) -> Connect:
-    """Makes a client of the hub; without waiting for tokens."""
+    """Makes a client of the hub that does not wait for rate-limit tokens."""
 
     def make(*, account: str = ACCOUNT, region: str = REGION, **options: Any) -> HubClient:
         return HubClient(
@@ -127,7 +127,7 @@ def connect(
 
 @pytest.fixture(params=["unset", "set"])
 def bundle(request: pytest.FixtureRequest, hub_server: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate bundle in the environment, which plain HTTP has no use for."""
+    """A CA bundle in the environment, which plain HTTP ignores."""
     if request.param == "set":
         monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/bundle.pem")
         monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
@@ -136,7 +136,7 @@ def bundle(request: pytest.FixtureRequest, hub_server: HubProcess, monkeypatch: 
 async def test_250_findings_are_three_calls(
     bundle: None, connect: Connect, hub_server: HubProcess, seen: list[tuple[str, str]]
 ) -> None:
-    """250 findings arrive complete, in three calls, whatever certificates the environment names."""
+    """250 findings arrive complete, whatever CA bundle the environment names."""
     sent = [finding(n) for n in range(250)]
     result = await connect().import_findings(sent)
     assert result.accepted == {f["Id"] for f in sent}
@@ -148,7 +148,7 @@ async def test_250_findings_are_three_calls(
 
 
 async def test_partial_failure(connect: Connect) -> None:
-    """One finding that AWS does not take fails alone, with AWS's words; the rest is accepted."""
+    """A finding that AWS rejects fails alone, with AWS's message; the rest is accepted."""
     good, bad = finding(1), finding(2, Title="t" * 300)
     result = await connect().import_findings([good, bad])
     assert result.accepted == {good["Id"]}
@@ -157,7 +157,7 @@ async def test_partial_failure(connect: Connect) -> None:
     assert "Title" in failure.message
 
 
-async def test_passing_failures_are_retried(connect: Connect, hub_server: HubProcess) -> None:
+async def test_internal_failures_are_retried(connect: Connect, hub_server: HubProcess) -> None:
     """Failures that AWS calls internal are accepted when they are sent again."""
     hub_server.fault("partial", operation="BatchImportFindings", count=1)
     hub, sent = connect(), [finding(n) for n in range(40)]
@@ -168,8 +168,8 @@ async def test_passing_failures_are_retried(connect: Connect, hub_server: HubPro
     assert len(hub_server.findings()) == 40
 
 
-async def test_refused_call_loses_only_the_bad_finding(connect: Connect, hub_server: HubProcess) -> None:
-    """A product ARN that is none has AWS refuse the whole call; all other findings arrive all the same."""
+async def test_a_refused_call_loses_only_the_bad_finding(connect: Connect, hub_server: HubProcess) -> None:
+    """AWS rejects a whole call for an invalid product ARN; all other findings arrive all the same."""
     sent = [finding(n) for n in range(100)]
     sent[37]["ProductArn"] = "arn:aws:securityhub:::product/nonsense"
     result = await connect().import_findings(sent)
@@ -179,7 +179,7 @@ async def test_refused_call_loses_only_the_bad_finding(connect: Connect, hub_ser
 
 
 async def test_six_megabytes(connect: Connect, seen: list[tuple[str, str]]) -> None:
-    """Large findings go in as many calls as the size of a call asks for, and none is refused for it."""
+    """Large findings go in as many calls as the size limit requires, and none is rejected for it."""
     wide = {f"key{n}": "語" * 1_000 for n in range(40)}
     result = await connect().import_findings([finding(n) | {"ProductFields": wide} for n in range(60)])
     assert len(result.accepted) == 60
@@ -202,7 +202,7 @@ async def test_errors_of_a_call(  # noqa: PLR0917 - three fixtures and the colum
     expected: type[Exception],
     code: str,
 ) -> None:
-    """Throttling, 5xx and denial are raised after one attempt, told to the observer, and over when the fault is."""
+    """Throttling, 5xx and denial are raised after one attempt, reach the observer, and end with the fault."""
     hub = connect()
     hub_server.fault(fault, operation="BatchImportFindings", count=1)
     with pytest.raises(expected, match="BatchImportFindings in account 111122223333, eu-west-1"):
@@ -213,14 +213,14 @@ async def test_errors_of_a_call(  # noqa: PLR0917 - three fixtures and the colum
 
 
 async def test_denial_names_the_permission(connect: Connect, hub_server: HubProcess) -> None:
-    """Who reads the message knows which permission is missing."""
+    """The message has the missing permission."""
     hub_server.fault("access_denied", operation="GetFindings")
     with pytest.raises(AccessLost, match="permission securityhub:GetFindings, and must be a role of account 1111"):
         await connect().by_ids(["x"])
 
 
-async def test_real_quota_throttles(connect: Connect, hub_server: HubProcess) -> None:
-    """Beyond the burst the service throttles a client that does not pace itself."""
+async def test_the_real_quota_throttles(connect: Connect, hub_server: HubProcess) -> None:
+    """Above the burst the service throttles a client without a rate limit."""
     hub_server.quotas(on=True)
     hub = connect()
     try:
@@ -234,7 +234,7 @@ async def test_real_quota_throttles(connect: Connect, hub_server: HubProcess) ->
 async def test_time_out_has_an_unknown_outcome(
     connect: Connect, hub_server: HubProcess, seen: list[tuple[str, str]], fault: str, written: int
 ) -> None:
-    """No answer in time is Unavailable, written or not; sending the same again ends in one finding, sent once."""
+    """A timeout is Unavailable, written or not; sending the same again results in one finding, sent once."""
     hub_server.fault(fault, operation="BatchImportFindings", count=1, delay_seconds=60)
     with pytest.raises(Unavailable):
         await connect(read_timeout=0.3).import_findings([finding(1)])
@@ -254,7 +254,7 @@ async def test_lost_connection(connect: Connect, hub_server: HubProcess, seen: l
 
 
 async def test_nobody_listens(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address where nobody listens is Unavailable."""
+    """An address without a listener is Unavailable."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -263,8 +263,8 @@ async def test_nobody_listens(connect: Connect, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("url", ["not a url", "http://"])
-async def test_impossible_endpoint(connect: Connect, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """An address that is none is configuration."""
+async def test_an_invalid_endpoint(connect: Connect, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """It is a configuration error."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     with pytest.raises(AccessLost) as caught:
         await connect().get_findings({})
@@ -272,7 +272,7 @@ async def test_impossible_endpoint(connect: Connect, monkeypatch: pytest.MonkeyP
 
 
 async def test_not_enabled(connect: Connect, hub_server: HubProcess) -> None:
-    """Where Security Hub is off, imports fail finding by finding and reads as a whole; both are configuration."""
+    """If Security Hub is disabled, imports fail per finding and reads as a whole; both are configuration errors."""
     hub_server.enable(on=False)
     hub = connect()
     result = await hub.import_findings([finding(1)])
@@ -283,7 +283,7 @@ async def test_not_enabled(connect: Connect, hub_server: HubProcess) -> None:
 
 
 async def test_wrong_account(connect: Connect) -> None:
-    """Findings of another account are denied; asking STS first tells it before the first import."""
+    """Findings of another account are denied; a call of STS shows it before the first import."""
     hub = connect(account=OTHER)
     with pytest.raises(AccessLost) as denied:
         await hub.import_findings([finding(1, account=OTHER)])
@@ -302,7 +302,7 @@ async def test_wrong_region(connect: Connect) -> None:
 
 
 async def test_assumed_role(connect: Connect, hub_server: HubProcess) -> None:
-    """A role of the findings' account makes the import one of that account; it is assumed once."""
+    """With a role of the findings' account the import succeeds; the role is assumed once."""
     hub = connect(account=OTHER, role_arn=ROLE, external_id="tell-nobody")
     await hub.verify_account()
     result = await hub.import_findings([finding(1, account=OTHER)])
@@ -317,7 +317,7 @@ async def test_assumed_role(connect: Connect, hub_server: HubProcess) -> None:
     ids=["external id", "no external id", "no role"],
 )
 async def test_role_that_cannot_be_assumed(connect: Connect, role: str, external_id: str, kind: str) -> None:
-    """A refused AssumeRole is told as such, whichever call needed it."""
+    """A refused AssumeRole is reported as such, whichever call needed it."""
     hub = connect(account=OTHER, role_arn=role, external_id=external_id)
     with pytest.raises(AccessLost, match=r"^AssumeRole in account 444455556666") as caught:
         await hub.get_findings({})
@@ -335,8 +335,8 @@ async def test_expired_session_is_replaced(connect: Connect, hub_server: HubProc
     await hub.get_findings({})
 
 
-async def test_credentials_that_come_later(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without credentials nothing is sent; those that turn up later are used."""
+async def test_late_credentials(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials nothing is sent; credentials that appear later are used."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     hub = connect()
     with pytest.raises(AccessLost) as caught:
@@ -347,7 +347,7 @@ async def test_credentials_that_come_later(connect: Connect, monkeypatch: pytest
 
 
 async def test_missing_identity_token(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web identity token file that is not there is a matter of credentials."""
+    """A missing web identity token file is a credentials error."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
@@ -358,7 +358,7 @@ async def test_missing_identity_token(connect: Connect, monkeypatch: pytest.Monk
 
 
 async def test_paging(connect: Connect) -> None:
-    """All findings of both record states are found, page by page."""
+    """All findings of both record states are read, page by page."""
     hub = connect()
     sent = [finding(n, RecordState="ARCHIVED" if n % 2 else "ACTIVE") for n in range(250)]
     await hub.import_findings(sent)
@@ -368,7 +368,7 @@ async def test_paging(connect: Connect) -> None:
 
 
 async def test_refused_filter(connect: Connect) -> None:
-    """A filter that the service does not know is refused."""
+    """A filter that the service does not know is rejected."""
     with pytest.raises(Refused):
         await connect().get_findings({"Keyword": [{"Value": "x"}]})
 
@@ -390,7 +390,7 @@ async def inventory(hub: HubClient) -> list[Part]:
 
 @pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 2 + 16)])
 async def test_inventory(connect: Connect, seen: list[tuple[str, str]], count: int, parts: int, calls: int) -> None:
-    """What fits a page is read in one call, much in sixteen parts; another cluster's findings are not in it."""
+    """A small cluster is read in one call, a large one in sixteen parts, without findings of other clusters."""
     hub = connect()
     sent = [finding(n) for n in range(count)]
     await hub.import_findings([*sent, finding(1) | {"Id": "policyhub/prod-eu/" + "0" * 32}])
@@ -406,7 +406,7 @@ async def test_inventory(connect: Connect, seen: list[tuple[str, str]], count: i
 
 
 async def test_inventory_survives_failures(connect: Connect, hub_server: HubProcess) -> None:
-    """An inventory among throttling and errors is complete in the end, and repeats only the parts that failed."""
+    """An inventory with throttling and errors is complete in the end, and repeats only failed parts."""
     hub = connect()
     sent = [finding(n) for n in range(250)]
     await hub.import_findings(sent)
@@ -426,19 +426,19 @@ async def test_inventory_survives_failures(connect: Connect, hub_server: HubProc
     assert {f.id for part in parts for f in part.findings} == {f["Id"] for f in sent}
     reads = [call for call in hub_server.calls() if call["operation"] == "GetFindings"]
     failed = sum(call["status"] != 200 for call in reads)
-    assert 18 <= len(reads) - failed <= 18 + 1  # an estimate that failed is made after one more page
+    assert 18 <= len(reads) - failed <= 18 + 1  # a failed estimate is repeated after one more page
 
 
 @pytest.fixture(params=["cleared", "kept"])
 async def omitted(request: pytest.FixtureRequest, hub_server: HubProcess) -> AsyncIterator[None]:
-    """Both readings of what becomes of optional fields that an update leaves out."""
+    """Both documented behaviours for optional fields that an update omits."""
     hub_server.switch(omitted_fields=request.param)
     yield
     hub_server.switch(omitted_fields="cleared")
 
 
-async def test_archiving_keeps_the_analysts_work(omitted: None, connect: Connect, hub_server: HubProcess) -> None:
-    """A finding read, stripped and imported as ARCHIVED changes nothing but its state and times."""
+async def test_archiving_keeps_triage(omitted: None, connect: Connect, hub_server: HubProcess) -> None:
+    """A finding that is read, stripped and imported as ARCHIVED changes only its state and times."""
     hub, ident = connect(), finding(1)["Id"]
     await hub.import_findings([finding(1)])
     hub_server.analyst(
@@ -463,7 +463,7 @@ async def test_archiving_keeps_the_analysts_work(omitted: None, connect: Connect
 
 
 async def test_cancelled_import(connect: Connect, hub_server: HubProcess) -> None:
-    """Cancelling does not wait for the answer; the client goes on, and the finding is there once."""
+    """Cancelling does not wait for the answer; the client stays usable, and the finding exists once."""
     hub = connect()
     hub_server.fault("timeout_after", operation="BatchImportFindings", count=1, delay_seconds=2)
     task = asyncio.create_task(hub.import_findings([finding(1)]))
@@ -477,7 +477,7 @@ async def test_cancelled_import(connect: Connect, hub_server: HubProcess) -> Non
 
 
 async def test_many_at_once(connect: Connect, hub_server: HubProcess) -> None:
-    """Calls of several tasks share the threads and the connections, and all arrive."""
+    """Calls of several tasks share threads and connections, and all arrive."""
     hub = connect()
     results = await asyncio.gather(*(hub.import_findings([finding(100 * n + m) for m in range(30)]) for n in range(8)))
     assert sum(len(result.accepted) for result in results) == 240
@@ -485,10 +485,10 @@ async def test_many_at_once(connect: Connect, hub_server: HubProcess) -> None:
 
 
 @pytest.mark.parametrize("role", ["", ROLE], ids=["own identity", "assumed role"])
-async def test_a_withheld_call_never_leaves(
+async def test_a_withheld_call_is_not_sent(
     connect: Connect, hub_server: HubProcess, seen: list[tuple[str, str]], role: str
 ) -> None:
-    """Where it is not permitted, nothing is sent at all, to sign in neither; once it is, the same call gets through."""
+    """Without permission nothing is sent, not even a sign-in; with permission the same call succeeds."""
     allowed: list[float] = []
 
     def may_send(seconds: float) -> bool:
@@ -508,8 +508,8 @@ async def test_a_withheld_call_never_leaves(
     assert (await hub.import_findings([mine])).accepted
 
 
-async def test_the_question_comes_after_the_sign_in(connect: Connect, hub_server: HubProcess) -> None:
-    """A sign-in that takes too long does not have its call leave late: each request asks for itself."""
+async def test_permission_is_checked_after_the_sign_in(connect: Connect, hub_server: HubProcess) -> None:
+    """A slow sign-in does not delay its call past the permission: each request checks."""
     answers = iter([True, False])
     hub = connect(account=OTHER, may_send=lambda _: next(answers), role_arn=ROLE, external_id="tell-nobody")
     with pytest.raises(NotLeader):

@@ -1,4 +1,4 @@
-"""BatchImportFindings of the local hub through boto3."""
+"""The local hub's BatchImportFindings, called with boto3."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def outcomes(hub: HubProcess) -> list[str]:
 
 
 def test_import_and_read_back(hub: HubProcess, client: Any) -> None:
-    """An imported finding comes back with what the service adds, and nothing else changed."""
+    """An imported finding is returned with the service's additions, and otherwise unchanged."""
     sent = finding(Remediation={"Recommendation": {"Text": "Fix it"}}, ProductFields={"tool/cluster": "prod"})
     answer = client().batch_import_findings(Findings=[sent])
     assert (answer["SuccessCount"], answer["FailedCount"], answer["FailedFindings"]) == (1, 0, [])
@@ -38,7 +38,7 @@ def test_import_and_read_back(hub: HubProcess, client: Any) -> None:
 
 
 def test_partial_failure(hub: HubProcess, client: Any) -> None:
-    """A bad finding fails by itself with HTTP 200; the others are stored."""
+    """A bad finding fails alone with HTTP 200; the others are stored."""
     answer = client().batch_import_findings(Findings=[finding("a"), finding("b", Title="x" * 257), finding("c")])
     assert (answer["SuccessCount"], answer["FailedCount"]) == (2, 1)
     assert answer["FailedFindings"] == [
@@ -54,7 +54,7 @@ def test_partial_failure(hub: HubProcess, client: Any) -> None:
 
 
 def test_too_many(hub: HubProcess, client: Any) -> None:
-    """101 findings are refused as a whole, 100 are not."""
+    """101 findings are rejected as a whole, 100 are not."""
     with pytest.raises(ClientError) as refused:
         client().batch_import_findings(Findings=list(company(101)))
     assert code(refused) == ("InvalidInputException", 400)
@@ -88,7 +88,7 @@ def test_large_batch(hub: HubProcess, client: Any) -> None:
 
 
 def test_updated_at(hub: HubProcess, client: Any) -> None:
-    """Only a later UpdatedAt updates; an equal or earlier one is ignored in silence."""
+    """Only a later UpdatedAt updates; an equal or earlier one is ignored without an error."""
     send = client().batch_import_findings
     send(Findings=[finding(UpdatedAt=later(5), Title="first")])
     for moment, title in [(later(5), "equal"), (later(4), "earlier"), (later(6), "later")]:
@@ -101,7 +101,7 @@ def test_updated_at(hub: HubProcess, client: Any) -> None:
 
 
 def test_life_of_a_finding(hub: HubProcess, client: Any) -> None:
-    """Archiving keeps the analyst's work; coming back resets NOTIFIED to NEW and keeps the note."""
+    """Archiving keeps the analyst's values; reactivation resets NOTIFIED to NEW and keeps the note."""
     send = client().batch_import_findings
     send(Findings=[finding()])
     hub.analyst(["one"], workflow="NOTIFIED", note="known to the team")
@@ -118,7 +118,7 @@ def test_life_of_a_finding(hub: HubProcess, client: Any) -> None:
 
 
 def test_suppressed(hub: HubProcess, client: Any) -> None:
-    """A suppressed finding stays suppressed when it comes back; whether imports change it is a switch."""
+    """A suppressed finding stays suppressed on reactivation; a switch decides whether imports change it."""
     send = client().batch_import_findings
     send(Findings=[finding(RecordState="ARCHIVED")])
     hub.analyst(["one"], workflow="SUPPRESSED")
@@ -131,7 +131,7 @@ def test_suppressed(hub: HubProcess, client: Any) -> None:
 
 
 def test_customer_severity(hub: HubProcess, client: Any) -> None:
-    """A severity that a customer set stays at the top, while the provider's own goes on changing below."""
+    """A severity that a customer set stays at the top level, while the provider's own may change below."""
     securityhub = client()
     securityhub.batch_import_findings(Findings=[finding()])
     identifiers = [{"Id": "one", "ProductArn": product_arn()}]
@@ -145,7 +145,7 @@ def test_customer_severity(hub: HubProcess, client: Any) -> None:
 
 
 def test_duplicate_ids(hub: HubProcess, client: Any) -> None:
-    """One Id twice in a batch: one after the other, or the second one fails."""
+    """One Id twice in a batch: both are applied in order, or the second one fails."""
     pair = [finding(Title="a"), finding(Title="b", UpdatedAt=later(1))]
     assert client().batch_import_findings(Findings=pair)["SuccessCount"] == 2
     assert hub.findings()[0]["Title"] == "b"
@@ -156,7 +156,7 @@ def test_duplicate_ids(hub: HubProcess, client: Any) -> None:
 
 
 def test_moved_created_at(hub: HubProcess, client: Any) -> None:
-    """A CreatedAt that changes on update is counted: no provider should move it."""
+    """A changed CreatedAt is counted: no provider should change it."""
     client().batch_import_findings(Findings=[finding()])
     client().batch_import_findings(Findings=[finding(UpdatedAt=later(1), CreatedAt=later(1))])
     assert hub.stats()["moved"] == {"CreatedAt": 1}
@@ -173,7 +173,7 @@ def test_moved_created_at(hub: HubProcess, client: Any) -> None:
     ],
 )
 def test_foreign(hub: HubProcess, client: Any, foreign: dict[str, Any]) -> None:
-    """One finding of another account, Region, partition or product refuses the whole call."""
+    """One finding of another account, Region, partition or product makes the whole call fail."""
     with pytest.raises(ClientError) as refused:
         client().batch_import_findings(Findings=[finding("good"), foreign])
     assert code(refused) == ("AccessDeniedException", 403)
@@ -182,14 +182,14 @@ def test_foreign(hub: HubProcess, client: Any, foreign: dict[str, Any]) -> None:
 
 
 def test_malformed_product(client: Any) -> None:
-    """A product ARN that is none is an invalid call, not a failed finding."""
+    """An invalid product ARN is an invalid call, not a failed finding."""
     with pytest.raises(ClientError) as refused:
         client().batch_import_findings(Findings=[finding(ProductArn="arn:aws:securityhub:::product/x")])
     assert code(refused) == ("InvalidInputException", 400)
 
 
 def test_accounts_and_regions(hub: HubProcess, client: Any) -> None:
-    """Each account and Region has findings of its own; GovCloud has its own partition."""
+    """Each account and Region has its own findings; GovCloud has its own partition."""
     client().batch_import_findings(Findings=[finding()])
     client(account=OTHER).batch_import_findings(Findings=[finding(account=OTHER)])
     gov = client(region_name="us-gov-west-1")
@@ -199,7 +199,7 @@ def test_accounts_and_regions(hub: HubProcess, client: Any) -> None:
 
 
 def test_hub_off(hub: HubProcess, client: Any) -> None:
-    """Where Security Hub is off, findings fail with InvalidAccess and other calls raise InvalidAccessException."""
+    """If Security Hub is disabled, findings fail with InvalidAccess and other calls raise InvalidAccessException."""
     securityhub = client()
     hub.enable(on=False)
     answer = securityhub.batch_import_findings(Findings=[finding()])
@@ -216,7 +216,7 @@ def test_hub_off(hub: HubProcess, client: Any) -> None:
 
 
 def test_unknown_operation(client: Any) -> None:
-    """An operation that is not here is refused by name."""
+    """An unsupported operation is rejected by name."""
     with pytest.raises(ClientError) as refused:
         client().get_insights()
     assert code(refused) == ("UnknownOperationException", 404)

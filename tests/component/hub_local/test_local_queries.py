@@ -1,4 +1,4 @@
-"""GetFindings and BatchUpdateFindings of the local hub through boto3."""
+"""The local hub's GetFindings and BatchUpdateFindings, called with boto3."""
 
 from itertools import chain
 from typing import Any
@@ -25,7 +25,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 
 def test_paging(hub: HubProcess, client: Any) -> None:
-    """Pages over more than a thousand findings give each one once, and end."""
+    """Pages over more than a thousand findings return each one once, and end."""
     securityhub = client()
     fill(securityhub, list(company(1_050)))
     pages = [ids(page) for page in securityhub.get_paginator("get_findings").paginate(MaxResults=100)]
@@ -34,7 +34,7 @@ def test_paging(hub: HubProcess, client: Any) -> None:
 
 
 def test_paging_while_findings_arrive(client: Any) -> None:
-    """A page goes on after the last one's end, whatever was written in between."""
+    """A page continues after the end of the last one, whatever was written in between."""
     securityhub = client()
     fill(securityhub, [finding(f"id/{n}") for n in range(0, 8, 2)])
     first = securityhub.get_findings(MaxResults=2)
@@ -95,7 +95,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize(("filters", "expected"), FILTERS.values(), ids=FILTERS.keys())
 def test_filter(filled: Any, filters: dict[str, Any], expected: list[str]) -> None:
-    """A filter gives exactly the findings that it describes."""
+    """A filter returns exactly the matching findings."""
     assert ids(filled.get_findings(Filters=filters)) == expected
 
 
@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("request_", "named"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused_query(filled: Any, request_: dict[str, Any], named: str) -> None:
-    """What is not supported is refused by name, never ignored."""
+    """An unsupported filter is rejected by name, never ignored."""
     with pytest.raises(ClientError) as refused:
         filled.get_findings(**request_)
     assert refused.value.response["Error"]["Code"] == "InvalidInputException"
@@ -130,7 +130,7 @@ def test_refused_query(filled: Any, request_: dict[str, Any], named: str) -> Non
 
 
 def test_token_of_another_query(filled: Any) -> None:
-    """A token is good only with the filters that it came from."""
+    """A token is valid only with its own filters."""
     token = filled.get_findings(MaxResults=1)["NextToken"]
     with pytest.raises(ClientError) as refused:
         filled.get_findings(MaxResults=1, NextToken=token, Filters={"Id": text("a/", "PREFIX")})
@@ -138,7 +138,7 @@ def test_token_of_another_query(filled: Any) -> None:
 
 
 def test_sorting(filled: Any) -> None:
-    """Findings sort by UpdatedAt in both directions, and pages keep to it."""
+    """Findings sort by UpdatedAt in both directions, across pages."""
     order = [{"Field": "UpdatedAt", "SortOrder": "desc"}]
     pages = filled.get_paginator("get_findings").paginate(MaxResults=1, SortCriteria=order)
     assert list(chain.from_iterable(ids(page) for page in pages))[:2] == ["a/3", "a/2"]
@@ -147,7 +147,7 @@ def test_sorting(filled: Any) -> None:
 
 
 def test_unfiltered_records(hub: HubProcess, filled: Any) -> None:
-    """Whether archived findings come without a filter is a switch; a filter rules it out."""
+    """A switch decides whether archived findings are returned without a filter; a filter can exclude them."""
     assert "a/3" in ids(filled.get_findings())
     hub.switch(unfiltered_records="active")
     assert "a/3" not in ids(filled.get_findings())
@@ -155,7 +155,7 @@ def test_unfiltered_records(hub: HubProcess, filled: Any) -> None:
 
 
 def test_update(hub: HubProcess, filled: Any) -> None:
-    """An analyst's update changes what it names and leaves UpdatedAt; an unknown finding fails by itself."""
+    """An update changes the given attributes and not UpdatedAt; an unknown finding fails alone."""
     before = filled.get_findings(Filters={"Id": text("a/1")})["Findings"][0]
     answer = filled.batch_update_findings(
         FindingIdentifiers=[{"Id": name, "ProductArn": product_arn()} for name in ("a/1", "nothing")],
@@ -189,14 +189,14 @@ def test_update(hub: HubProcess, filled: Any) -> None:
     ],
 )
 def test_refused_update(filled: Any, values: dict[str, Any]) -> None:
-    """An update with a bad value is refused as a whole."""
+    """An update with an invalid value is rejected as a whole."""
     with pytest.raises(ClientError) as refused:
         filled.batch_update_findings(FindingIdentifiers=[{"Id": "a/1", "ProductArn": product_arn()}], **values)
     assert refused.value.response["Error"]["Code"] == "InvalidInputException"
 
 
 def test_too_many_updates(filled: Any) -> None:
-    """101 identifiers are refused."""
+    """101 identifiers are rejected."""
     identifiers = [{"Id": str(n), "ProductArn": product_arn()} for n in range(101)]
     with pytest.raises(ClientError) as refused:
         filled.batch_update_findings(FindingIdentifiers=identifiers, Workflow={"Status": "NEW"})

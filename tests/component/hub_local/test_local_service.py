@@ -36,14 +36,14 @@ def code(call: Callable[[], Any]) -> tuple[str, int]:
 
 
 def test_caller(client: Any) -> None:
-    """An access key is its account."""
+    """An access key belongs to its account."""
     assert client("sts").get_caller_identity()["Account"] == "111122223333"
     assert client("sts", account=OTHER).get_caller_identity()["Account"] == OTHER
     assert client("sts", aws_access_key_id="AKIAANYOTHER").get_caller_identity()["Account"] == "111122223333"
 
 
 def test_assumed_role(hub: HubProcess, client: Any) -> None:
-    """An assumed role is the role's account, and imports there."""
+    """An assumed role belongs to the role's account, and can import there."""
     session = assumed(client)
     me = client("sts", **session).get_caller_identity()
     assert (me["Account"], me["Arn"]) == (OTHER, f"arn:aws:sts::{OTHER}:assumed-role/importer/test")
@@ -56,13 +56,13 @@ def test_assumed_role(hub: HubProcess, client: Any) -> None:
 
 
 def test_unknown_session(client: Any) -> None:
-    """Temporary credentials that nobody gave out are unknown."""
+    """Unknown temporary credentials are rejected."""
     made_up = {"aws_access_key_id": "ASIAMADEUP", "aws_secret_access_key": "x", "aws_session_token": "y"}
     assert code(client(**made_up).describe_hub) == ("UnrecognizedClientException", 403)
 
 
 def test_external_id(hub: HubProcess, client: Any) -> None:
-    """A role with an external id wants it; a role that is not configured cannot be assumed."""
+    """A role with an external id requires it; an unknown role cannot be assumed."""
     hub.roles({ROLE: "agreed"})
     assert assumed(client, ExternalId="agreed")
     assert code(lambda: assumed(client)) == ("AccessDenied", 403)
@@ -72,7 +72,7 @@ def test_external_id(hub: HubProcess, client: Any) -> None:
 
 
 def test_unknown_action(client: Any) -> None:
-    """An STS action that is not here is refused by name."""
+    """An unsupported STS action is rejected by name."""
     assert code(client("sts").get_session_token) == ("InvalidAction", 400)
 
 
@@ -102,7 +102,7 @@ def test_throttling(hub: HubProcess, client: Any) -> None:
     ],
 )
 def test_fault(hub: HubProcess, client: Any, kind: str, expected: tuple[str, int]) -> None:
-    """An injected error hits its operation as often as asked, and writes nothing."""
+    """An injected error hits its operation as often as requested, and writes nothing."""
     securityhub = client()
     hub.fault(kind, operation="BatchImportFindings", count=1)
     assert code(lambda: securityhub.batch_import_findings(Findings=[finding()])) == expected
@@ -112,7 +112,7 @@ def test_fault(hub: HubProcess, client: Any, kind: str, expected: tuple[str, int
 
 
 def test_expired_credentials_of_sts(hub: HubProcess, client: Any) -> None:
-    """STS calls the same trouble by a word of its own; removing a fault tells how many calls it has hit."""
+    """STS has its own error code; removing a fault returns the number of calls that it hit."""
     number = hub.fault("expired")
     assert code(lambda: client("sts").get_caller_identity()) == ("ExpiredToken", 403)
     assert hub.clear_fault(number) == 1
@@ -121,7 +121,7 @@ def test_expired_credentials_of_sts(hub: HubProcess, client: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "written"), [("error500", 0), ("timeout_before", 0), ("timeout_after", 1)])
 def test_lost_answer(hub: HubProcess, client: Any, kind: str, *, written: int) -> None:
-    """The journal names the findings of a call whose caller does not learn what became of it; they count as nothing."""
+    """The journal lists the findings of a call whose answer got lost, with the outcome `lost`."""
     number = hub.fault(kind, operation="BatchImportFindings", delay_seconds=0)
     with pytest.raises((ClientError, ConnectionClosedError)):
         client().batch_import_findings(Findings=[finding()])
@@ -136,7 +136,7 @@ def test_lost_answer(hub: HubProcess, client: Any, kind: str, *, written: int) -
 
 @pytest.mark.parametrize(("kind", "written"), [("timeout_before", 0), ("timeout_after", 1)])
 def test_no_answer(hub: HubProcess, client: Any, kind: str, *, written: int) -> None:
-    """A call without an answer may or may not have written; the client cannot tell."""
+    """A call without an answer may have been written or not; the client cannot know."""
     hub.fault(kind, operation="BatchImportFindings", count=1, delay_seconds=30)
     with pytest.raises(ReadTimeoutError):
         client(read_timeout=0.5).batch_import_findings(Findings=[finding()])
@@ -144,7 +144,7 @@ def test_no_answer(hub: HubProcess, client: Any, kind: str, *, written: int) -> 
 
 
 def test_cut_connection(hub: HubProcess, client: Any) -> None:
-    """With no delay the connection just ends."""
+    """With no delay the connection ends at once."""
     hub.fault("timeout_after", operation="BatchImportFindings", count=1, delay_seconds=0)
     with pytest.raises(ConnectionClosedError):
         client().batch_import_findings(Findings=[finding()])
@@ -152,7 +152,7 @@ def test_cut_connection(hub: HubProcess, client: Any) -> None:
 
 
 def test_partial_fault(hub: HubProcess, client: Any) -> None:
-    """An injected partial failure fails some findings with InternalFailure, and the same ones each time."""
+    """An injected partial failure fails some findings with InternalFailure, always the same ones."""
     failed = []
     for _ in range(2):
         hub.reset()
@@ -165,14 +165,16 @@ def test_partial_fault(hub: HubProcess, client: Any) -> None:
 
 
 def test_findings_without_a_text(hub: HubProcess, client: Any) -> None:
-    """Findings can be asked for without those whose JSON holds a text; quotes within a text are not the JSON's own."""
+    """Findings can be filtered by a text that their JSON must not contain; quotes in a value do not match JSON
+    quotes.
+    """
     titled = [finding("one", Title="mine"), finding("two", Title='says "Title":"mine"'), finding("three")]
     client().batch_import_findings(Findings=titled)
     assert [found["Id"] for found in hub.findings(without='"Title":"mine"')] == ["three", "two"]
 
 
 def test_lag(hub: HubProcess, client: Any) -> None:
-    """With lag GetFindings shows an earlier state, while the findings themselves are up to date."""
+    """With lag GetFindings returns an earlier state, while the findings themselves are current."""
     securityhub = client()
     securityhub.batch_import_findings(Findings=[finding("old", Title="before")])
     number = hub.fault("lag", operation="GetFindings", delay_seconds=3600)
@@ -184,7 +186,7 @@ def test_lag(hub: HubProcess, client: Any) -> None:
 
 
 def test_journal(hub: HubProcess, client: Any) -> None:
-    """The journal goes on from any number, and names what each finding's import came to."""
+    """The journal can be read from any number, and has the outcome of each finding's import."""
     client().batch_import_findings(Findings=[finding(ProductFields={"tool/cluster": "prod"})])
     (entry,) = hub.journal()
     assert {name: entry[name] for name in ("id", "outcome", "record_state", "cluster", "account", "region")} == {
@@ -214,7 +216,7 @@ def request(hub: HubProcess, path: str, **headers: str) -> int:
 
 
 def test_foreign_pages(hub: HubProcess) -> None:
-    """A web site of elsewhere reaches neither page nor control endpoint through a browser."""
+    """A web page of another origin reaches neither page nor control endpoint through a browser."""
     assert request(hub, "/_control/stats") == 200
     assert request(hub, "/_control/stats", Origin=hub.url) == 200
     assert request(hub, "/_control/stats", Origin="https://example.com") == 403
@@ -225,7 +227,7 @@ def test_foreign_pages(hub: HubProcess) -> None:
 
 
 def test_wrong_control_request(hub: HubProcess) -> None:
-    """A control request with a wrong word says so."""
+    """An invalid control request gets an error message."""
     with pytest.raises(ValueError, match="'explode'"):
         hub.fault("explode")
     with pytest.raises(ValueError, match="omitted_fields"):
@@ -233,7 +235,7 @@ def test_wrong_control_request(hub: HubProcess) -> None:
 
 
 def test_environment(hub: HubProcess) -> None:
-    """The environment works in a process that has a proxy, a CA bundle and AWS settings of its own."""
+    """The environment works in a process with its own proxy, CA bundle and AWS settings."""
     program = (
         "import boto3; c = boto3.client('sts'); print(c.get_caller_identity()['Account']); c.close();"
         "c = boto3.client('securityhub'); print(c.describe_hub()['HubArn']); c.close()"
@@ -255,7 +257,7 @@ def test_environment(hub: HubProcess) -> None:
 
 
 def test_dies_with_its_parent() -> None:
-    """A server whose parent is killed stops by itself."""
+    """A server whose parent is killed stops on its own."""
     program = (
         "import os, signal; from dev.hub.process import HubProcess; hub = HubProcess.start();"
         "print(hub.pid, hub.url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
@@ -276,7 +278,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_port_file(tmp_path: Path) -> None:
-    """The port file holds the port that answers."""
+    """The port file contains the listening port."""
     root = Path(__file__).resolve().parents[3]
     target = tmp_path / "port"
     command = [sys.executable, "-m", "dev.hub", "--port-file", str(target), "--account", OTHER]
@@ -292,7 +294,7 @@ def test_port_file(tmp_path: Path) -> None:
 
 
 def test_analyst_in_another_account(hub: HubProcess, client: Any) -> None:
-    """The analyst's shortcut reaches any account's findings and says which it did not find."""
+    """The analyst shortcut reaches any account's findings and reports missing ones."""
     client(account=OTHER).batch_import_findings(Findings=[finding(account=OTHER)])
     answer = hub.analyst(["one", "nothing"], workflow="RESOLVED", account=OTHER)
     assert [item["ProductArn"] for item in answer["ProcessedFindings"]] == [product_arn(OTHER)]

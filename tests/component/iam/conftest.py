@@ -1,4 +1,4 @@
-"""A local hub that knows a cluster's tokens and the roles of the operator, and the operator's own clients of it."""
+"""A local hub with a cluster's tokens and the operator's roles, and the operator's own clients of it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ def key() -> ec.EllipticCurvePrivateKey:
 
 @pytest.fixture
 def hub(server: HubProcess, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
-    """A fresh server that trusts one cluster; its address in the environment, and no credentials."""
+    """A fresh server that trusts one cluster; the environment has its address, and no credentials."""
     server.reset()
     server.session_lifetime(0)
     server.clusters({CLUSTER: bearer.published(key)})
@@ -69,7 +69,7 @@ def sign_in(request: pytest.FixtureRequest) -> str:
 def pod(
     sign_in: str, hub: HubProcess, key: ec.EllipticCurvePrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Pod:
-    """The operator's Pod as EKS makes it, for a role that is exactly what `policyhub iam-policy` prints."""
+    """The operator's Pod as EKS prepares it, for exactly the role that `policyhub iam-policy` prints."""
     hub.policies(printed(*roles(sign_in)))
     hub.associate(CLUSTER, "policyhub/policyhub", roles("pod-identity")[0].arn)
     made = Pod(sign_in, tmp_path / "token", key)
@@ -87,7 +87,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def connect(executor: ThreadPoolExecutor, loader: Loader) -> Connect:
-    """Makes the operator's own client, without waiting for tokens of the quota."""
+    """Makes the operator's own client, without waiting for rate-limit tokens."""
 
     def make(*, account: str = ACCOUNT, **options: Any) -> HubClient:
         return HubClient(

@@ -25,8 +25,8 @@ Connect = Callable[..., HubClient]
 
 
 def roles(sign_in: str, **elsewhere: Any) -> tuple[Role, ...]:
-    """The operator's role in ACCOUNT and the one that it assumes in OTHER, for one way to sign in; `elsewhere` is what
-    the plan says of others, in place of Security Hub in OTHER.
+    """The operator's role in ACCOUNT and the role that it assumes in OTHER, for one way to sign in; `elsewhere` are the
+    plan's settings for other accounts, instead of Security Hub in OTHER.
     """
     workload = Workload(
         namespace="policyhub",
@@ -46,12 +46,12 @@ def roles(sign_in: str, **elsewhere: Any) -> tuple[Role, ...]:
 
 
 def printed(*given: Role) -> list[dict[str, Any]]:
-    """As the command prints them."""
+    """The roles as the command prints them."""
     return [{"role": role.arn, "trust": role.trust, "permissions": role.permissions} for role in given]
 
 
 class Pod:
-    """What EKS gives to a Pod of the operator: a token in a file, which is replaced before it ends."""
+    """What EKS gives to the operator's Pod: a token file that is replaced before the token expires."""
 
     def __init__(self, sign_in: str, file: Path, key: ec.EllipticCurvePrivateKey) -> None:
         self.sign_in = sign_in
@@ -59,7 +59,7 @@ class Pod:
         self.key = key
 
     def token(self, *, seconds: float = 3600, **claims: object) -> None:
-        """Write a token of the operator's service account; `claims` instead of the right ones."""
+        """Write a token of the operator's service account, with other `claims` if given."""
         subject = "system:serviceaccount:policyhub:policyhub"
         right = {"iss": f"https://{ISSUER}", "sub": subject, "aud": [AUDIENCES[self.sign_in]]}
         self.file.write_text(bearer.issue(self.key, **{**right, "exp": int(time.time() + seconds), **claims}))
@@ -76,7 +76,7 @@ def called(hub: HubProcess, since: int = 0) -> list[tuple[str, str, str]]:
 
 
 def without(document: Mapping[str, Any], action: str) -> dict[str, Any]:
-    """A policy that does not name the action."""
+    """The policy without this action."""
     statements = []
     for statement in document["Statement"]:
         left = [name for name in statement["Action"] if name != action]

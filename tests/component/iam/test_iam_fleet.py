@@ -1,4 +1,4 @@
-"""An EKS cluster of another account, with the roles that `policyhub iam-policy` prints, from both ways to sign in."""
+"""EKS clusters of two accounts, with the roles that `policyhub iam-policy` prints, for both ways to sign in."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -24,13 +24,15 @@ THEIRS = f"arn:aws:eks:{REGION}:{OTHER}:cluster/prod-us"
 
 
 def roles(sign_in: str) -> tuple[Role, ...]:
-    """The operator's, which may describe its own cluster, and one of the other account for the other cluster alone."""
+    """The operator's role, which may describe its own cluster, and a role of the other account for the other cluster
+    only.
+    """
     return pod_roles(sign_in, eks_roles=(TARGET,), eks_clusters=(CLUSTER, THEIRS))
 
 
 @pytest.fixture
 def clusters(pod: Pod, hub: HubProcess, tmp_path: Path) -> Iterator[EksClusters]:
-    """Both clusters are there, and have entries for the roles."""
+    """Both clusters exist, with access entries for the roles."""
     own, other = roles(pod.sign_in)
     hub.policies(printed(own, other))
     authority = base64.b64encode(Authority(tmp_path, now=datetime.now(UTC)).pem.encode()).decode()
@@ -52,7 +54,7 @@ def ways(clusters: EksClusters) -> dict[str, Connector]:
 
 
 async def test_the_printed_roles_reach_the_clusters_of_both_accounts(clusters: EksClusters, hub: HubProcess) -> None:
-    """The operator's own role is enough in its account, the member role in the other; both tokens are believed."""
+    """The operator's own role is sufficient in its account, the member role in the other; both tokens are accepted."""
     for arn, way in ways(clusters).items():
         await (await way.connect()).close()
         assert hub.review(arn, await way._tokens.token())["authenticated"]
@@ -70,7 +72,7 @@ async def test_the_printed_roles_reach_the_clusters_of_both_accounts(clusters: E
 async def test_each_permission_is_needed_for_its_cluster(
     clusters: EksClusters, pod: Pod, hub: HubProcess, *, whose: int, action: str, reached: list[str]
 ) -> None:
-    """Without one of them one cluster is lost, by the name of that permission, and the other is not."""
+    """Without it one cluster fails with the permission's name, and the other does not."""
     documents = printed(*roles(pod.sign_in))
     documents[whose]["permissions"] = without(documents[whose]["permissions"], action)
     hub.policies(documents)
@@ -83,15 +85,15 @@ async def test_each_permission_is_needed_for_its_cluster(
             assert lost.value.reason == "AccessDenied"
 
 
-async def test_the_external_id_is_needed(clusters: EksClusters) -> None:
-    """A spec without it, or with another, gets no role."""
+async def test_the_external_id_is_required(clusters: EksClusters) -> None:
+    """A spec without it, or with another one, cannot assume the role."""
     for eks in (Eks(role_arn=TARGET), Eks(role_arn=TARGET, external_id="guessed")):
         with pytest.raises(NotTried, match="sts:AssumeRole"):
             await clusters.connector(eks, THEIRS, name="prod-us").connect()
 
 
 def their_eks() -> Any:
-    """EKS of the other account, as a role of it that the Pod assumes."""
+    """EKS of the other account, with a role of it that the Pod assumes."""
     session: Any = botocore.session.get_session()
     sts = session.create_client("sts", region_name=REGION)
     given = sts.assume_role(RoleArn=TARGET, RoleSessionName="discovery", ExternalId=EXTERNAL_ID)["Credentials"]
@@ -106,8 +108,8 @@ def their_eks() -> Any:
 
 @pytest.mark.parametrize("lacking", ["", "eks:ListClusters", "eks:DescribeCluster"])
 def test_discovery_finds_and_describes(clusters: EksClusters, pod: Pod, hub: HubProcess, lacking: str) -> None:
-    """With the role for discovery all clusters of the account and Region are listed and described, though none is
-    named; without one of the two permissions that one is refused, and the other is not.
+    """With the discovery role all clusters of the account and Region are listed and described, though none is named;
+    without one of the two permissions only that call is denied.
     """
     del clusters
     own, other = printed(*pod_roles(pod.sign_in, eks_roles=(TARGET,), discover_regions=(REGION,)))

@@ -1,4 +1,4 @@
-"""The StackSet of docs/fleet.md: the page's commands in a shell, with something that answers in the place of `aws`."""
+"""The StackSet commands of docs/fleet.md in a shell, with a stub in place of `aws`."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def flags(arguments: list[str]) -> dict[str, list[str]]:
 
 
 def test_each_operation_ends_before_the_next_begins(tmp_path: Path) -> None:
-    """CloudFormation refuses an operation while another one runs. Creating waits for its end, so does the update."""
+    """CloudFormation rejects an operation while another one runs. Create and update wait for its end."""
     (region,) = re.findall(r"`(REGIONS=\S+ targets)`", PAGE)
     code, calls = called(tmp_path, f"{CREATE}{UPDATE}{region}\n", ["QUEUED", "RUNNING", *["SUCCEEDED"] * 3])
     assert code == 0
@@ -75,22 +75,22 @@ def test_each_operation_ends_before_the_next_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["FAILED", "STOPPED"])
-def test_an_operation_that_fails_is_told(tmp_path: Path, state: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """The last command fails, and prints which stack it was and why."""
+def test_a_failed_operation_is_reported(tmp_path: Path, state: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The last command fails, and prints the stack and the reason."""
     code, _ = called(tmp_path, CREATE, ["RUNNING", state])
     assert code != 0
     assert capfd.readouterr().out == "444455556666\teu-west-1\tFAILED\tno such cluster\n"
 
 
-def test_what_is_refused_is_not_waited_for(tmp_path: Path) -> None:
-    """Without an operation there is nothing to ask for."""
+def test_a_refused_operation_is_not_awaited(tmp_path: Path) -> None:
+    """There is no operation to wait for."""
     code, calls = called(tmp_path, CREATE, [], REFUSED="yes")
     assert (code, [name for name, _ in calls]) == (254, ["create-stack-set", "create-stack-instances"])
 
 
-def test_every_flag_is_one_of_aws(tmp_path: Path) -> None:
-    """Flags, and the keys and words of the operation's preferences, are those of CloudFormation's API. One Region at a
-    time, the role's first; and no account's failure stops the others.
+def test_every_flag_exists_in_aws(tmp_path: Path) -> None:
+    """Flags, and keys and values of the operation's preferences, are those of CloudFormation's API. One Region at a
+    time, the role's first; no account's failure stops the others.
     """
     _, calls = called(tmp_path, CREATE + UPDATE, ["SUCCEEDED"] * 2)
     model = botocore.session.get_session().get_service_model("cloudformation")

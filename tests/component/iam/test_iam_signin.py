@@ -1,4 +1,4 @@
-"""Both ways in which a Pod signs in, by the operator's own client and unmodified boto3, over real sockets."""
+"""Both ways in which a Pod signs in, with the operator's own client and unmodified boto3, over real sockets."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ def signed_in(hub: HubProcess, pod: Pod, since: int = 0) -> int:
 
 
 async def test_the_pod_signs_in_and_works(connect: Connect, pod: Pod, hub: HubProcess) -> None:
-    """With nothing but what EKS gives to the Pod, the client is the role's account, imports and reads."""
+    """With only what EKS gives to the Pod, the client belongs to the role's account, imports and reads."""
     client = connect()
     assert await client.caller_account() == ACCOUNT
     await client.verify_account()
@@ -44,10 +44,8 @@ async def test_the_pod_signs_in_and_works(connect: Connect, pod: Pod, hub: HubPr
     assert signed_in(hub, pod) == 1
 
 
-async def test_credentials_are_renewed_before_they_end_with_the_token_that_is_then_in_the_file(
-    connect: Connect, pod: Pod, hub: HubProcess
-) -> None:
-    """Sessions that last a minute are replaced at each call: none fails, and the token file is read anew each time."""
+async def test_credentials_are_renewed_with_the_current_token(connect: Connect, pod: Pod, hub: HubProcess) -> None:
+    """Sessions of one minute are replaced at each call: none fails, and the token file is read again each time."""
     hub.session_lifetime(60)
     client = connect()
     await client.caller_account()
@@ -57,10 +55,8 @@ async def test_credentials_are_renewed_before_they_end_with_the_token_that_is_th
     assert signed_in(hub, pod) > first
 
 
-async def test_a_renewal_that_fails_while_the_credentials_are_good_is_forgiven(
-    connect: Connect, pod: Pod, hub: HubProcess
-) -> None:
-    """Credentials are renewed a quarter of an hour early: a token that is refused then costs no call."""
+async def test_a_failed_renewal_of_valid_credentials(connect: Connect, pod: Pod, hub: HubProcess) -> None:
+    """Credentials are renewed 15 minutes early: a token that is rejected then makes no call fail."""
     hub.session_lifetime(700)
     client = connect()
     await client.caller_account()
@@ -69,10 +65,8 @@ async def test_a_renewal_that_fails_while_the_credentials_are_good_is_forgiven(
     assert "ExpiredTokenException" in {code for _, _, code in called(hub)}
 
 
-async def test_after_credentials_that_ended_early_the_next_call_signs_in_anew(
-    connect: Connect, pod: Pod, hub: HubProcess
-) -> None:
-    """Where AWS ends a session before its time, one call fails and says so; the next one works."""
+async def test_credentials_that_end_early(connect: Connect, pod: Pod, hub: HubProcess) -> None:
+    """If AWS ends a session before its time, one call fails with that error; the next one works."""
     client = connect()
     await client.caller_account()
     hub.expire_sessions()
@@ -84,7 +78,7 @@ async def test_after_credentials_that_ended_early_the_next_call_signs_in_anew(
 
 
 @pytest.mark.parametrize(
-    ("claims", "kinds", "said"),
+    ("claims", "kinds", "reported"),
     [
         (
             {"sub": "system:serviceaccount:other:policyhub"},
@@ -103,23 +97,23 @@ async def test_after_credentials_that_ended_early_the_next_call_signs_in_anew(
     ],
     ids=["another service account", "another audience", "expired"],
 )
-async def test_a_token_that_is_not_trusted_is_refused_in_words(
-    connect: Connect, pod: Pod, claims: dict[str, Any], kinds: tuple[AccessKind, AccessKind], said: tuple[str, str]
+async def test_an_untrusted_token_is_explained(
+    connect: Connect, pod: Pod, claims: dict[str, Any], kinds: tuple[AccessKind, AccessKind], reported: tuple[str, str]
 ) -> None:
-    """Each refusal names what AWS said and the kind of remedy; with the right token the same client then works."""
+    """Each message has AWS's error and the kind of remedy; with the right token the same client then works."""
     which = list(OPERATIONS).index(pod.sign_in)
     client = connect()
     pod.token(**claims)
     with pytest.raises(AccessLost) as lost:
         await client.get_findings(ANYTHING)
     assert lost.value.kind == kinds[which]
-    assert said[which] in lost.value.message
+    assert reported[which] in lost.value.message
     pod.token()
     await client.get_findings(ANYTHING)
 
 
-async def test_tokens_of_another_cluster_are_not_believed(connect: Connect, pod: Pod) -> None:
-    """A token that says the right things and is signed by another cluster is worth nothing."""
+async def test_tokens_of_another_cluster_are_rejected(connect: Connect, pod: Pod) -> None:
+    """A token with the right claims that another cluster has signed is invalid."""
     pod.key = ec.generate_private_key(ec.SECP256R1())
     pod.token()
     with pytest.raises(AccessLost, match="cannot be verified") as lost:
@@ -127,8 +121,8 @@ async def test_tokens_of_another_cluster_are_not_believed(connect: Connect, pod:
     assert lost.value.kind == ("CredentialsRejected" if pod.sign_in == "irsa" else "CredentialsMissing")
 
 
-async def test_a_missing_token_is_told(connect: Connect, pod: Pod) -> None:
-    """Where the token's file is not there, the message names it; once it is, the same client works."""
+async def test_a_missing_token_is_reported(connect: Connect, pod: Pod) -> None:
+    """The message names the missing file; when it appears, the same client works."""
     pod.file.unlink()
     client = connect()
     with pytest.raises((AccessLost, Unavailable), match=str(pod.file)):
@@ -138,10 +132,10 @@ async def test_a_missing_token_is_told(connect: Connect, pod: Pod) -> None:
 
 
 @pytest.mark.parametrize("sign_in", ["pod-identity"])
-async def test_irsa_wins_over_pod_identity(
+async def test_irsa_precedes_pod_identity(
     connect: Connect, pod: Pod, hub: HubProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Pod that has both signs in by IRSA."""
+    """A Pod with both signs in by IRSA."""
     irsa = Pod("irsa", pod.file.with_name("irsa"), pod.key)
     irsa.token()
     hub.policies(printed(*roles("irsa")))
@@ -152,10 +146,8 @@ async def test_irsa_wins_over_pod_identity(
 
 
 @pytest.mark.parametrize("sign_in", ["pod-identity"])
-async def test_an_agent_that_does_not_answer_is_told(
-    connect: Connect, pod: Pod, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no agent runs on the node, the message says what could not be reached."""
+async def test_a_missing_agent_is_reported(connect: Connect, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no agent runs on the node, the message has the unreachable address."""
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials")
     with pytest.raises(AccessLost, match=r"127\.0\.0\.1:9") as lost:
         await connect().caller_account()
@@ -163,8 +155,8 @@ async def test_an_agent_that_does_not_answer_is_told(
 
 
 @pytest.mark.parametrize("sign_in", ["irsa"])
-async def test_a_sign_in_that_nobody_answers_ends_like_any_call(connect: Connect, pod: Pod, hub: HubProcess) -> None:
-    """STS's silence is waited for no longer than another call's: the thread is free again, and the next call works."""
+async def test_an_unanswered_sign_in_times_out(connect: Connect, pod: Pod, hub: HubProcess) -> None:
+    """STS has the timeout of any other call: the thread is free again, and the next call works."""
     hub.fault("timeout_before", operation="AssumeRoleWithWebIdentity", count=1, delay_seconds=120)
     client = connect(read_timeout=0.3)
     async with asyncio.timeout(30):
@@ -177,7 +169,7 @@ async def test_a_sign_in_that_nobody_answers_ends_like_any_call(connect: Connect
 
 
 async def test_findings_of_another_account_by_its_role(connect: Connect, pod: Pod, hub: HubProcess) -> None:
-    """From either sign-in the client goes on to the other account's role, with the external id, and imports there."""
+    """From either sign-in the client assumes the other account's role, with the external id, and imports there."""
     client = connect(account=OTHER, role_arn=TARGET, external_id=EXTERNAL_ID)
     await client.verify_account()
     result = await client.import_findings([finding(account=OTHER)])
@@ -185,8 +177,8 @@ async def test_findings_of_another_account_by_its_role(connect: Connect, pod: Po
     assert ("AssumeRole", ACCOUNT, "") in called(hub)
 
 
-async def test_another_accounts_role_wants_the_external_id(connect: Connect, pod: Pod) -> None:
-    """Without the external id, or with a wrong one, the role is not given, and the message names it."""
+async def test_another_accounts_role_requires_the_external_id(connect: Connect, pod: Pod) -> None:
+    """Without it, or with a wrong one, the role cannot be assumed, and the message names it."""
     for options in ({}, {"external_id": "guessed"}):
         with pytest.raises(AccessLost, match="sts:AssumeRole on resource: " + TARGET) as lost:
             await connect(account=OTHER, role_arn=TARGET, **options).caller_account()
@@ -198,7 +190,7 @@ async def test_another_accounts_role_wants_the_external_id(connect: Connect, pod
 async def test_tags_of_pod_identity_need_tag_session_on_both_sides(
     connect: Connect, pod: Pod, hub: HubProcess, side: str
 ) -> None:
-    """The session's tags go along: the own role's permissions and the other role's trust must both allow it."""
+    """The session has tags: the own role's permissions and the other role's trust must both allow TagSession."""
     own, other = printed(*roles("pod-identity"))
     if side == "own":
         own["permissions"] = without(own["permissions"], "sts:TagSession")
@@ -214,7 +206,7 @@ async def test_tags_of_pod_identity_need_tag_session_on_both_sides(
 
 @pytest.mark.parametrize("action", ["securityhub:BatchImportFindings", "securityhub:GetFindings", "sts:AssumeRole"])
 async def test_each_permission_is_needed(connect: Connect, pod: Pod, hub: HubProcess, action: str) -> None:
-    """Without one action of the printed policy its call is refused, by the name of that permission; others are not."""
+    """Without an action of the printed policy its call is denied with that permission's name; others are not."""
     own, other = printed(*roles(pod.sign_in))
     own["permissions"] = without(own["permissions"], action)
     hub.policies([own, other])
@@ -232,7 +224,7 @@ async def test_each_permission_is_needed(connect: Connect, pod: Pod, hub: HubPro
 
 
 async def test_imports_for_another_account_are_refused(connect: Connect, pod: Pod) -> None:
-    """The condition on the target account holds even for a finding under the own product."""
+    """The condition on the target account applies even to a finding under the own product."""
     foreign = {**finding(), "AwsAccountId": OTHER}
     with pytest.raises(AccessLost) as lost:
         await connect().import_findings([foreign])
@@ -240,8 +232,8 @@ async def test_imports_for_another_account_are_refused(connect: Connect, pod: Po
 
 
 @pytest.mark.parametrize("sign_in", ["pod-identity"])
-async def test_another_cluster_may_not_have_the_role(connect: Connect, pod: Pod, hub: HubProcess) -> None:
-    """An association in a cluster that the trust policy does not name is of no use."""
+async def test_another_cluster_cannot_use_the_role(connect: Connect, pod: Pod, hub: HubProcess) -> None:
+    """An association in a cluster that the trust policy does not name has no effect."""
     own, other = printed(*roles("pod-identity"))
     tags = own["trust"]["Statement"][0]["Condition"]["StringEquals"]
     tags["aws:RequestTag/eks-cluster-arn"] = [CLUSTER + "-2"]

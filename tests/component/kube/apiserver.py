@@ -1,4 +1,4 @@
-"""A Kubernetes API server of one resource, over a real socket, that can misbehave on demand.
+"""A fake Kubernetes API server of one resource, over a real socket, with injectable faults.
 
 Its lists page, its watches replay from a resourceVersion and send bookmarks when told to; with `reports_server` it
 behaves like Kyverno's aggregated one instead (facts: no paging, resourceVersion always 1, no bookmarks, a watch replays
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered instead of the truth. `status` 0: the connection is closed without a word."""
+    """An answer in place of the true one. `status` 0: the connection is closed without an answer."""
 
     status: int
     body: bytes = b""
@@ -60,7 +60,7 @@ def refusal(code: int, reason: str, headers: Mapping[str, str] | None = None) ->
 
 @dataclass(eq=False)
 class Watch:
-    """One watch that is open now. Bytes are sent as they are; None ends it, `cut` breaks it."""
+    """An open watch. Bytes are sent unchanged; None ends it, `cut` breaks it."""
 
     queue: asyncio.Queue[bytes | None]
     request: web.Request
@@ -68,7 +68,7 @@ class Watch:
     def send(self, kind: str, obj: Object) -> None:
         self.queue.put_nowait(json.dumps({"type": kind, "object": obj}).encode() + b"\n")
 
-    def say(self, data: bytes) -> None:
+    def send_raw(self, data: bytes) -> None:
         self.queue.put_nowait(data)
 
     def end(self) -> None:
@@ -83,30 +83,30 @@ class ApiServer:
     def __init__(self, *, page_size: int | None = None, reports_server: bool = False) -> None:
         self.reports_server = reports_server
         self.page_size = page_size
-        """Overrides the limit that the client asks for, so that few objects make many pages."""
+        """Overrides the client's limit, so that few objects make many pages."""
         self.objects: dict[str, Object] = {}
         self.version = 100
         self.compacted = 0
         self.history: list[tuple[int, str, Object]] = []
         self.moments: dict[str, dict[str, Object]] = {}
-        """The objects as they were when a listing began, by its resourceVersion: its pages are of that moment."""
+        """The objects at the start of a list, by its resourceVersion: all its pages show that moment."""
         self.requests: list[Request] = []
         self.watches: list[Watch] = []
         self.fickle = False
-        """Whether each page is of its own moment, and says so."""
+        """Whether each page shows its own moment, with its own version."""
         self.expired_continues = 0
-        """So many continue tokens are answered 410."""
+        """This many continue tokens get 410."""
         self.answers: dict[Verb, deque[Answer | None]] = {"list": deque(), "watch": deque()}
-        """Answered in order instead of the truth; None stands for the truth."""
+        """Answers in order; None stands for the true one."""
         self.before_page: Callable[[int], Awaitable[None]] | None = None
-        """Awaited with the offset of the page before a page is answered."""
+        """Awaited with a page's offset before the page is answered."""
         self.documents: dict[str, Answer] = {}
-        """Other paths, as discovery reads them."""
+        """Documents at other paths, as discovery reads them."""
         self.handlers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
-        """For paths whose answer is more than a document."""
+        """Handlers of paths that need more than a document."""
         self.url = ""
 
-    # --- what happens in the cluster
+    # --- changes in the cluster
 
     def put(self, name: str, **content: Any) -> None:
         kind = "MODIFIED" if name in self.objects else "ADDED"
@@ -130,14 +130,14 @@ class ApiServer:
             watch.send("BOOKMARK", {"metadata": {"resourceVersion": str(self.version)}})
 
     def cut(self) -> None:
-        """The connection of the first watch breaks: what changes from here on is not sent to it."""
+        """Break the connection of the first watch: later changes are not sent to it."""
         self.watches.pop(0).cut()
 
     def compact(self) -> None:
-        """Everything up to now is forgotten: a watch from before it expires."""
+        """Forget the history up to now: a watch from an earlier version expires."""
         self.compacted = self.version
 
-    # --- what was asked
+    # --- recorded requests
 
     def asked(self, verb: Verb) -> list[dict[str, str]]:
         return [request.params for request in self.requests if request.verb == verb]

@@ -1,4 +1,4 @@
-"""A certificate authority of a few milliseconds' work, for servers and clients on 127.0.0.1."""
+"""A certificate authority that takes a few milliseconds, for servers and clients on 127.0.0.1."""
 
 import datetime as dt
 import ipaddress

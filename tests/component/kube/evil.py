@@ -1,7 +1,7 @@
-"""A server that is no API server: raw HTTP, so that nothing keeps it from being wrong, large or endless.
+"""A malicious server in place of an API server: raw HTTP, so that answers may be wrong, huge or endless.
 
-Each attack is a function of the path and the query that writes what it likes; the server runs beside the test, and what
-it costs is measured in a process of its own (`victim`).
+Each attack is a function of path and query that writes arbitrary bytes. The server runs beside the test; its cost is
+measured in a separate process (`victim`).
 """
 
 import asyncio
@@ -64,14 +64,14 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encodi
 
 
 def packed(megabytes: int, form: int = zlib.MAX_WBITS | 16, beginning: bytes = b'{"a":"') -> bytes:
-    """What unpacks to so much."""
+    """Compressed data that expands to this size."""
     packer = zlib.compressobj(9, zlib.DEFLATED, form)
     block = b"x" * 2**20
     return packer.compress(beginning) + b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
 
 
 def always(body: bytes, *headers: str) -> Attack:
-    """One answer to everything."""
+    """The same answer to every request."""
 
     async def attack(_path: str, _query: dict[str, list[str]], write: Write) -> None:
         await write(answer(body, *headers))
@@ -110,7 +110,7 @@ async def drip(_path: str, _query: dict[str, list[str]], write: Write) -> None:
 
 
 def listing(*, items: Callable[[int], list[dict[str, object]]], token: Callable[[int], str]) -> Attack:
-    """Page after page, for ever."""
+    """Endless list pages."""
     pages = 0
 
     async def attack(path: str, _query: dict[str, list[str]], write: Write) -> None:
@@ -123,7 +123,7 @@ def listing(*, items: Callable[[int], list[dict[str, object]]], token: Callable[
 
 
 def kinds(watch: Attack) -> Attack:
-    """So many kinds of constraints, each with an empty listing, and a watch that does what it likes."""
+    """This many kinds of constraints, each with an empty list, and an arbitrary watch."""
     entries = [
         {"name": f"kind{n:04}", "kind": f"Kind{n:04}", "namespaced": False, "verbs": ["list", "watch", "create"]}
         for n in range(KINDS)
@@ -148,7 +148,7 @@ def kinds(watch: Attack) -> Attack:
 
 
 async def flood(_path: str, _query: dict[str, list[str]], write: Write) -> None:
-    """Events without end."""
+    """Endless events."""
     await write(CHUNKED)
     event = {"type": "MODIFIED", "object": {"metadata": {"name": "x", "resourceVersion": "6"}, "a": "y" * 500}}
     lines = (json.dumps(event).encode() + b"\n") * 400
@@ -157,10 +157,10 @@ async def flood(_path: str, _query: dict[str, list[str]], write: Write) -> None:
 
 
 async def halves(_path: str, _query: dict[str, list[str]], write: Write) -> None:
-    """On each watch a line that is never ended."""
+    """A line that never ends, on each watch."""
     await write(CHUNKED)
     for _ in range(28):
-        await write(chunk(b"x" * 2**18))  # 7 MiB: less than the longest line
+        await write(chunk(b"x" * 2**18))  # 7 MiB: below the limit of a line
     await asyncio.Event().wait()
 
 

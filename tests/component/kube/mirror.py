@@ -1,4 +1,4 @@
-"""A sink that keeps what a correct owner would keep, a clock that needs no time, and a way to wait for either."""
+"""A sink that keeps the state of a correct owner, a virtual clock, and a way to wait for either."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from policyhub.kube.sink import Phase, ReflectorState
 
 
 class Mirror:
-    """Name → object, by mark and sweep; `calls` is what the reflector said, in order."""
+    """Name → object, by mark and sweep; `calls` are the reflector's calls in order."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
@@ -23,7 +23,7 @@ class Mirror:
         self.always: Exception | None = None
         """Raised at each upsert."""
         self.finish_fault: Exception | None = None
-        """Raised once, at the end of the next listing."""
+        """Raised once, at the end of the next list."""
         self.unread: list[tuple[bytes, Exception]] = []
         self._marked: set[str] | None = None
 
@@ -87,7 +87,7 @@ class Mirror:
 
 
 class VirtualClock(Clock):
-    """Sleeping takes no time but moves the clock; `gate` holds every sleeper until it is set."""
+    """Sleeping takes no time but advances the clock; `gate` blocks every sleeper until it is set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -109,7 +109,7 @@ class VirtualClock(Clock):
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 10) -> None:
-    """Returns once the condition holds; fails the test when it never does."""
+    """Returns when the condition holds; fails the test if it never does."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (what is waited for is the state of many things, none of which signals)
             await asyncio.sleep(0.001)

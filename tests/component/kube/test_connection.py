@@ -71,7 +71,7 @@ def encoded(content: bytes) -> str:
 
 
 async def test_get(api: ApiServer, connection: Connection) -> None:
-    """The body comes back as it is; parameters are encoded; the client says who it is."""
+    """The body is returned unchanged; parameters are encoded; the client has a User-Agent."""
     api.documents[PATH] = Answer(200, b'{"a": 1}')
     assert await connection.get(PATH, {"continue": "a=&b", "limit": "5"}) == b'{"a": 1}'
     [request] = api.requests
@@ -82,7 +82,7 @@ async def test_get(api: ApiServer, connection: Connection) -> None:
 
 @pytest.mark.parametrize(("verb", "media"), [("patch", "application/merge-patch+json"), ("post", "application/json")])
 async def test_writes(api: ApiServer, connection: Connection, verb: str, media: str) -> None:
-    """Bodies are JSON, in the media type that the API server wants for them."""
+    """Bodies are JSON, in the API server's media type."""
     api.documents[PATH] = Answer(200, b"{}")
     write: Callable[[str, object], Any] = getattr(connection, verb)
     assert await write(PATH, {"status": {"ä": None}}) == b"{}"
@@ -92,7 +92,7 @@ async def test_writes(api: ApiServer, connection: Connection, verb: str, media: 
 
 
 async def test_refused(api: ApiServer, connection: Connection) -> None:
-    """An error answer carries the status, the server's reason and message."""
+    """The error has the status, and the server's reason and message."""
     api.documents[PATH] = refusal(403, "Forbidden", {"Retry-After": "3"})
     with pytest.raises(Refused, match="403 Forbidden: told to") as caught:
         await connection.get(PATH)
@@ -101,7 +101,7 @@ async def test_refused(api: ApiServer, connection: Connection) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b'{"message": 7}', b"\xff" * 100_000])
 async def test_refused_without_a_status(api: ApiServer, connection: Connection, body: bytes) -> None:
-    """A gateway's error page is an error with the HTTP reason; a date in Retry-After is passed over."""
+    """A gateway's error page is an error with the HTTP reason; a date in Retry-After is ignored."""
     api.documents[PATH] = Answer(502, body, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})
     with pytest.raises(Refused) as caught:
         await connection.get(PATH)
@@ -109,7 +109,7 @@ async def test_refused_without_a_status(api: ApiServer, connection: Connection, 
 
 
 async def test_long_messages_are_cut(api: ApiServer, connection: Connection) -> None:
-    """What a server says ends in conditions and logs: it is cut."""
+    """A server's message ends up in conditions and logs: it is truncated."""
     api.documents[PATH] = Answer(500, json.dumps({"message": "x" * 10_000, "reason": "Long"}).encode())
     with pytest.raises(Refused) as caught:
         await connection.get(PATH)
@@ -117,7 +117,7 @@ async def test_long_messages_are_cut(api: ApiServer, connection: Connection) -> 
 
 
 async def test_redirects_are_not_followed(api: ApiServer, connection: Connection) -> None:
-    """A server cannot send this process, or its token, elsewhere."""
+    """A server cannot redirect this process, or its token."""
     api.documents[PATH] = Answer(302, b"", {"Location": "/elsewhere"})
     with pytest.raises(Refused, match="302"):
         await connection.get(PATH)
@@ -125,7 +125,7 @@ async def test_redirects_are_not_followed(api: ApiServer, connection: Connection
 
 
 async def test_compressed_answers(api: ApiServer, connection: Connection) -> None:
-    """Answers may be compressed; streams may not, since an event must not wait for a block to fill."""
+    """Answers may be compressed; streams may not, because an event must not wait for a block to fill."""
     api.documents[PATH] = Answer(200, gzip.compress(b"x" * 1000), {"Content-Encoding": "gzip"})
     assert await connection.get(PATH) == b"x" * 1000
     api.documents[PATH] = Answer(200)
@@ -134,8 +134,8 @@ async def test_compressed_answers(api: ApiServer, connection: Connection) -> Non
     assert [request.headers["Accept-Encoding"] for request in api.requests] == ["gzip", "identity"]
 
 
-async def test_connections_are_used_again(api: ApiServer, connection: Connection) -> None:
-    """Also after an error: no TLS handshake for each request."""
+async def test_connections_are_reused(api: ApiServer, connection: Connection) -> None:
+    """Even after an error: no TLS handshake for each request."""
     api.documents[PATH] = Answer(200, b"{}")
     await connection.get(PATH)
     with pytest.raises(Refused):
@@ -152,7 +152,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_no_answer_in_time(api: ApiServer) -> None:
-    """A server that accepts and says nothing is Unreachable after the read time-out."""
+    """A server that accepts and stays silent is Unreachable after the read timeout."""
 
     async def never(request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
@@ -169,10 +169,8 @@ async def test_no_answer_in_time(api: ApiServer) -> None:
     [(0, 1, "uid"), (1, 2, "uid"), (2, 2, "401")],
     ids=["taken", "refused for a moment", "refused"],
 )
-async def test_a_refused_token_is_tried_again_as_a_new_one(
-    api: ApiServer, refusals: int, made: int, found: str
-) -> None:
-    """One 401 gives no connection up, where a new token can be made; a second one does, of a token that is new."""
+async def test_a_401_is_retried_with_a_new_token(api: ApiServer, refusals: int, made: int, found: str) -> None:
+    """If a new token can be made, one 401 does not end the connection; a 401 for the new token does."""
     tokens: list[str] = []
     sent: list[str] = []
     current = ""
@@ -197,15 +195,15 @@ async def test_a_refused_token_is_tried_again_as_a_new_one(
     api.handlers["/api/v1/namespaces/kube-system"] = answer
     async with Connection(Access(server=api.url), token=token, forget=forget) as connection:
         try:
-            told = await connection.cluster_uid()
+            outcome = await connection.cluster_uid()
         except Refused as error:
-            told = str(error.status)
-    assert (told, len(tokens), len(sent)) == (found, made, made)
+            outcome = str(error.status)
+    assert (outcome, len(tokens), len(sent)) == (found, made, made)
     assert sent[-1] == f"Bearer {tokens[-1]}"
 
 
-async def test_a_token_that_is_late_is_not_the_servers_silence(api: ApiServer) -> None:
-    """Time that a sign-in takes is not taken for the server's, which was not asked yet."""
+async def test_a_slow_sign_in_is_not_the_servers_silence(api: ApiServer) -> None:
+    """The time of a sign-in does not count for the server's timeout."""
 
     async def late() -> str:
         await asyncio.sleep(0.1)
@@ -216,8 +214,8 @@ async def test_a_token_that_is_late_is_not_the_servers_silence(api: ApiServer) -
             await connection.get("/api")
 
 
-async def test_an_answer_cut_short(api: ApiServer, connection: Connection) -> None:
-    """Half a body is no body."""
+async def test_a_truncated_answer(api: ApiServer, connection: Connection) -> None:
+    """Half a body is an error."""
 
     async def half(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
@@ -233,7 +231,7 @@ async def test_an_answer_cut_short(api: ApiServer, connection: Connection) -> No
 
 
 async def test_cluster_uid(api: ApiServer, connection: Connection) -> None:
-    """The uid of kube-system; anything else at that address is not a Kubernetes API server."""
+    """The uid of kube-system; any other answer shows that it is not a Kubernetes API server."""
     path = "/api/v1/namespaces/kube-system"
     api.documents[path] = Answer(200, b'{"kind":"Namespace","metadata":{"name":"kube-system","uid":"u-1"}}')
     assert await connection.cluster_uid() == "u-1"
@@ -254,13 +252,13 @@ async def test_cluster_uid(api: ApiServer, connection: Connection) -> None:
     ids=["date", "no date"],
 )
 async def test_dated(api: ApiServer, connection: Connection, headers: dict[str, str], sent: datetime | None) -> None:
-    """The body comes with the time that the server wrote beside it, where that is one."""
+    """The body is returned with the time in the server's Date header, if that is valid."""
     api.documents["/version"] = Answer(200, b"{}", headers)
     assert await connection.dated("/version") == (b"{}", sent)
 
 
 async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> None:
-    """The kubeconfig in a Secret leads to its cluster; one that is refused, or lacks the key, is told by its name."""
+    """The kubeconfig in a Secret leads to its cluster; a rejected one, or a missing key, is reported by name."""
     path = "/api/v1/namespaces/hub/secrets/beta"
     config = json.dumps(kubeconfig("https://beta.example", None, {"token": "t"})).encode()
     api.documents[path] = Answer(200, json.dumps({"data": {"kubeconfig": encoded(config)}}).encode())
@@ -274,7 +272,7 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "expected_text"),
     [
         (encoded(json.dumps(kubeconfig("http://127.0.0.1:1", None, {"token": "t"})).encode()), "use https"),
         (encoded(b"x" * 100_000), "larger than 64 KiB"),
@@ -284,15 +282,17 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     ],
     ids=["plain http", "large", "no base64", "a number", "brackets"],
 )
-async def test_a_secret_that_asks_for_more(api: ApiServer, connection: Connection, value: object, says: str) -> None:
-    """Stricter than a mapping that a program made: no plain http at all, and little of it."""
+async def test_a_forbidden_kubeconfig_in_a_secret(
+    api: ApiServer, connection: Connection, value: object, expected_text: str
+) -> None:
+    """Stricter than for a mapping from a program: no plain http at all, and a size limit."""
     api.documents["/api/v1/namespaces/hub/secrets/beta"] = Answer(200, json.dumps({"data": {"k": value}}).encode())
-    with pytest.raises(KubeconfigError, match=says):
+    with pytest.raises(KubeconfigError, match=expected_text):
         await Connection.from_secret(connection, "hub", "beta", key="k")
 
 
-async def test_names_that_lead_to_link_local_addresses() -> None:
-    """What a Secret names is looked at again when it has been looked up."""
+async def test_names_that_resolve_to_link_local_addresses() -> None:
+    """A Secret's host name is checked again after it was resolved."""
     with pytest.raises(OSError, match="leads to a link-local address"):
         await Resolver().resolve("169.254.169.254", 443)
     assert [found["host"] for found in await Resolver().resolve("127.0.0.1", 443)] == ["127.0.0.1"]
@@ -315,9 +315,9 @@ async def test_names_that_lead_to_link_local_addresses() -> None:
     ids=["together", "cut", "empty", "lone newline", "unfinished", "nothing", "6 MB"],
 )
 async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes], lines: list[bytes]) -> None:
-    """However the network cuts them; an unfinished last one is left out."""
+    """However the network splits them; an unfinished last line is dropped."""
 
-    async def say(request: web.Request) -> web.StreamResponse:
+    async def in_chunks(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -326,12 +326,12 @@ async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes]
             await asyncio.sleep(0.005)
         return response
 
-    api.handlers[PATH] = say
+    api.handlers[PATH] = in_chunks
     async with connection.stream(PATH, idle_seconds=5) as stream:
         assert [line async for line in stream] == lines
 
 
-async def test_a_line_without_end(api: ApiServer, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_line(api: ApiServer, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server cannot fill the memory with one line."""
     monkeypatch.setattr(watched, "MAX_LINE", 100_000)
 
@@ -348,28 +348,28 @@ async def test_a_line_without_end(api: ApiServer, connection: Connection, monkey
 
 
 async def test_a_stream_is_open_before_its_first_line(api: ApiServer) -> None:
-    """Entering needs the server's consent only; leaving closes the connection; the pause between lines may be long."""
+    """Entering needs only the server's status; leaving closes the connection; the pause between lines may be long."""
     watch = {"watch": "true", "resourceVersion": "1"}
     async with (
         Connection(Access(server=api.url), read_seconds=0.01) as connection,
         connection.stream(RESOURCE.path, watch, idle_seconds=5) as stream,
     ):
         await until(lambda: api.watches)
-        await asyncio.sleep(0.02)  # longer than read_seconds, which is about answers
+        await asyncio.sleep(0.02)  # longer than read_seconds, which applies to answers
         api.put("a")
         assert b'"ADDED"' in await anext(stream)
     await until(lambda: not api.watches)
 
 
-async def test_a_stream_that_is_refused(connection: Connection) -> None:
-    """The error comes at entering."""
+async def test_a_refused_stream(connection: Connection) -> None:
+    """The error is raised on entering."""
     with pytest.raises(Refused, match="404"):
         async with connection.stream("/missing", idle_seconds=5):
             pass
 
 
 async def test_errors_of_the_reader_pass_through(api: ApiServer, connection: Connection) -> None:
-    """What goes wrong in the block is not taken for a network error."""
+    """An error in the block is not taken for a network error."""
     with pytest.raises(OSError, match="mine"):
         async with connection.stream(RESOURCE.path, {"watch": "true", "resourceVersion": "1"}, idle_seconds=5):
             raise OSError("mine")
@@ -380,7 +380,7 @@ async def test_errors_of_the_reader_pass_through(api: ApiServer, connection: Con
 
 
 async def test_in_cluster_reads_a_rotated_token(authority: Authority, tmp_path: Path) -> None:
-    """The kubelet replaces the token file; the next request carries the new token."""
+    """The kubelet replaces the token file; the next request has the new token."""
     (tmp_path / "ca.crt").write_bytes(authority.pem)
     (tmp_path / "token").write_text("first\n")
     api = ApiServer()
@@ -398,8 +398,8 @@ async def test_in_cluster_reads_a_rotated_token(authority: Authority, tmp_path: 
     assert [request.headers["Authorization"] for request in api.requests] == ["Bearer first", "Bearer second"]
 
 
-async def test_in_cluster_elsewhere(tmp_path: Path) -> None:
-    """Outside a Pod there is no service account, and the error says so."""
+async def test_in_cluster_outside_a_pod(tmp_path: Path) -> None:
+    """There is no service account, and the error says so."""
     with pytest.raises(KubeconfigError, match="no service account"):
         await Connection.in_cluster(folder=tmp_path, environ={})
 
@@ -411,7 +411,7 @@ async def test_in_cluster_elsewhere(tmp_path: Path) -> None:
 async def test_token_over_tls(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str | None
 ) -> None:
-    """The CA of the kubeconfig is the one that counts, whatever the environment says."""
+    """The CA of the kubeconfig is used, whatever the environment says."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     if bundle:
         monkeypatch.setenv("SSL_CERT_FILE", bundle)
@@ -427,7 +427,7 @@ async def test_token_over_tls(
 async def test_client_certificate_leaves_no_file(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Certificate and key are used without ever being written: a read-only, empty temporary folder is enough."""
+    """Certificate and key are used without being written: a read-only, empty temporary folder is sufficient."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     certificate, key = authority.issue("operator")
     api = ApiServer()
@@ -440,8 +440,8 @@ async def test_client_certificate_leaves_no_file(
     assert "Authorization" not in api.requests[0].headers
 
 
-async def test_a_netrc_is_not_ours(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password that the environment keeps for a host is not sent to a cluster that is signed in to otherwise."""
+async def test_a_netrc_is_ignored(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password for the host in the environment is not sent to a cluster with other credentials."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n", encoding="ascii")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     api = ApiServer()
@@ -459,7 +459,7 @@ async def test_a_netrc_is_not_ours(authority: Authority, tmp_path: Path, monkeyp
 
 
 async def test_another_authority(authority: Authority, tmp_path: Path) -> None:
-    """A server that the kubeconfig's CA did not sign is not spoken to."""
+    """A server that the kubeconfig's CA did not sign is not contacted."""
     api = ApiServer()
     async with api.serve(tls=authority.server(tmp_path)):
         source = kubeconfig(api.url, Authority().pem, {"token": "t"})
@@ -469,15 +469,15 @@ async def test_another_authority(authority: Authority, tmp_path: Path) -> None:
     assert api.requests == []
 
 
-async def test_certificates_that_are_none() -> None:
-    """PEM in name only is an error of the kubeconfig."""
+async def test_invalid_certificates() -> None:
+    """Invalid PEM is an error of the kubeconfig."""
     source = kubeconfig("https://127.0.0.1", b"-----BEGIN CERTIFICATE-----\nnonsense", {"token": "t"})
     with pytest.raises(KubeconfigError, match="certificates or key cannot be read"):
         await Connection.from_kubeconfig(source)
 
 
-async def test_the_file_of_the_person_at_the_keyboard_may_do_anything(api: ApiServer, tmp_path: Path) -> None:
-    """Plug-ins run; what a Secret may not ask for, one's own file may."""
+async def test_a_local_kubeconfig_may_do_anything(api: ApiServer, tmp_path: Path) -> None:
+    """Plug-ins run; a user's own file may do what a Secret may not."""
     api.documents[PATH] = Answer(200, b"{}")
     credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "p"}}
     program = tmp_path / "plugin.py"
@@ -500,7 +500,7 @@ async def test_the_file_of_the_person_at_the_keyboard_may_do_anything(api: ApiSe
 
 
 @pytest.mark.parametrize("content", [None, "", "a: [", "clusters: 7", "current-context: x"])
-async def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+async def test_an_unusable_kubeconfig_file(tmp_path: Path, content: str | None) -> None:
     """Missing, empty or broken: one error that names the file."""
     path = tmp_path / "config"
     if content is not None:
@@ -510,7 +510,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None) -
 
 
 async def test_closing_twice(api: ApiServer) -> None:
-    """Whoever closes need not know whether somebody else did."""
+    """A second close has no effect."""
     connection = Connection(Access(server=api.url))
     await connection.close()
     await connection.close()
@@ -519,11 +519,11 @@ async def test_closing_twice(api: ApiServer) -> None:
 # --- memory
 
 
-async def test_a_watch_over_tls_holds_little(
+async def test_an_idle_watch_over_tls_needs_little_memory(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fleet has thousands of idle watches: each holds less than a quarter of the buffer that asyncio gives it by
-    itself, though it can read answers of any size.
+    """A fleet has thousands of idle watches: each holds less than a quarter of asyncio's default buffer, but can read
+    answers of any size.
     """
     default = 2**18
     monkeypatch.setattr(sslproto.SSLProtocol, "max_size", default)

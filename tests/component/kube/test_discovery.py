@@ -21,7 +21,7 @@ async def api() -> AsyncIterator[ApiServer]:
 
 
 def serve(api: ApiServer, group: str, versions: dict[str, list[str] | Answer]) -> None:
-    """The group's own document, and one per version: the resources in it, or what else is answered."""
+    """The group's own document, and one per version: its resources, or another answer."""
     entries = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
     document = {"kind": "APIGroup", "name": group, "versions": entries, "preferredVersion": entries[:1]}
     api.documents[f"/apis/{group}"] = Answer(200, json.dumps(document).encode())
@@ -46,13 +46,13 @@ def paths(discovery: Discovery) -> list[str]:
     return [resource.path.removeprefix("/apis/") for resource in discovery.served]
 
 
-async def test_nothing_installed(api: ApiServer) -> None:
-    """404 of each group: nothing is served, and that is certain."""
+async def test_no_api_is_served(api: ApiServer) -> None:
+    """404 of each group: it is certain that nothing is served."""
     assert await found(api) == Discovery(served=(), unknown={})
 
 
-async def test_everything_installed(api: ApiServer) -> None:
-    """Each resource once, subresources left out, with its kind and scope."""
+async def test_every_api_is_served(api: ApiServer) -> None:
+    """Each resource once, without subresources, with its kind and scope."""
     serve(api, POLICY_REPORTS, {"v1alpha2": ["policyreports", "clusterpolicyreports"]})
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports", "reports/status", "somethingelse"]})
     serve(api, CONSTRAINTS, {"v1beta1": ["k8srequired", "k8srequired/status", "k8sallowed", "k8sallowed"]})
@@ -82,21 +82,21 @@ async def test_everything_installed(api: ApiServer) -> None:
     ],
 )
 async def test_one_version_of_each_resource(api: ApiServer, versions: list[str], read: str) -> None:
-    """The same object is served under every version; it is read in the preferred one only."""
+    """The same object is served in every version; only the preferred one is read."""
     serve(api, POLICY_REPORTS, {version: ["policyreports", "clusterpolicyreports"] for version in versions})
     discovery = await found(api)
     assert paths(discovery) == [f"wgpolicyk8s.io/{read}/clusterpolicyreports", f"wgpolicyk8s.io/{read}/policyreports"]
 
 
 async def test_resources_of_one_group_in_different_versions(api: ApiServer) -> None:
-    """Where two producers installed one CRD each, both are read, each once."""
+    """If two producers installed one CRD each, both are read, each once."""
     serve(api, POLICY_REPORTS, {"v1alpha2": ["policyreports"], "v1beta1": ["policyreports", "clusterpolicyreports"]})
     discovery = await found(api)
     assert paths(discovery) == ["wgpolicyk8s.io/v1alpha2/policyreports", "wgpolicyk8s.io/v1beta1/clusterpolicyreports"]
 
 
-async def test_only_versions_that_are_not_read(api: ApiServer) -> None:
-    """v1alpha1 alone is not absence: reports are there, in a form that is not read."""
+async def test_only_unsupported_versions(api: ApiServer) -> None:
+    """v1alpha1 alone is not absence: reports exist, in a form that is not read."""
     serve(api, POLICY_REPORTS, {"v1alpha1": ["policyreports"]})
     discovery = await found(api)
     assert discovery.served == ()
@@ -104,7 +104,7 @@ async def test_only_versions_that_are_not_read(api: ApiServer) -> None:
 
 
 async def test_a_resource_that_cannot_be_watched(api: ApiServer) -> None:
-    """Without the verbs list and watch it is no source."""
+    """Without the verbs list and watch it is not a source."""
     serve(api, OPEN_REPORTS, {"v1alpha1": resources(["reports"], ["get", "list"])})
     assert await found(api) == Discovery(served=(), unknown={})
 
@@ -120,8 +120,8 @@ async def test_a_resource_that_cannot_be_watched(api: ApiServer) -> None:
     ],
     ids=["503", "403", "404", "html", "cut"],
 )
-async def test_a_version_that_cannot_be_read_makes_its_group_unknown(api: ApiServer, answer: Answer) -> None:
-    """A listed version that is not answered proves nothing, and does not fall back to another version's copy."""
+async def test_an_unreadable_version_makes_its_group_unknown(api: ApiServer, answer: Answer) -> None:
+    """It proves nothing, and another version is not used instead."""
     serve(api, POLICY_REPORTS, {"v1alpha2": answer, "v1beta1": ["policyreports", "clusterpolicyreports"]})
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
     discovery = await found(api)
@@ -134,8 +134,8 @@ async def test_a_version_that_cannot_be_read_makes_its_group_unknown(api: ApiSer
     [refusal(500, "InternalError"), refusal(403, "Forbidden"), Answer(200, b"[]"), Answer(302, b"", {"Location": "/"})],
     ids=["500", "403", "not a group", "redirect"],
 )
-async def test_a_group_that_cannot_be_read_is_unknown(api: ApiServer, answer: Answer) -> None:
-    """One failing group says nothing about itself and does not hide the others."""
+async def test_an_unreadable_group_is_unknown(api: ApiServer, answer: Answer) -> None:
+    """Its failure is no evidence, and does not hide other groups."""
     api.documents[f"/apis/{CONSTRAINTS}"] = answer
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports"]})
     discovery = await found(api)
@@ -144,14 +144,14 @@ async def test_a_group_that_cannot_be_read_is_unknown(api: ApiServer, answer: An
 
 
 async def test_unreachable() -> None:
-    """A server that is down makes every group unknown; nothing is raised."""
+    """An unreachable server makes every group unknown; nothing is raised."""
     async with Connection(Access(server="http://127.0.0.1:1")) as connection:
         discovery = await discover(connection, {POLICY_REPORTS, CONSTRAINTS})
     assert sorted(discovery.unknown) == [CONSTRAINTS, POLICY_REPORTS]
 
 
-async def test_only_what_is_asked_for(api: ApiServer) -> None:
-    """Groups that are switched off are neither read nor reported."""
+async def test_only_requested_groups(api: ApiServer) -> None:
+    """Disabled groups are neither read nor reported."""
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
     async with Connection(Access(server=api.url)) as connection:
         discovery = await discover(connection, {POLICY_REPORTS})
@@ -159,9 +159,9 @@ async def test_only_what_is_asked_for(api: ApiServer) -> None:
     assert len(api.requests) == 1
 
 
-async def test_policies_are_looked_for_by_kind(api: ApiServer) -> None:
-    """Each in the first version that serves it; other kinds of the group, and versions that are not known, are none of
-    ours; what a group answers otherwise is not known.
+async def test_policy_kinds(api: ApiServer) -> None:
+    """Each in the first version that serves it; other kinds of the group, and unknown versions, are ignored; a group
+    with an error is unknown.
     """
     serve(api, KYVERNO, {"v2": ["cleanuppolicies"], "v1": ["clusterpolicies", "policies", "updaterequests"]})
     serve(api, KYVERNO_CEL, {"v1beta1": ["namespacedvalidatingpolicies"], "v1": ["validatingpolicies"]})

@@ -1,4 +1,4 @@
-"""What a hostile server costs: its own cluster. Memory is measured in a process of its own, beside a sound cluster."""
+"""A malicious server costs only its own cluster. Memory is measured in a separate process, beside a sound cluster."""
 
 import asyncio
 import gzip
@@ -27,11 +27,11 @@ from tests.component.kube.test_reflector import running
 
 PATH = "/api/v1/anything"
 BOUND = 300
-"""MiB that an attack may take at its peak, the process included: the chart's limit is 512."""
+"""Peak MiB under an attack, process included: the chart's limit is 512."""
 
 
 async def beside(attack: Attack, what: str, *, seconds: float) -> dict[str, Any]:
-    """What the victim tells, with a sound cluster of 20 reports that gets a new one ten times a second."""
+    """The victim's figures, with a sound cluster of 20 reports that gets a new one ten times a second."""
     api = ApiServer()
     for number in range(20):
         api.put(f"r{number}", results=[])
@@ -53,8 +53,8 @@ async def beside(attack: Attack, what: str, *, seconds: float) -> dict[str, Any]
                 printed, _ = await process.communicate()
         finally:
             changes.cancel()
-    told: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return told
+    output: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return output
 
 
 BOMB = evil.packed(350)
@@ -62,7 +62,7 @@ PAGE_OF_NOTHING = b'{"metadata":{"resourceVersion":"5"},"items":[' + b"{}," * 20
 
 
 @pytest.mark.parametrize(
-    ("attack", "what", "says"),
+    ("attack", "what", "expected_text"),
     [
         (evil.bomb("gzip", BOMB), "uid", "larger than 4 MiB"),
         (evil.bomb("gzip", BOMB), "discover", "larger than 4 MiB"),
@@ -80,27 +80,27 @@ PAGE_OF_NOTHING = b'{"metadata":{"resourceVersion":"5"},"items":[' + b"{}," * 20
         "endless body", "endless headers", "endless 100",
     ],
 )  # fmt: skip
-async def test_bytes(attack: Attack, what: str, says: str) -> None:
-    """However much is sent or unpacked, it is an error of this cluster, and the other one goes on."""
-    told = await beside(attack, what, seconds=30)
-    assert says in json.dumps(told)
-    assert told["peak"] < BOUND
-    assert told["seen"] > 20
-    assert told["answers"] > 5
+async def test_malicious_bytes(attack: Attack, what: str, expected_text: str) -> None:
+    """However much is sent or decompressed, it is an error of this cluster, and the other one continues."""
+    output = await beside(attack, what, seconds=30)
+    assert expected_text in json.dumps(output)
+    assert output["peak"] < BOUND
+    assert output["seen"] > 20
+    assert output["answers"] > 5
 
 
 @pytest.mark.parametrize(
     "watch", [evil.flood, evil.halves, evil.giant_line, evil.drip], ids=["flood", "halves", "giant lines", "drip"]
 )
 async def test_thousands_of_kinds(watch: Attack) -> None:
-    """The first thousand are read, and that is told; what their watches send is bounded together, in bytes and time."""
-    told = await beside(evil.kinds(watch), "kinds", seconds=8)
-    assert told["served"] == connection_module.MAX_KINDS
-    assert "serves 5000 kinds; only the first 1000" in told["unknown"]["constraints.gatekeeper.sh"]
-    assert told["files"] < connection_module.MAX_KINDS + 100
-    assert told["peak"] < 2 * BOUND
-    assert told["seen"] > 20
-    assert told["answers"] > 5
+    """The first thousand are read, and the limit is reported; their watches have a common limit of bytes and time."""
+    output = await beside(evil.kinds(watch), "kinds", seconds=8)
+    assert output["served"] == connection_module.MAX_KINDS
+    assert "serves 5000 kinds; only the first 1000" in output["unknown"]["constraints.gatekeeper.sh"]
+    assert output["files"] < connection_module.MAX_KINDS + 100
+    assert output["peak"] < 2 * BOUND
+    assert output["seen"] > 20
+    assert output["answers"] > 5
 
 
 def named(number: int) -> dict[str, object]:
@@ -108,7 +108,7 @@ def named(number: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("items", "token", "says"),
+    ("items", "token", "expected_text"),
     [
         (lambda _: [], str, "pages brought no new object"),
         (lambda _: [named(n) for n in range(5)], str, "pages brought no new object"),
@@ -119,13 +119,13 @@ def named(number: int) -> dict[str, object]:
     ],
     ids=["empty pages", "the same objects", "new objects", "a circle of tokens", "one token", "long tokens"],
 )
-async def test_listings_end(
+async def test_endless_lists_end(
     items: Callable[[int], list[dict[str, object]]],
     token: Callable[[int], str],
-    says: str,
+    expected_text: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever pages come, a listing ends, and replaces nothing."""
+    """Whatever the pages contain, a list ends, and replaces nothing."""
     monkeypatch.setattr(listing_limits, "MAX_OBJECTS", 2_000)
 
     async with evil.serve(evil.listing(items=items, token=token)) as url, Connection(Access(server=url)) as connection:
@@ -138,7 +138,7 @@ async def test_listings_end(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         assert "finish" not in mirror.calls
-        assert says in mirror.states[0].message
+        assert expected_text in mirror.states[0].message
         assert mirror.states[0].reason == "ListingFailed"
 
 
@@ -150,8 +150,8 @@ async def test_listings_end(
     ],
     ids=["brackets", "objects", "digits", "not UTF-8", "half a surrogate", "cut", "null", "nothing"],
 )  # fmt: skip
-async def test_json_that_is_none(content: bytes) -> None:
-    """Discovery and the cluster's uid answer with their own errors, whatever they are sent."""
+async def test_invalid_json(content: bytes) -> None:
+    """Discovery and the cluster's uid raise their own errors for any content."""
     async with evil.serve(evil.always(content)) as url, Connection(Access(server=url)) as connection:
         found = await discover(connection, SOURCE_GROUPS)
         assert found.served == ()
@@ -160,8 +160,8 @@ async def test_json_that_is_none(content: bytes) -> None:
             await connection.cluster_uid()
 
 
-async def test_names_that_kubernetes_does_not_take() -> None:
-    """They lead nowhere, and the group is not known whole: nothing of it is absent."""
+async def test_invalid_names_in_discovery() -> None:
+    """Their resources are ignored, and the group is incomplete: nothing of it counts as absent."""
     entries = [
         {"name": name, "kind": kind, "namespaced": False, "verbs": ["list", "watch", "create"]}
         for name, kind in [("good", "Good"), ("../secrets?x=", "A"), ("UPPER", "B"), ("b\x1b[2J", "C"), ("c", "d e")]
@@ -178,15 +178,15 @@ async def test_names_that_kubernetes_does_not_take() -> None:
     assert all(reason.isprintable() for reason in found.unknown.values())
 
 
-async def test_a_drip_ends() -> None:
-    """A byte now and then is no silence; the whole answer has its time."""
+async def test_a_slow_answer_times_out() -> None:
+    """A byte now and then is no silence; the whole answer has a time limit."""
     async with evil.serve(evil.drip) as url, Connection(Access(server=url), total_seconds=0.2) as connection:
         with pytest.raises(Unreachable, match="no answer in time"):
             await connection.get(PATH)
 
 
-async def test_a_line_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch that always says something and never anything whole is cut."""
+async def test_an_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that sends bytes without ever completing a line is cut."""
     monkeypatch.setattr(watched, "_LINE_SECONDS", 0.2)
     async with (
         evil.serve(evil.drip) as url,
@@ -197,16 +197,16 @@ async def test_a_line_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None
             await anext(lines)
 
 
-async def test_a_packed_watch() -> None:
-    """Nobody asked for it, and nobody unpacks it."""
+async def test_a_compressed_watch() -> None:
+    """It was not requested, and is not decompressed."""
     async with evil.serve(evil.bomb("gzip", BOMB)) as url, Connection(Access(server=url)) as connection:
         with pytest.raises(Unreachable, match="compressed"):
             async with connection.stream(PATH, idle_seconds=5):
                 pass
 
 
-async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> None:
-    """Real objects can be so large that 500 of them exceed what is read at once: a quarter, until it fits."""
+async def test_a_large_page_is_requested_again_with_fewer_objects() -> None:
+    """500 real objects can exceed the limit of an answer: a quarter is requested, until it fits."""
     api = ApiServer()
     for number in range(60):
         api.put(f"r{number:03}", message="x" * 1_400_000)
@@ -219,7 +219,7 @@ async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> Non
 
 
 async def test_one_large_answer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the whole process: another one waits, and gives up in time; small ones pass."""
+    """In the whole process: another one waits and times out; small ones pass."""
     monkeypatch.setattr(body, "LARGE_SECONDS", 0.3)
     large = b'"' + b"x" * (body.CONCURRENT_BYTES + 10) + b'"'
     async with (
@@ -250,8 +250,8 @@ async def test_other_statuses(status: int) -> None:
             await connection.get(PATH)
 
 
-async def test_an_error_that_is_packed_or_dripped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error's message is read packed too, as far as a sentence goes; it need not end."""
+async def test_a_compressed_or_slow_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error's message is decompressed up to a limit; it need not end."""
     monkeypatch.setattr(failure, "_ERROR_SECONDS", 0.2)
     api = ApiServer()
     sentence = json.dumps({"reason": "Forbidden", "message": "no \x1b[31m\u202egnp"}).encode()

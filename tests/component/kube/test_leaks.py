@@ -1,4 +1,4 @@
-"""What a proxy or a server sends back of what it was sent reaches no error's text."""
+"""No error text contains a secret that a proxy or a server echoes."""
 
 import asyncio
 import base64
@@ -21,13 +21,13 @@ HIDDEN = (PASSWORD, TOKEN, base64.b64encode(f"u:{PASSWORD}".encode()).decode()[:
 
 @pytest.fixture
 def heads() -> list[bytes]:
-    """Of the requests that the proxy has had."""
+    """The heads of the requests that the proxy got."""
     return []
 
 
 @pytest.fixture
 async def proxy(heads: list[bytes]) -> AsyncIterator[str]:
-    """Answers 407 with the head of the request in its status line; only its address."""
+    """A proxy that answers 407 with the head of the request in its status line; its address."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -50,8 +50,8 @@ def kubeconfig(server: str = "https://h.example:6443", user: object = None, **cl
     }
 
 
-async def said(source: bytes | dict[str, Any]) -> str:
-    """The error of a request, as a traceback shows it."""
+async def error_text(source: bytes | dict[str, Any]) -> str:
+    """The error of a request, as in a traceback."""
     with pytest.raises((Refused, Unreachable, KubeconfigError)) as caught:
         async with await Connection.from_kubeconfig(source) as connection:
             await connection.get("/api")
@@ -63,30 +63,30 @@ async def said(source: bytes | dict[str, Any]) -> str:
 async def test_proxies(
     proxy: str, heads: list[bytes], form: str, monkeypatch: pytest.MonkeyPatch, *, environment: bool
 ) -> None:
-    """A proxy that echoes, one that is not there, one that cannot be: its password goes to it, and nowhere else."""
+    """A proxy that echoes, one that is unreachable, one with an invalid URL: its password goes to it only."""
     url = form.format(PASSWORD, proxy)
     for name in ("NO_PROXY", "no_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     if environment:
         monkeypatch.setenv("HTTPS_PROXY", url)
-        told = await said(kubeconfig())
+        output = await error_text(kubeconfig())
     else:
-        told = await said(kubeconfig(**{"proxy-url": url}))
-    assert not [secret for secret in HIDDEN if secret in told]
+        output = await error_text(kubeconfig(**{"proxy-url": url}))
+    assert not [secret for secret in HIDDEN if secret in output]
     signed_in = f"Proxy-Authorization: Basic {base64.b64encode(f'u:{PASSWORD}'.encode()).decode()}"
     assert [signed_in.encode() in head for head in heads] == [True] * url.endswith(proxy)
 
 
-async def test_plain_http_goes_by_no_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plain_http_uses_no_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's proxy would see the token."""
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert "407" not in await said(kubeconfig("http://127.0.0.1:1"))
+    assert "407" not in await error_text(kubeconfig("http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("place", ["message", "reason", "status line"])
 async def test_an_api_server_that_echoes(place: str) -> None:
-    """Its words are its own, but the token is ours."""
+    """Its own text may appear, but not our token."""
     api = ApiServer()
 
     async def echo(request: web.Request) -> web.StreamResponse:
@@ -99,10 +99,10 @@ async def test_an_api_server_that_echoes(place: str) -> None:
 
     api.handlers["/api"] = echo
     async with api.serve():
-        told = await said(kubeconfig(api.url))
-    assert "***" in told
-    assert not [secret for secret in HIDDEN if secret in told]
-    assert base64.b64encode(TOKEN.encode()).decode() not in told
+        output = await error_text(kubeconfig(api.url))
+    assert "***" in output
+    assert not [secret for secret in HIDDEN if secret in output]
+    assert base64.b64encode(TOKEN.encode()).decode() not in output
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ async def test_an_api_server_that_echoes(place: str) -> None:
     ],
 )  # fmt: skip
 async def test_kubeconfigs(source: bytes | dict[str, Any]) -> None:
-    """What is refused is named by its place, never by what stands there."""
-    told = await said(source)
-    assert not [secret for secret in HIDDEN if secret in told.rpartition("KubeconfigError")[2]]
+    """A rejected value is reported by its place, never by its content."""
+    output = await error_text(source)
+    assert not [secret for secret in HIDDEN if secret in output.rpartition("KubeconfigError")[2]]
 
 
-async def test_a_file_that_is_no_yaml(tmp_path: Any) -> None:
-    """The parser would quote the line, which holds the token."""
+async def test_a_file_that_is_not_yaml(tmp_path: Any) -> None:
+    """The parser would quote the line with the token."""
     (tmp_path / "config").write_text(f"users: [{{token: {TOKEN}}}\n  b: : c")
     with pytest.raises(KubeconfigError, match=r"not valid YAML \(line \d\)") as caught:
         await Connection.from_file(str(tmp_path / "config"))

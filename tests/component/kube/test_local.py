@@ -42,7 +42,7 @@ def config(
 
 
 def plugin(folder: Path, body: str, **more: object) -> dict[str, Any]:
-    """A user whose credential a Python program prints."""
+    """A user whose credential comes from a Python program."""
     program = folder / "plugin.py"
     program.write_text(body)
     version = "client.authentication.k8s.io/v1"
@@ -61,8 +61,8 @@ print(json.dumps({{"kind": "ExecCredential", "status": {{"token": str(count), **
 """
 
 
-async def test_the_first_of_several_files_counts(tmp_path: Path) -> None:
-    """Entries and current context are merged as kubectl merges them; files that are missing are passed over."""
+async def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
+    """Entries and current context are merged as in kubectl; missing files are ignored."""
     one = config(tmp_path, user={"token": "one"}, file="one")
     two = config(tmp_path, name="there", user={"token": "two"}, file="two")
     again = config(tmp_path, user={"token": "again"}, file="three")
@@ -71,8 +71,8 @@ async def test_the_first_of_several_files_counts(tmp_path: Path) -> None:
     assert (await user_kubeconfig.load(paths, context="there"))[0].token == "two"
 
 
-async def test_paths_begin_at_the_file(tmp_path: Path) -> None:
-    """A relative path is one beside the kubeconfig, wherever the process runs."""
+async def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    """Wherever the process runs."""
     folder = tmp_path / "sub"
     path = config(
         tmp_path,
@@ -87,15 +87,15 @@ async def test_paths_begin_at_the_file(tmp_path: Path) -> None:
     assert (access.authority, access.certificate, access.key, token) == (b"ca", b"me", b"key", None)
 
 
-async def test_data_comes_before_a_file(tmp_path: Path) -> None:
-    """As with kubectl, what stands in the kubeconfig itself counts."""
+async def test_data_precedes_a_file(tmp_path: Path) -> None:
+    """As in kubectl, inline data is preferred."""
     data = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
     path = config(tmp_path, cluster={"certificate-authority-data": data, "certificate-authority": "none"})
     assert (await user_kubeconfig.load(str(path)))[0].authority == b"-----BEGIN CERTIFICATE-----"
 
 
-async def test_verification_may_be_off(authority: Authority, tmp_path: Path) -> None:
-    """One's own file may switch off what a Secret's may not."""
+async def test_verification_may_be_disabled(authority: Authority, tmp_path: Path) -> None:
+    """A user's own file may disable what a Secret's may not."""
     api = ApiServer()
     api.documents[PATH] = Answer(200, b"{}")
     async with api.serve(tls=authority.server(tmp_path)):
@@ -110,7 +110,7 @@ def authority() -> Authority:
 
 
 async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
-    """A token that was replaced is used from the next request on."""
+    """A replaced token is used from the next request on."""
     (tmp_path / "token").write_text("first\n")
     api = ApiServer()
     api.documents[PATH] = Answer(200, b"{}")
@@ -131,10 +131,10 @@ async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     [(None, ["1", "1"]), (timedelta(hours=1), ["1", "1"]), (timedelta(seconds=50), ["2", "3"])],
     ids=["for ever", "for long", "ends soon"],
 )
-async def test_a_plug_in_runs_again_when_its_token_ends(
+async def test_a_plug_in_runs_again_when_its_token_expires(
     tmp_path: Path, left: timedelta | None, tokens: list[str]
 ) -> None:
-    """It is run once, and again a minute before the token ends."""
+    """It runs once, and again a minute before the token expires."""
     expires = datetime.now(UTC) + left if left else None
     path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=expires)))
     _, token = await user_kubeconfig.load(str(path))
@@ -142,8 +142,8 @@ async def test_a_plug_in_runs_again_when_its_token_ends(
     assert [await token(), await token()] == tokens
 
 
-async def test_a_plug_in_is_told_what_it_needs(tmp_path: Path) -> None:
-    """Its environment, and the cluster where it asks for it."""
+async def test_a_plug_in_gets_its_context(tmp_path: Path) -> None:
+    """Its environment, and the cluster if it requests it."""
     body = """
 import json, os
 told = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
@@ -156,8 +156,8 @@ print(json.dumps({"status": {"token": token}}))
     assert await token() == f"dev,{SERVER},False"
 
 
-async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: Path) -> None:
-    """Certificate and key of a plug-in are used as those of the file are."""
+async def test_a_plug_in_may_return_a_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Its certificate and key are used like those of the file."""
     certificate, key = authority.issue("somebody")
     status = {"clientCertificateData": certificate.decode(), "clientKeyData": key.decode()}
     api = ApiServer()
@@ -185,22 +185,22 @@ async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_cannot_be_used(tmp_path: Path, user: dict[str, Any], message: str) -> None:
-    """One error that names the file and what to mend."""
+async def test_unusable_files(tmp_path: Path, user: dict[str, Any], message: str) -> None:
+    """One error that names the file and the fix."""
     with pytest.raises(KubeconfigError, match=f"kubeconfig .*config cannot be used: .*{message}"):
         await user_kubeconfig.load(str(config(tmp_path, user=user)))
 
 
-async def test_a_plug_in_that_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is ended, and the error says so."""
+async def test_a_hanging_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed, and the error says so."""
     monkeypatch.setattr(user_kubeconfig, "PLUGIN_SECONDS", 0.2)
     user = plugin(tmp_path, "import threading; threading.Event().wait()")
     with pytest.raises(KubeconfigError, match="did not end"):
         await user_kubeconfig.load(str(config(tmp_path, user=user)))
 
 
-async def test_the_person_behind_kopf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kopf signs in by the same file, plug-in included."""
+async def test_kopf_uses_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including its plug-in."""
     from policyhub.kopf_adapter import login_locally  # noqa: PLC0415  (imports kopf, which only this test needs)
 
     path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=None)))

@@ -15,7 +15,7 @@ from tests.component.kube.mirror import Mirror, VirtualClock, until
 
 
 class Rig:
-    """One reflector at work against one server, in virtual time. Jitter is always one half."""
+    """One running reflector and one server, in virtual time. Jitter is always one half."""
 
     def __init__(
         self, api: ApiServer, connection: Connection, mirror: Mirror, **options: float | tuple[float, float]
@@ -39,7 +39,7 @@ class Rig:
         await until(lambda: self.reflector.state.live and self.api.watches)
 
     def age(self, seconds: float) -> None:
-        """As if the watch had lasted so long."""
+        """Pretend that the watch has lasted this long."""
         self.clock.now += seconds
 
 
@@ -70,7 +70,7 @@ def filled(count: int, *, page_size: int | None = None, reports_server: bool = F
 
 
 async def test_lists_in_pages_then_watches_from_the_listing() -> None:
-    """All pages reach the sink between begin and finish, and the watch starts at the listing's resourceVersion."""
+    """All pages reach the sink between begin and finish, and the watch starts at the list's resourceVersion."""
     async with running(filled(7, page_size=3)) as rig:
         await rig.equal()
         await rig.watching()
@@ -86,14 +86,14 @@ async def test_lists_in_pages_then_watches_from_the_listing() -> None:
 
 
 async def test_empty_listing() -> None:
-    """`items: null`, as Go writes an empty list, is a complete listing of nothing."""
+    """`items: null`, as Go writes an empty list, is a complete, empty list."""
     async with running(ApiServer()) as rig:
         await rig.watching()
         assert rig.mirror.calls == ["begin", "finish"]
 
 
-async def test_expired_continue_token_replaces_nothing_and_starts_over() -> None:
-    """After a 410 within a listing the sink sweeps nothing; the listing begins again, in larger pages."""
+async def test_an_expired_continue_token_starts_over() -> None:
+    """After a 410 within a list the sink sweeps nothing; the list starts again with larger pages."""
     api = filled(7, page_size=3)
     api.expired_continues = 2
     async with running(api) as rig:
@@ -110,8 +110,8 @@ async def test_expired_continue_token_replaces_nothing_and_starts_over() -> None
 @pytest.mark.parametrize(
     "answer", [refusal(500, "InternalError"), refusal(429, "TooManyRequests"), Answer(0)], ids=["500", "429", "cut"]
 )
-async def test_a_later_page_is_asked_for_again(answer: Answer) -> None:
-    """A passing failure in the middle of a listing does not throw away the pages before it."""
+async def test_a_failed_page_is_retried(answer: Answer) -> None:
+    """A temporary failure in the middle of a list does not discard the earlier pages."""
     api = filled(7, page_size=3)
     api.answers["list"].extend([None, answer])
     async with running(api) as rig:
@@ -133,8 +133,8 @@ async def test_a_later_page_is_asked_for_again(answer: Answer) -> None:
     ],
     ids=["403", "401", "500", "503", "html", "cut short", "no answer"],
 )
-async def test_a_failed_listing_is_tried_again_after_growing_waits(answer: Answer, reason: str) -> None:
-    """The waits are half of 1, 2, 4 s (full jitter); the state says why, after each of them, until it is mended."""
+async def test_a_failed_list_is_retried_with_back_off(answer: Answer, reason: str) -> None:
+    """The waits are half of 1, 2, 4 s (full jitter); the state has the reason after each failure, until success."""
     api = filled(2)
     # aiohttp itself repeats a GET once when the connection closes without an answer
     api.answers["list"].extend([answer] * (3 if answer.status else 6))
@@ -147,7 +147,7 @@ async def test_a_failed_listing_is_tried_again_after_growing_waits(answer: Answe
 
 
 async def test_back_off_is_capped() -> None:
-    """However long a listing is refused, it is tried again within the minute."""
+    """A refused list is retried within a minute, however long it fails."""
     api = filled(1)
     api.answers["list"].extend([refusal(403, "Forbidden")] * 12)
     async with running(api) as rig:
@@ -155,8 +155,8 @@ async def test_back_off_is_capped() -> None:
         assert rig.clock.slept == [0.5, 1, 2, 4, 8, 16] + [30] * 6
 
 
-async def test_what_may_be_forbidden_for_good_is_asked_for_seldom() -> None:
-    """With a cap of its own for 403 the first tries follow soon, the later ones seldom; one line tells of them all."""
+async def test_a_permanently_forbidden_list_is_retried_rarely() -> None:
+    """403 has its own cap: the first retries come soon, later ones rarely; one log line covers them all."""
     api = filled(1)
     api.answers["list"].extend([refusal(403, "Forbidden")] * 12)
     with capture_logs() as logs:
@@ -170,7 +170,7 @@ async def test_what_may_be_forbidden_for_good_is_asked_for_seldom() -> None:
 
 
 async def test_retry_after_is_honoured() -> None:
-    """No earlier than the server asks for, whether by header or in the Status, and jittered on top."""
+    """Not earlier than the server requests, by header or in the Status, plus jitter."""
     body = {**status(429, "TooManyRequests"), "details": {"retryAfterSeconds": 11}}
     api = filled(1)
     api.answers["list"].extend(
@@ -182,7 +182,7 @@ async def test_retry_after_is_honoured() -> None:
 
 
 async def test_an_endless_listing_is_refused() -> None:
-    """A server that answers the same continue token for ever is a failed listing, not an endless one."""
+    """A server that always returns the same continue token makes the list fail."""
     page = Answer(200, b'{"metadata":{"resourceVersion":"5","continue":"x"},"items":[]}')
     api = filled(1)
     api.answers["list"].extend([page, page])
@@ -192,8 +192,8 @@ async def test_an_endless_listing_is_refused() -> None:
         assert len(api.asked("list")) == 3
 
 
-async def test_the_loop_gets_its_turn_within_a_page() -> None:
-    """A large page does not keep the event loop to itself."""
+async def test_the_event_loop_runs_within_a_page() -> None:
+    """A large page does not block the event loop."""
     turns = 0
 
     async def count() -> None:
@@ -230,7 +230,7 @@ async def test_events_arrive() -> None:
 
 
 async def test_a_watch_that_ends_is_resumed_at_once_from_the_last_event() -> None:
-    """A normal end costs neither a wait nor a listing nor an event."""
+    """A normal end costs neither a wait nor a list nor an event."""
     async with running(filled(1)) as rig:
         await rig.watching()
         rig.api.put("a")
@@ -244,7 +244,7 @@ async def test_a_watch_that_ends_is_resumed_at_once_from_the_last_event() -> Non
         assert rig.mirror.phases == [("listing", ""), ("watching", "")]
 
 
-async def test_a_bookmark_moves_the_point_to_resume_from() -> None:
+async def test_a_bookmark_moves_the_resume_point() -> None:
     """A bookmark changes no object and counts as a sign of life."""
     async with running(filled(1)) as rig:
         await rig.watching()
@@ -258,8 +258,8 @@ async def test_a_bookmark_moves_the_point_to_resume_from() -> None:
         assert rig.reflector.counters.last_line > 0
 
 
-async def test_watches_that_end_at_once_are_not_believed() -> None:
-    """A server that ends each watch at once is asked again after growing waits."""
+async def test_watches_that_end_at_once_back_off() -> None:
+    """A server that ends each watch at once is called again after growing waits."""
     api = filled(1)
     api.answers["watch"].extend([Answer(200)] * 3)
     async with running(api) as rig:
@@ -268,7 +268,7 @@ async def test_watches_that_end_at_once_are_not_believed() -> None:
 
 
 async def test_a_cut_connection_is_resumed_from_the_last_event() -> None:
-    """What happened while the connection was down is not lost, and is not listed again."""
+    """Changes while the connection was down are not lost, and cost no list."""
     async with running(filled(2)) as rig:
         await rig.watching()
         rig.api.put("a")
@@ -283,11 +283,11 @@ async def test_a_cut_connection_is_resumed_from_the_last_event() -> None:
         assert rig.mirror.phases[-1] == ("watching", "")
 
 
-async def test_half_an_event_is_not_read() -> None:
-    """A line that the connection cut short is dropped and comes whole after the resumption."""
+async def test_a_truncated_event_is_dropped() -> None:
+    """A line that the connection cut arrives complete after the resumption."""
     async with running(filled(1)) as rig:
         await rig.watching()
-        rig.api.watches[0].say(b'{"type":"MODIFIED","object":{"metadata":{"na')
+        rig.api.watches[0].send_raw(b'{"type":"MODIFIED","object":{"metadata":{"na')
         rig.age(300)
         rig.api.watches[0].end()
         await until(lambda: len(rig.api.asked("watch")) == 2)
@@ -295,7 +295,7 @@ async def test_half_an_event_is_not_read() -> None:
 
 
 async def test_a_silent_watch_is_dropped_and_resumed() -> None:
-    """No byte for the time asked for and the grace: the connection is taken for dead."""
+    """No byte for the requested time plus a grace: the connection counts as dead."""
     async with running(filled(1), watch_seconds=(0.01, 0.02), idle_grace=0.02) as rig:
         await until(lambda: len(rig.api.asked("watch")) > 2)
         assert ("failed", "Unreachable") in rig.mirror.phases
@@ -303,8 +303,8 @@ async def test_a_silent_watch_is_dropped_and_resumed() -> None:
         assert rig.api.asked("watch")[0]["timeoutSeconds"] == "1"
 
 
-async def test_an_expired_watch_is_listed_again() -> None:
-    """A 410 brings a new listing, which finds what was deleted in between."""
+async def test_an_expired_watch_causes_a_list() -> None:
+    """After a 410 a new list finds what was deleted in between."""
     async with running(filled(3)) as rig:
         await rig.watching()
         rig.api.cut()
@@ -318,7 +318,7 @@ async def test_an_expired_watch_is_listed_again() -> None:
 
 
 @pytest.mark.parametrize("code", [400, 410])
-async def test_a_watch_refused_for_its_version_is_listed_again(code: int) -> None:
+async def test_a_watch_refused_for_its_version_causes_a_list(code: int) -> None:
     """The same as an HTTP answer, before any event."""
     api = filled(1)
     api.answers["watch"].append(refusal(code, "Expired"))
@@ -327,8 +327,8 @@ async def test_a_watch_refused_for_its_version_is_listed_again(code: int) -> Non
         assert len(api.asked("list")) == 2
 
 
-async def test_an_expired_watch_does_not_wait_for_what_failed_before_it() -> None:
-    """After an outage the first 410 brings the listing at once, however long the waits are by then; others wait."""
+async def test_the_first_410_after_an_outage_lists_at_once() -> None:
+    """However long the waits are by then; further ones wait."""
     api = filled(1)
     api.answers["watch"].extend([*[refusal(500, "Down")] * 4, *[refusal(410, "Expired")] * 3])
     async with running(api) as rig:
@@ -339,7 +339,7 @@ async def test_an_expired_watch_does_not_wait_for_what_failed_before_it() -> Non
 
 @pytest.mark.parametrize(("code", "reason"), [(500, "WatchFailed"), (403, "WatchForbidden"), (429, "WatchFailed")])
 async def test_an_error_event_backs_off_and_resumes(code: int, reason: str) -> None:
-    """An ERROR that is no 410 costs a wait, not a listing."""
+    """An ERROR event other than 410 costs a wait, not a list."""
     async with running(filled(1)) as rig:
         await rig.watching()
         rig.api.put("a")
@@ -353,8 +353,8 @@ async def test_an_error_event_backs_off_and_resumes(code: int, reason: str) -> N
         assert rig.reflector.counters.errors == 1
 
 
-async def test_where_only_listing_is_allowed_it_lists_now_and_then() -> None:
-    """Each fifth refused watch in a row is followed by a listing, so that the view does not age for an hour."""
+async def test_without_the_watch_permission_it_lists_periodically() -> None:
+    """Every fifth refused watch in a row is followed by a list, so that the data is not an hour old."""
     api = filled(1)
     api.answers["watch"].extend([refusal(403, "Forbidden")] * 10)
     async with running(api) as rig:
@@ -363,21 +363,21 @@ async def test_where_only_listing_is_allowed_it_lists_now_and_then() -> None:
         assert rig.clock.slept == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
 
 
-async def test_a_broken_line_is_counted_and_the_second_in_a_row_brings_a_listing() -> None:
-    """The first may be an accident of the connection; a second means that the events cannot be relied on."""
+async def test_two_broken_lines_in_a_row_cause_a_list() -> None:
+    """The first may be an accident of the connection; after a second the events are not reliable."""
     async with running(filled(1)) as rig:
         await rig.watching()
-        rig.api.watches[0].say(b"{nonsense\n")
+        rig.api.watches[0].send_raw(b"{nonsense\n")
         await until(lambda: len(rig.api.asked("watch")) == 2 and rig.api.watches)
         assert len(rig.api.asked("list")) == 1
-        rig.api.watches[0].say(b'{"type":"ADDED","object":7}\n')
+        rig.api.watches[0].send_raw(b'{"type":"ADDED","object":7}\n')
         await until(lambda: len(rig.api.asked("watch")) == 3)
         assert len(rig.api.asked("list")) == 2
         assert rig.reflector.counters.broken_lines == 2
 
 
-async def test_an_unknown_kind_of_event_is_counted_and_passed_over() -> None:
-    """A later API server may say more than is known today."""
+async def test_unknown_event_types_are_counted_and_ignored() -> None:
+    """A later API server may have more types."""
     async with running(filled(1)) as rig:
         await rig.watching()
         rig.api.watches[0].send("PROGRESS", {"metadata": {}})
@@ -397,8 +397,8 @@ async def test_an_object_of_several_megabytes() -> None:
 # --- gone
 
 
-async def test_a_resource_that_is_not_served_is_looked_for_slowly() -> None:
-    """404: vanished, nothing is swept, at least five seconds between looks; it is read when it appears."""
+async def test_an_unserved_resource_is_checked_rarely() -> None:
+    """404: vanished, nothing is swept, at least five seconds between checks; it is read when it appears."""
     api = filled(1)
     api.answers["list"].extend([refusal(404, "NotFound")] * 3)
     async with running(api) as rig:
@@ -409,7 +409,7 @@ async def test_a_resource_that_is_not_served_is_looked_for_slowly() -> None:
 
 
 async def test_a_resource_that_vanishes_under_the_watch_sweeps_nothing() -> None:
-    """Its objects stay as they were: the owner decides what a vanished API means."""
+    """Its objects stay: the owner decides what a vanished API means."""
     api = filled(2)
     async with running(api) as rig:
         await rig.watching()
@@ -429,8 +429,8 @@ async def test_a_resource_that_vanishes_under_the_watch_sweeps_nothing() -> None
 # --- a server without paging, bookmarks and versions
 
 
-async def test_reports_server_is_listed_again_at_each_end_of_its_watch() -> None:
-    """Its version 1 cannot be resumed from: a deletion that was never told is found by the next listing."""
+async def test_reports_server_is_listed_after_each_watch() -> None:
+    """Its version 1 cannot be resumed from: the next list finds a deletion without an event."""
     async with running(filled(600, reports_server=True)) as rig:
         await rig.equal()
         rig.api.put("r000", results=["changed"])
@@ -447,8 +447,8 @@ async def test_reports_server_is_listed_again_at_each_end_of_its_watch() -> None
 # --- listing again
 
 
-async def test_lists_again_when_it_is_time() -> None:
-    """A watch asks to last no longer than until the next listing, whose events it then resumes."""
+async def test_lists_again_periodically() -> None:
+    """A watch lasts at most until the next list, whose events it then resumes."""
     async with running(filled(1), relist_interval=100) as rig:
         await rig.watching()
         assert rig.api.asked("watch")[0]["timeoutSeconds"] == "100"
@@ -461,7 +461,7 @@ async def test_lists_again_when_it_is_time() -> None:
 
 
 async def test_lists_again_although_the_watch_never_ends() -> None:
-    """A server that does not keep to timeoutSeconds cannot put the listing off."""
+    """A server that ignores timeoutSeconds cannot postpone the list."""
     async with running(filled(1), relist_interval=100) as rig:
         await rig.watching()
         rig.age(101)
@@ -470,8 +470,8 @@ async def test_lists_again_although_the_watch_never_ends() -> None:
         await rig.equal()
 
 
-async def test_a_listing_on_request() -> None:
-    """request_relist() ends the watch under way; twice in a row is once."""
+async def test_a_requested_list() -> None:
+    """request_relist() ends the running watch; two requests count once."""
     async with running(filled(1)) as rig:
         await rig.watching()
         rig.reflector.request_relist()
@@ -484,7 +484,7 @@ async def test_a_listing_on_request() -> None:
 
 
 async def test_a_request_ends_a_wait() -> None:
-    """Whoever has mended the cause need not wait for the back-off."""
+    """Whoever has fixed the cause need not wait for the back-off."""
     api = filled(1)
     api.answers["list"].append(refusal(403, "Forbidden"))
     async with running(api) as rig:
@@ -494,8 +494,8 @@ async def test_a_request_ends_a_wait() -> None:
         await rig.equal()
 
 
-async def test_a_request_during_a_listing_brings_one_more() -> None:
-    """The listing under way may have passed what the request is about."""
+async def test_a_request_during_a_list_causes_one_more() -> None:
+    """The running list may be past the object of the request."""
     api = filled(4, page_size=2)
     async with running(api) as rig:
         asked = False
@@ -512,8 +512,8 @@ async def test_a_request_during_a_listing_brings_one_more() -> None:
         assert rig.reflector.counters.listings == 2
 
 
-async def test_events_go_on_while_listing_again_fails() -> None:
-    """A refused re-listing sweeps nothing, does not end the view, and is told all the while."""
+async def test_events_continue_while_a_list_fails() -> None:
+    """A refused list sweeps nothing and does not stop events; the state shows the failure."""
     api = filled(2)
     async with running(api) as rig:
         await rig.watching()
@@ -535,7 +535,7 @@ async def test_events_go_on_while_listing_again_fails() -> None:
 
 
 async def test_cancellation_leaves_no_connection() -> None:
-    """Cancelled within the watch, the server sees the connection go."""
+    """Cancelled within the watch; the server sees the connection end."""
     api = filled(1)
     async with api.serve(), Connection(Access(server=api.url)) as connection:
         task = asyncio.create_task(Reflector(connection, RESOURCE, Mirror()).run())
@@ -547,7 +547,7 @@ async def test_cancellation_leaves_no_connection() -> None:
 
 
 async def test_cancellation_within_a_listing_aborts_it() -> None:
-    """A listing that is cancelled has replaced nothing."""
+    """A cancelled list has replaced nothing."""
     api = filled(4, page_size=2)
     stuck = asyncio.Event()
 
@@ -567,8 +567,8 @@ async def test_cancellation_within_a_listing_aborts_it() -> None:
     assert mirror.calls == ["begin", "upsert r000", "upsert r001", "abort"]
 
 
-async def test_a_fault_of_the_sink_does_not_end_the_resource() -> None:
-    """An exception out of the end of a listing aborts nothing else: everything is read again."""
+async def test_an_error_of_the_sink_does_not_end_the_resource() -> None:
+    """An exception at the end of a list stops nothing else: everything is read again."""
     async with running(filled(2)) as rig:
         await rig.watching()
         rig.mirror.finish_fault = ZeroDivisionError("sink")
@@ -577,8 +577,10 @@ async def test_a_fault_of_the_sink_does_not_end_the_resource() -> None:
         await rig.equal()
 
 
-async def test_what_one_object_does_to_the_sink_is_that_objects() -> None:
-    """Listed or watched: the others of its page follow, the watch goes on, the object is counted, named and logged."""
+async def test_an_object_that_the_sink_rejects() -> None:
+    """Listed or watched: the others of its page follow, the watch continues, the object is counted and logged with its
+    name.
+    """
     api = filled(3)
     with capture_logs() as logs:
         async with running(api) as rig:
@@ -593,13 +595,15 @@ async def test_what_one_object_does_to_the_sink_is_that_objects() -> None:
             assert rig.reflector.counters.unreadable == 2
             assert rig.reflector.counters.watches == rig.reflector.counters.listings == 1
             assert [type(error) for _, error in rig.mirror.unread] == [ZeroDivisionError, ValueError]
-    told = [line for line in logs if line["event"] == "object_unreadable"]
-    assert [line["object"] for line in told] == ["default/r000", "default/a"]
-    assert all(len(line["error"]) <= 500 for line in told)
+    output = [line for line in logs if line["event"] == "object_unreadable"]
+    assert [line["object"] for line in output] == ["default/r000", "default/a"]
+    assert all(len(line["error"]) <= 500 for line in output)
 
 
-async def test_a_flood_of_objects_that_cannot_be_taken_logs_little() -> None:
-    """Each object once, few lines a minute, with how many were left out; a sink that fails at naming stops nothing."""
+async def test_a_flood_of_rejected_objects_logs_little() -> None:
+    """Each object once, few lines a minute, with the number of omitted ones; a sink that fails while naming stops
+    nothing.
+    """
     api = filled(60)
     with capture_logs() as logs:
         async with running(api) as rig:
@@ -609,13 +613,13 @@ async def test_a_flood_of_objects_that_cannot_be_taken_logs_little() -> None:
             rig.age(61)
             rig.api.put("last")
             await until(lambda: rig.reflector.counters.unreadable == 61)
-    told = [line for line in logs if line["event"] == "object_unreadable"]
-    assert len(told) == 21
-    assert told[-1]["left_out_before"] == 41  # 40 objects, and once the sink
+    output = [line for line in logs if line["event"] == "object_unreadable"]
+    assert len(output) == 21
+    assert output[-1]["left_out_before"] == 41  # 40 objects, and once the sink
 
 
-async def test_an_object_nested_too_deeply_is_that_objects() -> None:
-    """A thousand brackets in one object: its page and its watch are read, and it is given to nobody but named."""
+async def test_an_object_nested_too_deeply() -> None:
+    """A thousand brackets in one object: its page and its watch are read, and only its name is processed."""
     deep = b"[" * 3_000 + b"]" * 3_000
     api = filled(2)
     page = b'{"metadata":{"resourceVersion":"102"},"items":[{"metadata":{"name":"deep","namespace":"a"},"spec":%b},%b]}'
@@ -624,7 +628,7 @@ async def test_an_object_nested_too_deeply_is_that_objects() -> None:
     async with running(api) as rig:
         await rig.watching()
         assert "r001" in rig.mirror.objects
-        rig.api.watches[0].say(b'{"type":"ADDED","object":{"metadata":{"name":"deeper"},"spec":%b}}\n' % deep)
+        rig.api.watches[0].send_raw(b'{"type":"ADDED","object":{"metadata":{"name":"deeper"},"spec":%b}}\n' % deep)
         rig.api.put("after")
         await until(lambda: "after" in rig.mirror.objects)
         assert rig.reflector.counters.unreadable == 2

@@ -1,4 +1,4 @@
-"""The kubeconfig Secrets of Cluster API: which of them is used, and how its token is followed."""
+"""Cluster API's kubeconfig Secrets: which of them is used, and how the operator follows their rotating tokens."""
 
 import asyncio
 import base64
@@ -32,14 +32,14 @@ class Clock:
 
 
 class Managed:
-    """A cluster of Cluster API, and the Secrets about it in the cluster where that runs."""
+    """A cluster of Cluster API, and its Secrets in the management cluster."""
 
     def __init__(self, home: ApiServer, api: ApiServer, authority: Authority) -> None:
         self.home = home
         self.api = api
         self.pem = authority.pem
         self.taken = {"token-1"}
-        """Tokens that the cluster takes."""
+        """Tokens that the cluster accepts."""
         api.handlers[UID] = self._answer
         api.handlers[ANYTHING] = self._answer
 
@@ -50,11 +50,11 @@ class Managed:
 
     @property
     def sent(self) -> list[str]:
-        """Tokens, in the order in which they came."""
+        """Tokens in the order of the requests."""
         return [request.headers["Authorization"].removeprefix("Bearer ") for request in self.api.requests]
 
     def kubeconfig(self, user: dict[str, Any], *, server: str = "") -> str:
-        """As clientcmd writes it."""
+        """The format of clientcmd."""
         authority = base64.b64encode(self.pem).decode()
         return yaml.safe_dump(
             {
@@ -74,7 +74,7 @@ class Managed:
         )
 
     def write(self, token: str, *, server: str = "") -> None:
-        """As the controller does at each reconcile, and once for people."""
+        """Write the Secrets as the controller does at each reconcile, and once for people."""
         self._put(
             "shop-kubeconfig",
             value=self.kubeconfig({"token": token}, server=server),
@@ -124,9 +124,9 @@ async def at_home(home: ApiServer) -> AsyncIterator[Connection]:
         yield made
 
 
-async def test_a_token_is_followed_before_it_ends(managed: Managed, at_home: Connection) -> None:
-    """Two minutes after the Secret was read it is read again beside the requests, which never wait for it: what the
-    controller has put there is sent from then on, and no request is refused. Until then it is read once.
+async def test_a_token_is_replaced_before_it_expires(managed: Managed, at_home: Connection) -> None:
+    """Two minutes after the Secret was read it is read again in the background: the controller's new token is used from
+    then on, and no request is refused. Until then it is read once.
     """
     clock = Clock()
     async with await Connection.from_secret(at_home, "fleet", "shop-kubeconfig", key="value", monotonic=clock) as made:
@@ -145,10 +145,8 @@ async def test_a_token_is_followed_before_it_ends(managed: Managed, at_home: Con
     assert "token-2" not in managed.sent[:2]
 
 
-async def test_a_token_that_has_ended_costs_no_connection(managed: Managed, at_home: Connection) -> None:
-    """The question who the cluster is, which comes first in each round, finds the new token by itself; a watch that is
-    open goes on.
-    """
+async def test_an_expired_token_costs_no_connection(managed: Managed, at_home: Connection) -> None:
+    """The first request of each round, for the cluster's uid, finds the new token; an open watch continues."""
     watch = {"watch": "true", "resourceVersion": "100"}
     async with (
         await Connection.from_secret(at_home, "fleet", "shop-kubeconfig", key="value") as made,
@@ -162,8 +160,8 @@ async def test_a_token_that_has_ended_costs_no_connection(managed: Managed, at_h
         assert json.loads(await anext(lines))["object"]["metadata"]["name"] == "later"
 
 
-async def test_a_token_that_nobody_replaced(managed: Managed, at_home: Connection) -> None:
-    """Then the refusal is what is told, and the Secret is read for each refusal once."""
+async def test_a_token_that_is_not_replaced(managed: Managed, at_home: Connection) -> None:
+    """The refusal is reported, and the Secret is read once per refusal."""
     async with await Connection.from_secret(at_home, "fleet", "shop-kubeconfig", key="value") as made:
         managed.taken = set()
         with pytest.raises(Refused) as refused:
@@ -172,8 +170,8 @@ async def test_a_token_that_nobody_replaced(managed: Managed, at_home: Connectio
     assert managed.reads == 2
 
 
-async def test_a_new_token_goes_to_nobody_but_its_server(managed: Managed, at_home: Connection) -> None:
-    """Where the Secret names another server now, the token beside it is not sent to the old one."""
+async def test_a_new_token_goes_only_to_its_server(managed: Managed, at_home: Connection) -> None:
+    """If the Secret now names another server, its token is not sent to the old one."""
     async with await Connection.from_secret(at_home, "fleet", "shop-kubeconfig", key="value") as made:
         managed.write("token-2", server="https://elsewhere.example")
         managed.taken = set()
@@ -183,15 +181,15 @@ async def test_a_new_token_goes_to_nobody_but_its_server(managed: Managed, at_ho
 
 
 @pytest.mark.parametrize("answer", [refusal(403, "Forbidden"), refusal(404, "NotFound"), Answer(200, b"{}"), Answer(0)])
-async def test_a_secret_that_cannot_be_read_again(managed: Managed, at_home: Connection, answer: Answer) -> None:
-    """The token goes on while the cluster takes it."""
+async def test_an_unreadable_secret(managed: Managed, at_home: Connection, answer: Answer) -> None:
+    """The token stays in use while the cluster accepts it."""
     clock = Clock()
     async with await Connection.from_secret(at_home, "fleet", "shop-kubeconfig", key="value", monotonic=clock) as made:
         managed.home.documents[managed.path()] = answer
         for _ in range(2):
             before = managed.reads
             async with asyncio.timeout(20):
-                while managed.reads == before:  # no other reading begins while one ends
+                while managed.reads == before:  # no other read starts while one ends
                     clock.seconds += rotation.READ_SECONDS
                     await made.get(ANYTHING)
         made_uid = await made.cluster_uid()
@@ -200,7 +198,7 @@ async def test_a_secret_that_cannot_be_read_again(managed: Managed, at_home: Con
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "says"),
+    ("name", "key", "message"),
     [
         (
             "shop-user-kubeconfig",
@@ -216,11 +214,11 @@ async def test_a_secret_that_cannot_be_read_again(managed: Managed, at_home: Con
         ("shop-kubeconfig", "kubeconfig", ["its keys: relative, token-file, value", "kubeconfigSecretRef.key"]),
     ],
 )
-async def test_what_is_not_for_the_operator(
-    managed: Managed, at_home: Connection, name: str, key: str, says: list[str]
+async def test_secrets_for_other_purposes(
+    managed: Managed, at_home: Connection, name: str, key: str, message: list[str]
 ) -> None:
-    """Of the kubeconfigs that Cluster API writes, the others' message names the one with a token."""
+    """For the other kubeconfigs that Cluster API writes, the message names the one with a token."""
     with pytest.raises(KubeconfigError) as refused:
         await Connection.from_secret(at_home, "fleet", name, key=key)
-    for part in says:
+    for part in message:
         assert part in str(refused.value)

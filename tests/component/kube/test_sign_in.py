@@ -1,4 +1,4 @@
-"""Where kopf finds the API server of the cluster that it runs in."""
+"""How kopf finds the API server of its own cluster."""
 
 import kopf
 import pytest
@@ -17,13 +17,13 @@ POD = kopf.ConnectionInfo(
         pytest.param("fd30::1", "https://[fd30::1]:443", id="IPv6"),
     ],
 )
-def test_in_a_pod_kopf_needs_no_name(host: str, server: str) -> None:
-    """Kopf speaks to the address that the kubelet gives, as all else does, and keeps what it found in the files."""
+def test_in_a_pod_kopf_uses_the_kubelets_address(host: str, server: str) -> None:
+    """As all other code does, with the credentials from the mounted files."""
     signed = addressed(POD, {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"})
     assert signed is not None
     assert (signed.server, signed.token, signed.default_namespace) == (server, "t", "policyhub")
 
 
 def test_outside_a_pod() -> None:
-    """Where there is no service account, there is nothing to address."""
+    """Without a service account there is no address."""
     assert addressed(None, {}) is None

@@ -1,4 +1,4 @@
-"""A watch beside a listing of several pages: events are heard at once and win over pages, and nothing is lost."""
+"""A watch beside a list of several pages: events arrive at once, override older pages, and nothing is lost."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.component.kube.test_reflector import filled, running
 
 
 def at_page(api: ApiServer, offset: int, do: Callable[[], Awaitable[None]]) -> None:
-    """Done once, before the page that begins there is answered."""
+    """Run once before the page at this offset is answered."""
     left = [do]
 
     async def before(start: int) -> None:
@@ -30,19 +30,19 @@ def at_page(api: ApiServer, offset: int, do: Callable[[], Awaitable[None]]) -> N
 
 
 async def beside(api: ApiServer) -> Watch:
-    """The watch that is open beside the listing under way."""
+    """The watch beside the running list."""
     await until(lambda: api.watches)
     return api.watches[0]
 
 
-async def test_an_event_is_heard_before_the_last_page() -> None:
-    """The watch begins at the moment that the pages are of, and goes on after them: no second one is opened."""
+async def test_an_event_arrives_before_the_last_page() -> None:
+    """The watch starts at the version of the pages, and continues after them: no second one is opened."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
 
         async def write() -> None:
             await beside(api)
-            assert rig.reflector.state.phase == "listing", "what is known is not whole before the end"
+            assert rig.reflector.state.phase == "listing", "the state is not complete before the end"
             api.put("new")
             await until(lambda: "new" in rig.mirror.objects)
             assert "finish" not in rig.mirror.calls
@@ -60,8 +60,8 @@ async def test_an_event_is_heard_before_the_last_page() -> None:
         assert rig.reflector.counters.objects == len(api.objects)
 
 
-async def test_events_win_over_pages() -> None:
-    """Deleted, changed, deleted and made again, made and deleted: an older page changes none of it."""
+async def test_events_override_pages() -> None:
+    """Deleted, changed, deleted and created again, created and deleted: no older page changes the result."""
     api = filled(8, page_size=2)
     async with running(api) as rig:
 
@@ -88,7 +88,7 @@ async def test_events_win_over_pages() -> None:
 
 
 class Forward(Mirror):
-    """Notes what got older."""
+    """Records objects that went back to an older version."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Forward(Mirror):
 
 
 def busy(api: ApiServer, rng: random.Random) -> Callable[[int], Awaitable[None]]:
-    """Writes before each page, cuts and ends watches, sends bookmarks."""
+    """Write before each page, cut and end watches, send bookmarks."""
 
     async def write(_: int) -> None:
         for _ in range(rng.randrange(6)):
@@ -132,8 +132,8 @@ def busy(api: ApiServer, rng: random.Random) -> Callable[[int], Awaitable[None]]
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_is_written_nothing_goes_back(seed: int) -> None:
-    """At any page, with watches that are cut or end: each object only ever gets newer, and all are equal in the end."""
+async def test_no_object_goes_back(seed: int) -> None:
+    """At any page, with watches that are cut or end: each object only gets newer, and the final state is right."""
     api = filled(20, page_size=3)
     api.before_page = busy(api, random.Random(seed))  # noqa: S311  (an order of events)
     mirror = Forward()
@@ -143,11 +143,11 @@ async def test_whatever_is_written_nothing_goes_back(seed: int) -> None:
             assert not mirror.backward
             assert rig.reflector.counters.objects == len(api.objects)
             rig.reflector.request_relist()
-            await until(lambda wanted=listings: rig.reflector.counters.listings >= wanted)  # type: ignore[misc]
+            await until(lambda expected=listings: rig.reflector.counters.listings >= expected)  # type: ignore[misc]
 
 
-async def test_one_page_opens_no_watch_beside() -> None:
-    """A cluster of small kinds has as many connections as before."""
+async def test_one_page_opens_no_watch_beside_it() -> None:
+    """A cluster with few objects needs no more connections than before."""
     api = filled(3)
     async with running(api) as rig:
 
@@ -161,8 +161,8 @@ async def test_one_page_opens_no_watch_beside() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "0", "1"])
-async def test_versions_that_mean_nothing_open_no_watch_beside(version: str) -> None:
-    """Their watches begin by telling everything, or nothing: no page is of one moment with them."""
+async def test_meaningless_versions_open_no_watch_beside(version: str) -> None:
+    """Such watches start by replaying everything, or nothing: no page belongs to the same version."""
     api = filled(4, page_size=2)
     page = {"metadata": {"resourceVersion": version, "continue": "103:2"}, "items": [api.objects["r000"]]}
     api.moments["103"] = dict(api.objects)
@@ -178,8 +178,8 @@ async def test_versions_that_mean_nothing_open_no_watch_beside(version: str) -> 
         assert rig.api.asked("watch")[0]["resourceVersion"] == "103"
 
 
-async def test_pages_of_another_moment_are_taken_as_they_come() -> None:
-    """Which of an event and such a page is newer is not known: the watch begins after the listing, as it says."""
+async def test_pages_of_different_versions() -> None:
+    """It is unknown whether an event or such a page is newer: the watch starts after the list, at its version."""
     api = filled(6, page_size=2)
     api.fickle = True
     async with running(api) as rig:
@@ -200,8 +200,8 @@ async def test_pages_of_another_moment_are_taken_as_they_come() -> None:
 @pytest.mark.parametrize(
     "first", [refusal(403, "Forbidden"), refusal(410, "Expired"), refusal(404, "NotFound"), refusal(500, "Internal")]
 )
-async def test_a_watch_beside_that_is_refused_leaves_the_listing_alone(first: Answer) -> None:
-    """The listing ends as ever, nobody is told of a failure that it shows nothing of, and nothing is lost."""
+async def test_a_refused_watch_beside_leaves_the_list_alone(first: Answer) -> None:
+    """The list ends as usual, no failure is reported, and nothing is lost."""
     api = filled(6, page_size=2)
     api.answers["watch"].append(first)
     async with running(api) as rig:
@@ -218,8 +218,8 @@ async def test_a_watch_beside_that_is_refused_leaves_the_listing_alone(first: An
         assert rig.mirror.phases == [("listing", ""), ("watching", "")]
 
 
-async def test_a_watch_beside_that_is_cut_is_resumed_from_its_last_event() -> None:
-    """What it has told of is not told again, and what it missed is."""
+async def test_a_cut_watch_beside_is_resumed_from_its_last_event() -> None:
+    """No event is repeated or missed."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
 
@@ -238,8 +238,8 @@ async def test_a_watch_beside_that_is_cut_is_resumed_from_its_last_event() -> No
         assert rig.mirror.calls.count("upsert one") == 1
 
 
-async def test_a_listing_that_fails_ends_the_watch_beside_it() -> None:
-    """What is overtaken is forgotten with it: the next listing is of a later moment."""
+async def test_a_failed_list_ends_the_watch_beside_it() -> None:
+    """Remembered events are dropped with it: the next list has a later version."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
 
@@ -260,10 +260,8 @@ async def test_a_listing_that_fails_ends_the_watch_beside_it() -> None:
         assert rig.mirror.calls.count("finish") == 1
 
 
-async def test_a_listing_again_that_fails_loses_nothing() -> None:
-    """What the pages that are missing would have brought is older than the watch beside them: a watch resumes from
-    before the listing.
-    """
+async def test_a_failed_periodic_list_loses_nothing() -> None:
+    """The missing pages are older than the watch beside them: a watch resumes from before the list."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
         await rig.watching()
@@ -271,7 +269,7 @@ async def test_a_listing_again_that_fails_loses_nothing() -> None:
         async def before(start: int) -> None:
             if start == 0 and "between" not in api.objects:
                 await until(lambda: not api.watches)
-                api.put("between")  # while nobody watches, and after the moment of the pages for this test's sake
+                api.put("between")  # while no watch runs, and after the version of the pages
                 api.moments["107"] = dict(api.objects)
             if start == 2 and "beside" not in api.objects:
                 await beside(api)
@@ -288,8 +286,8 @@ async def test_a_listing_again_that_fails_loses_nothing() -> None:
         assert all(state.live for state in rig.mirror.states[1:])
 
 
-async def test_a_request_ends_the_watch_that_went_on() -> None:
-    """Asked for while a listing is read, and after it: each time one more listing, and never two watches."""
+async def test_a_request_ends_the_continued_watch() -> None:
+    """Requested during a list and after it: each time one more list, and never two watches."""
     api = filled(6, page_size=2)
     most = 0
     async with running(api) as rig:
@@ -310,8 +308,8 @@ async def test_a_request_ends_the_watch_that_went_on() -> None:
         assert most <= 2, "one that is ending, and one that begins"
 
 
-async def test_there_is_no_room_for_an_event() -> None:
-    """It comes again after the listing, and what was remembered still wins."""
+async def test_no_memory_for_an_event() -> None:
+    """It arrives again after the list, and remembered events still override pages."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
         rig.reflector._changed_names._budget.free_bytes = 2 * changed_names.size("default/r000")
@@ -331,8 +329,8 @@ async def test_there_is_no_room_for_an_event() -> None:
         assert rig.reflector._changed_names._budget.free_bytes == 2 * changed_names.size("default/r000")
 
 
-def test_names_of_all_listings_of_a_server_share_one_room() -> None:
-    """What one of them gives back the others may have."""
+def test_all_lists_of_a_server_share_one_limit() -> None:
+    """Names that one list releases can be used by the others."""
     name_budget = NameBudget(2 * changed_names.size("n/a"))
     one, other = ChangedNames(name_budget), ChangedNames(name_budget)
 
@@ -354,8 +352,8 @@ def test_names_of_all_listings_of_a_server_share_one_room() -> None:
     assert len(other) == 1, "an object without a name is no page's"
 
 
-async def test_cancelled_beside_a_listing_no_connection_is_left() -> None:
-    """Neither that of the listing nor that of the watch."""
+async def test_cancelling_closes_both_connections() -> None:
+    """That of the list and that of the watch."""
     api = filled(6, page_size=2)
     stuck = asyncio.Event()
 
@@ -383,15 +381,15 @@ class Faulty(Mirror):
             raise ValueError("no")
 
 
-async def test_a_fault_of_the_sink_beside_a_listing_starts_over() -> None:
-    """As one of a watch that stands alone."""
+async def test_an_error_of_the_sink_beside_a_list_starts_over() -> None:
+    """As for a watch alone."""
     async with running(filled(6, page_size=2), mirror=Faulty()) as rig:
         await rig.equal()
         assert ("failed", "Fault") in rig.mirror.phases
 
 
-async def test_a_listing_that_stalls_does_not_hold_up_events() -> None:
-    """A server that does not answer the next page is heard all the same, and what expires meanwhile is listed again."""
+async def test_a_stalled_list_does_not_delay_events() -> None:
+    """Events arrive although the next page is not answered, and an expired list starts again."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
 
@@ -407,8 +405,8 @@ async def test_a_listing_that_stalls_does_not_hold_up_events() -> None:
         assert rig.reflector.state.live
 
 
-async def test_an_event_of_an_unknown_type_overtakes_nothing() -> None:
-    """It brings no object, so the page that has it counts, and nothing is swept."""
+async def test_an_unknown_event_type_overrides_nothing() -> None:
+    """It has no object, so the object's page counts, and nothing is swept."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
         await rig.equal()

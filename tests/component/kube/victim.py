@@ -24,7 +24,7 @@ REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport"
 
 
 class Sink:
-    """Takes everything, keeps a number."""
+    """Accepts everything, keeps only a count."""
 
     def __init__(self) -> None:
         self.objects = 0
@@ -49,7 +49,7 @@ def memory(name: str) -> int:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:"))) // 1024
 
 
-async def attack(what: str, seconds: float, url: str, told: dict[str, Any]) -> None:
+async def attack(what: str, seconds: float, url: str, output: dict[str, Any]) -> None:
     async with Connection(Access(server=url), connect_seconds=5, read_seconds=5, total_seconds=20) as connection:
         reflectors: list[Reflector] = []
         sinks: list[Sink] = []
@@ -59,7 +59,7 @@ async def attack(what: str, seconds: float, url: str, told: dict[str, Any]) -> N
                     await connection.cluster_uid()
                 found = await discover(connection, {CONSTRAINTS}) if what in {"discover", "kinds"} else None
                 if found is not None:
-                    told["served"], told["unknown"] = len(found.served), found.unknown
+                    output["served"], output["unknown"] = len(found.served), found.unknown
                 resources = [REPORTS] if what == "list" else list(found.served if found and what == "kinds" else ())
                 for resource in resources:
                     sinks.append(Sink())
@@ -68,41 +68,41 @@ async def attack(what: str, seconds: float, url: str, told: dict[str, Any]) -> N
                     for reflector in reflectors:
                         tasks.create_task(reflector.run())
         except TimeoutError:
-            told["timeout"] = True
+            output["timeout"] = True
         except Exception as error:  # noqa: BLE001  (whatever comes is the answer)
-            told["error"] = f"{type(error).__name__}: {error}"
-        told["objects"] = sum(sink.objects for sink in sinks)
-        told["reasons"] = sorted({f"{s.reason}: {s.message}" for sink in sinks for s in sink.states if s.reason})[:3]
-        told["files"] = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240  (no file system)
+            output["error"] = f"{type(error).__name__}: {error}"
+        output["objects"] = sum(sink.objects for sink in sinks)
+        output["reasons"] = sorted({f"{s.reason}: {s.message}" for sink in sinks for s in sink.states if s.reason})[:3]
+        output["files"] = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240  (no file system)
 
 
-async def sound(url: str, told: dict[str, Any]) -> None:
-    """A cluster that is asked every 20 ms, and watched."""
-    told["longest"] = 0.0
-    told["answers"] = 0
+async def sound(url: str, output: dict[str, Any]) -> None:
+    """A cluster that is queried every 20 ms, and watched."""
+    output["longest"] = 0.0
+    output["answers"] = 0
     sink = Sink()
     async with Connection(Access(server=url)) as connection, asyncio.TaskGroup() as tasks:
         tasks.create_task(Reflector(connection, REPORTS, sink).run())
         while True:
             started = time.monotonic()
             await connection.get("/version")
-            told["longest"] = round(max(told["longest"], time.monotonic() - started), 3)
-            told["answers"] += 1
-            told["seen"] = sink.objects
+            output["longest"] = round(max(output["longest"], time.monotonic() - started), 3)
+            output["answers"] += 1
+            output["seen"] = sink.objects
             await asyncio.sleep(0.02)
 
 
 async def main(what: str, seconds: str, evil: str, good: str) -> None:
-    told: dict[str, Any] = {}
-    healthy = asyncio.create_task(sound(good, told))
+    output: dict[str, Any] = {}
+    healthy = asyncio.create_task(sound(good, output))
     await asyncio.sleep(0.5)
-    told["before"] = memory("VmRSS")
-    await attack(what, float(seconds), evil, told)
+    output["before"] = memory("VmRSS")
+    await attack(what, float(seconds), evil, output)
     await asyncio.sleep(0.1)
     if healthy.done():
         healthy.result()
-    told["peak"] = memory("VmHWM")
-    sys.stdout.write(json.dumps(told) + "\n")
+    output["peak"] = memory("VmHWM")
+    sys.stdout.write(json.dumps(output) + "\n")
     sys.stdout.flush()
     os._exit(0)
 

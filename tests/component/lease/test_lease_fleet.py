@@ -87,7 +87,7 @@ class Fleet:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_never_two(seed: int) -> None:
+def test_never_two_holders(seed: int) -> None:
     """Whatever is lost or late, with clocks that run 0.05 % apart and start anywhere, replicas that are killed and
     start again: no call that one permits is under way after another's first; and each has its turns.
     """

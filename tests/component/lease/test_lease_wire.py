@@ -1,4 +1,4 @@
-"""The lease over real sockets, with times a twentieth of the real ones; and its end in a thread."""
+"""The lease over real sockets, with times a twentieth of the real ones; and its deadline in a thread."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ CALL = 0.5
 
 
 class LeaseServer:
-    """An API server of one Lease. It can stall, and answer something else."""
+    """An API server of one Lease. It can stall, and give other answers."""
 
     def __init__(self) -> None:
         self.lease = Server()
@@ -68,9 +68,9 @@ def replica(connection: Connection, name: str) -> Lease:
     )
 
 
-async def test_a_stalled_server_closes_the_holder_before_another_begins(server: tuple[ApiServer, LeaseServer]) -> None:
-    """While the API server does not answer, the holder stops permitting calls, then ends; only later, when the server
-    answers again, another takes the lease.
+async def test_a_stalled_server_stops_the_holder_before_another_starts(server: tuple[ApiServer, LeaseServer]) -> None:
+    """While the API server does not answer, the holder stops permitting calls, then ends; only when the server answers
+    again does another take the lease.
     """
     api, leases = server
     async with Connection(Access(server=api.url)) as one, Connection(Access(server=api.url)) as two:
@@ -96,8 +96,8 @@ async def test_a_stalled_server_closes_the_holder_before_another_begins(server: 
         assert first.remaining() == 0
 
 
-async def test_of_two_at_once_one_is_refused(server: tuple[ApiServer, LeaseServer]) -> None:
-    """Two replicas that start together: one gets 409 and stands by, without a word in the log."""
+async def test_of_two_simultaneous_starts_one_gets_the_lease(server: tuple[ApiServer, LeaseServer]) -> None:
+    """The other gets 409 and waits, without a log line."""
     api, leases = server
     async with Connection(Access(server=api.url)) as one, Connection(Access(server=api.url)) as two:
         replicas = [replica(one, "a"), replica(two, "b")]
@@ -123,8 +123,8 @@ async def test_of_two_at_once_one_is_refused(server: tuple[ApiServer, LeaseServe
     ],
     ids=["403", "500", "no lease", "cut"],
 )
-async def test_what_a_standby_cannot_read(server: tuple[ApiServer, LeaseServer], answer: Answer, event: str) -> None:
-    """Whatever the server answers, it is told once and tried again, and nothing begins meanwhile."""
+async def test_an_unreadable_lease(server: tuple[ApiServer, LeaseServer], answer: Answer, event: str) -> None:
+    """Whatever the server answers, it is reported once and retried, and nothing starts meanwhile."""
     api, leases = server
     leases.instead = answer
     async with Connection(Access(server=api.url)) as one:
@@ -140,8 +140,8 @@ async def test_what_a_standby_cannot_read(server: tuple[ApiServer, LeaseServer],
         assert lease.permits(CALL)
 
 
-async def test_the_end_comes_while_the_loop_hangs(server: tuple[ApiServer, LeaseServer]) -> None:
-    """A loop that is busy renews nothing and notices nothing: the thread does, when the time is over."""
+async def test_the_deadline_works_while_the_loop_hangs(server: tuple[ApiServer, LeaseServer]) -> None:
+    """A blocked event loop cannot renew or notice the deadline: the thread does."""
     api, _ = server
     ended = threading.Event()
     async with Connection(Access(server=api.url)) as one:
@@ -153,8 +153,8 @@ async def test_the_end_comes_while_the_loop_hangs(server: tuple[ApiServer, Lease
     assert lease.lost == "not renewed in time: the event loop was busy"
 
 
-async def test_a_release_is_no_loss(server: tuple[ApiServer, LeaseServer]) -> None:
-    """Given up in order, it ends nothing: the process finishes what it has to."""
+async def test_a_release_is_not_a_loss(server: tuple[ApiServer, LeaseServer]) -> None:
+    """An orderly release ends nothing: the process completes its work."""
     api, leases = server
     ended = threading.Event()
     async with Connection(Access(server=api.url)) as one:
@@ -167,8 +167,8 @@ async def test_a_release_is_no_loss(server: tuple[ApiServer, LeaseServer]) -> No
     assert leases.lease.spec["holderIdentity"] == ""
 
 
-async def test_a_taken_lease_ends_at_once(server: tuple[ApiServer, LeaseServer]) -> None:
-    """A holder that reads another's name is ended at its next renewal, not when its time is over."""
+async def test_a_lost_lease_ends_the_holder_at_once(server: tuple[ApiServer, LeaseServer]) -> None:
+    """A holder that reads another's name ends at its next renewal, not at its deadline."""
     api, leases = server
     ended = threading.Event()
     async with Connection(Access(server=api.url)) as one:

@@ -1,4 +1,4 @@
-"""`policyhub render` as a process: exit codes, messages, forms of output, and what it loads."""
+"""`policyhub render` as a process: exit codes, messages, output formats, and loaded modules."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LIST = {"apiVersion": "v1", "kind": "List", "items": [REPORT]}
 
 
 def run(*arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """With nothing of this process's AWS or Kubernetes in its environment."""
+    """Without AWS or Kubernetes settings of this process."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "KUBE", "POLICYHUB_", "COLUMNS"))}
     return subprocess.run(  # noqa: S603  (this project's own program)
         [sys.executable, "-m", "policyhub", "render", *map(str, arguments)],
@@ -43,14 +43,14 @@ def policies(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [(), ("-",)], ids=["piped", "dash"])
 def test_standard_input_to_json_lines(arguments: tuple[str, ...]) -> None:
-    """A list piped in is one finding a line; what was left out is said on standard error."""
+    """A list on standard input becomes one finding a line; omissions are reported on standard error."""
     done = run(*arguments, stdin=json.dumps(LIST, indent=4))
     assert (done.returncode, policies(done)) == (0, ["a", "b"])
     assert done.stderr == "policyhub: filtered out: 1 Falco\n"
 
 
 def test_files_and_folders(tmp_path: Path) -> None:
-    """A folder stands for its JSON and YAML files; JSON under a name of YAML is read."""
+    """A folder stands for its JSON and YAML files; JSON in a YAML file is read."""
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "one.json").write_text("\ufeff" + json.dumps(REPORT))
     (tmp_path / "two.yml").write_text(json.dumps(REPORT, indent=1).replace('"r"', '"other"'))
@@ -60,8 +60,8 @@ def test_files_and_folders(tmp_path: Path) -> None:
     assert policies(done) == ["c", "a", "b"] * 2
 
 
-def test_what_is_broken_is_named_and_the_rest_rendered(tmp_path: Path) -> None:
-    """Exit code 1; file, line, document and path stand on standard error."""
+def test_an_error_is_located_and_the_rest_rendered(tmp_path: Path) -> None:
+    """Exit code 1; file, line, document and path are on standard error."""
     file = tmp_path / "reports.yaml"
     file.write_text(
         "kind: [\n---\napiVersion: wgpolicyk8s.io/v1alpha2\nkind: PolicyReport\nmetadata: {name: r, namespace: s}\n"
@@ -86,13 +86,13 @@ NOTHING = {
 
 @pytest.mark.parametrize("text", NOTHING.values(), ids=NOTHING)
 def test_nothing_readable_is_exit_code_2(text: str) -> None:
-    """Nothing on standard output, and on standard error why."""
+    """Nothing on standard output, and the reason on standard error."""
     done = run(stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
     assert "policyhub: nothing to render" in done.stderr
 
 
-def test_an_empty_list_is_no_failure() -> None:
+def test_an_empty_list_is_not_an_error() -> None:
     """A cluster without reports has no findings."""
     done = run("-o", "json", stdin='{"apiVersion": "v1", "items": [], "kind": "List"}')
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
@@ -109,12 +109,12 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "told"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_is_exit_code_2(arguments: list[str], told: str) -> None:
-    """The flag or file is named, and there is no trace."""
+@pytest.mark.parametrize(("arguments", "output"), WRONG.values(), ids=WRONG)
+def test_invalid_arguments_exit_with_2(arguments: list[str], output: str) -> None:
+    """The flag or file is named, and there is no traceback."""
     done = run(*arguments, stdin=json.dumps(REPORT), COLUMNS="200")
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert output in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -122,7 +122,7 @@ FORMS = [("--output", "table"), ("--explain",), ("--summary",)]
 
 
 def test_json_table_and_explanations() -> None:
-    """One array; a table, the worst first and markup as text; fields with where they came from, both to read and as
+    """An array; a table with the most severe first and without markup; fields with their provenance, as text and
     data.
     """
     text = json.dumps(REPORT)
@@ -131,9 +131,9 @@ def test_json_table_and_explanations() -> None:
     table = run("--output", "table", stdin=text).stdout.splitlines()
     assert table[0].split()[:3] == ["SEVERITY", "COMPLIANCE", "TITLE"]
     assert [line.split()[0] for line in table[1:]] == ["HIGH", "MEDIUM"]
-    told = run("--explain", stdin=text).stdout
-    assert "reported by policyreports.wgpolicyk8s.io shop/r (<stdin>:1: document 1)" in told
-    assert "[red]x" in told
+    output = run("--explain", stdin=text).stdout
+    assert "reported by policyreports.wgpolicyk8s.io shop/r (<stdin>:1: document 1)" in output
+    assert "[red]x" in output
     first = json.loads(run("--explain", "-o", "jsonl", stdin=text).stdout.splitlines()[0])
     assert first["finding"] == {**array[0], **{k: first["finding"][k] for k in ("UpdatedAt", "LastObservedAt")}}
     assert first["from"]["Compliance.Status"] == "results[0].result"
@@ -141,19 +141,19 @@ def test_json_table_and_explanations() -> None:
 
 @pytest.mark.parametrize("columns", [80, 110])
 def test_tables_fit(columns: int) -> None:
-    """No line is longer than the terminal; on a narrow one ids and long fields stand on several lines, whole."""
-    told = {form: run(*form, stdin=json.dumps(REPORT), COLUMNS=str(columns)).stdout.splitlines() for form in FORMS}
-    for lines in told.values():
+    """No line is longer than the terminal; on a narrow one ids and long fields are wrapped without loss."""
+    output = {form: run(*form, stdin=json.dumps(REPORT), COLUMNS=str(columns)).stdout.splitlines() for form in FORMS}
+    for lines in output.values():
         assert max(map(len, lines)) <= columns
-    ids = [line.split()[-1] for line in told["--output", "table"] if line.startswith("HIGH")]
+    ids = [line.split()[-1] for line in output["--output", "table"] if line.startswith("HIGH")]
     assert list(map(len, ids)) == [16 if columns == 80 else 32]
-    fields = [line[:42].split("  ")[0] for line in told["--explain",]]
+    fields = [line[:42].split("  ")[0] for line in output["--explain",]]
     assert ("FindingProviderFields.Severity.Label" in fields) == (columns == 110)
     assert ("FindingProviderFields.Severity" in fields) == (columns == 80)
 
 
-def test_pods_without_their_owners_are_told() -> None:
-    """With the command that gets both, of the kinds that were read; and what counts for nothing where some were."""
+def test_pods_without_their_owners_are_reported() -> None:
+    """With the command that gets both, for the kinds in the input; and which results are not rolled up."""
     on_pod = {**REPORT, "scope": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}}
     done = run(stdin=json.dumps(on_pod))
     command = "kubectl get policyreports,pods,replicasets,jobs -A -o json"
@@ -164,8 +164,8 @@ def test_pods_without_their_owners_are_told() -> None:
     assert "ignored violations: 2; their Pods, ReplicaSets or Jobs are not in the input" in done.stderr
 
 
-def test_the_time_is_an_argument() -> None:
-    """With --now the same input is the same output."""
+def test_now_is_an_argument() -> None:
+    """With --now the same input gives the same output."""
     once, again = (run("--now", "2026-11-25T08:00:00Z", stdin=json.dumps(REPORT)).stdout for _ in range(2))
     assert once == again
     assert json.loads(once.splitlines()[0])["UpdatedAt"] == "2026-11-25T08:00:00.000Z"
@@ -207,8 +207,8 @@ def test_lists_appended_to_a_file_of_yaml_are_read(tmp_path: Path) -> None:
     assert (done.returncode, policies(done)) == (0, ["a", "b", "a", "b"])
 
 
-def test_who_reads_may_stop() -> None:
-    """A closed pipe ends it without a trace."""
+def test_a_closed_pipe() -> None:
+    """It ends without a traceback."""
     many = json.dumps(
         {"items": [{**REPORT, "scope": None, "metadata": {"name": f"r{n}", "namespace": f"n{n}"}} for n in range(2000)]}
     )
@@ -231,7 +231,9 @@ def test_who_reads_may_stop() -> None:
     ids=" ".join,
 )
 def test_no_network_library_is_loaded(arguments: list[str], heavy: list[str]) -> None:
-    """Rendering what is piped in loads neither AWS's nor Kubernetes's client, nor the operator; help loads less yet."""
+    """Rendering standard input loads neither the AWS nor the Kubernetes client, nor the operator; help loads even
+    less.
+    """
     heavy = [*heavy, "aiohttp", "boto3", "botocore", "kopf", "kubernetes", "prometheus_client", "urllib3"]
     code = (
         "import sys\nfrom policyhub.cli.main import app\n"

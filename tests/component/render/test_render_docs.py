@@ -1,4 +1,4 @@
-"""docs/render.md: what it shows is what happens."""
+"""The commands of docs/render.md print what the page shows."""
 
 import json
 import os
@@ -15,12 +15,12 @@ REPORTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
 SESSIONS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 MARK = "\x1e"
-# The exit code of one command is what the next may ask for.
+# the exit code of one command may matter to the next
 MARKED = f"mark() {{ code=$?; printf '{MARK}'; return $code; }}\n"
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """With `policyhub`, and a `kubectl` that gives the page's report."""
+    """With `policyhub`, and a `kubectl` that prints the page's report."""
     bin_ = folder / "bin"
     bin_.mkdir()
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(REPORTS)]})
@@ -42,18 +42,18 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.splitlines()[0])
-def test_what_is_shown_is_what_happens(session: str, tmp_path: Path) -> None:
-    """Every command of the page gives the lines that stand below it, or begins with them."""
+def test_documented_output(session: str, tmp_path: Path) -> None:
+    """Every command prints the lines below it, or starts with them."""
     shown = [part.partition("\n") for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]]
     done = shell(MARKED + "mark\n".join(f"{command}\n" for command, _, _ in shown), tmp_path)
-    for (command, _, lines), told in zip(shown, done.stdout.split(MARK), strict=True):
-        assert told.startswith(lines), command
-        assert told == lines or "--explain" in command
+    for (command, _, lines), output in zip(shown, done.stdout.split(MARK), strict=True):
+        assert output.startswith(lines), command
+        assert output == lines or "--explain" in command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_are_taken(command: str, tmp_path: Path) -> None:
-    """Every command for a cluster is understood; without one, --live says that there is none."""
+def test_documented_commands_are_valid(command: str, tmp_path: Path) -> None:
+    """Every command for a cluster is parsed; without one, --live says that there is none."""
     done = shell(command, tmp_path)
     expected = 2 if "--live" in command else 0
     assert done.returncode == expected, done.stdout

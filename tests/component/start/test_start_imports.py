@@ -1,4 +1,4 @@
-"""What the operator loads when it starts: nearly all of what a start costs."""
+"""The modules that the operator loads at its start, which take most of the start's time."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from policyhub.kube.trust import trust
 from policyhub.loading import sparing
 
 UNUSED = ("boto3", "jinja2", "kubernetes", "pydantic_settings", "pygments", "requests", "rich", "s3transfer")
-"""Packages that the operator's process has no use for. Some are there for our command line or our tests."""
+"""Packages that the operator's process does not need; some are for the command line or tests."""
 OTHER_COMMANDS = ("clusters", "doctor", "iam", "render", "retire", "triage")
 
 
@@ -30,7 +30,7 @@ app(["run", "--metrics-port", "0"])
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
-    """What `policyhub run` has loaded when it looks for its cluster, and finds none."""
+    """The modules that `policyhub run` has loaded when it finds no cluster."""
     folder: Path = tmp_path_factory.mktemp("home")
     done = subprocess.run(  # noqa: S603  (this project's own program)
         [sys.executable, "-c", _PROGRAM],
@@ -44,14 +44,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
     return frozenset(done.stdout.split())
 
 
-def test_nothing_is_loaded_that_is_not_used(loaded: frozenset[str]) -> None:
-    """A library that another one brings along, or would load if it can, is none that each start pays for."""
+def test_unused_libraries_are_not_loaded(loaded: frozenset[str]) -> None:
+    """Not even those that another library loads if it can."""
     assert {"aiohttp", "botocore", "kopf", "policyhub.app"} <= loaded
     assert sorted(name for name in loaded if name.partition(".")[0] in UNUSED) == []
 
 
-def test_no_other_command_is_loaded(loaded: frozenset[str]) -> None:
-    """Of the other commands, the flags."""
+def test_other_commands_are_not_loaded(loaded: frozenset[str]) -> None:
+    """Only their flags."""
     others = tuple(f"policyhub.{name}." for name in OTHER_COMMANDS)
     assert {name for name in loaded if name.startswith(others)} == {
         f"policyhub.{name}.command" for name in OTHER_COMMANDS
@@ -59,8 +59,8 @@ def test_no_other_command_is_loaded(loaded: frozenset[str]) -> None:
 
 
 @pytest.mark.parametrize("certificates", [None, "/etc/ssl/own.pem"])
-def test_what_loading_spares_is_there_afterwards(certificates: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Garbage collection, rich and the system's CA certificates: also where loading fails."""
+def test_skipped_parts_are_available_later(certificates: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage collection, rich and the system's CA certificates: also if loading fails."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
         monkeypatch.delitem(sys.modules, name)
     if certificates is None:
@@ -84,8 +84,8 @@ def test_what_loading_spares_is_there_afterwards(certificates: str | None, monke
     import rich.table  # noqa: F401, PLC0415  (is tried)
 
 
-def test_system_certificates_count_after_loading() -> None:
-    """A cluster whose kubeconfig names no CA is trusted by the system's, as before."""
+def test_system_certificates_work_after_loading() -> None:
+    """A cluster whose kubeconfig names no CA is verified with the system's, as before."""
     before = trust(Access(server="https://cluster.example.com")).cert_store_stats()
     with sparing():
         pass

@@ -123,7 +123,7 @@ class World:
         self.ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
         self.ledger.sources.confirmed[SOURCE_API] = NOW + 10**12
 
-    def say(
+    def claim(
         self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = (), *, backlog: bool = False
     ) -> None:
         identities = frozenset(violation(n).identity for n in passed)
@@ -175,7 +175,7 @@ def id_of(number: int) -> str:
 async def test_batches_are_full() -> None:
     """Findings that arrive together need as few calls as possible, with 100 findings each."""
     async with working() as world:
-        world.say(range(250))
+        world.claim(range(250))
         await until(lambda: not world.pending())
         assert sorted(len(call) for call in world.hub.calls) == [50, 100, 100]
         assert len({f["Id"] for f in world.hub.sent}) == 250
@@ -185,7 +185,7 @@ async def test_acknowledged_findings_are_not_pending() -> None:
     """Also while other backlog waits."""
     async with working() as world:
         world.hub.turns = 2
-        world.say(range(250), backlog=True)
+        world.claim(range(250), backlog=True)
         await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.agenda.in_flight)
         assert world.pending() == 50
         world.hub.turns = 10
@@ -196,7 +196,7 @@ async def test_later_findings_join_the_batch() -> None:
     """A batch that is not full waits a moment: findings that trickle in share a call."""
     async with working() as world:
         for number in range(5):
-            world.say(range(number + 1))
+            world.claim(range(number + 1))
             await asyncio.sleep(0.02)
         await until(lambda: not world.pending())
         assert len(world.hub.calls) == 1
@@ -206,12 +206,12 @@ async def _listings_in_turn(world: World, *, urgent: bool) -> None:
     """Half of a first listing, a pause that ends any other batch, and its second half."""
     world.ledger.started = world.now
     world.ledger.sources.set_reports_listed(listed=False)
-    world.say(range(30), backlog=True)
+    world.claim(range(30), backlog=True)
     if urgent:
-        world.say(range(31), backlog=False)
+        world.claim(range(31), backlog=False)
     await asyncio.sleep(3 * engine.IDLE_SECONDS)
     before = len(world.hub.calls)
-    world.say(range(60), backlog=True)
+    world.claim(range(60), backlog=True)
     world.ledger.sources.set_reports_listed(listed=True)
     await until(lambda: not world.pending())
     assert len(world.hub.calls) - before == 1
@@ -236,7 +236,7 @@ async def test_a_listing_that_never_ends_blocks_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr(engine, "LISTING_SECONDS", 2 * engine.IDLE_SECONDS)
     async with working() as world:
         world.ledger.sources.set_reports_listed(listed=False)
-        world.say(range(30), backlog=True)
+        world.claim(range(30), backlog=True)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [30]
 
@@ -247,9 +247,9 @@ async def test_due_findings_do_not_wait_for_listings(monkeypatch: pytest.MonkeyP
     async with working() as world:
         world.queue.rules = Rules(archive_delay_ms=1_000)
         world.ledger.started = SteadyMs(int(NOW) + 1_000)
-        world.say([100])
+        world.claim([100])
         await until(lambda: not world.pending())
-        world.say([])
+        world.claim([])
         await until(lambda: not world.ledger.agenda.dirty)
         world.ledger.sources.set_reports_listed(listed=False)  # all that is held is decided again
         await asyncio.sleep(2 * engine.IDLE_SECONDS)
@@ -269,7 +269,7 @@ async def test_a_cluster_that_never_lists_delays_nothing() -> None:
         world.ledger.started = world.now
         world.ledger.sources.set_reports_listed(listed=False)
         assert not world.engine._backlog_is_growing()
-        world.say(range(3), backlog=True)
+        world.claim(range(3), backlog=True)
         assert world.engine._backlog_is_growing()
         world.now = SteadyMs(int(world.now) + engine.FIRST_LISTING_MS)
         assert not world.engine._backlog_is_growing()
@@ -278,9 +278,9 @@ async def test_a_cluster_that_never_lists_delays_nothing() -> None:
 async def test_a_change_during_the_call_is_sent_after_it() -> None:
     """A finding is in one call at a time; what changes meanwhile follows with a later UpdatedAt."""
     async with working() as world:
-        world.say([1])
+        world.claim([1])
         await until(lambda: bool(world.hub.calls))
-        world.say([1], message="changed")
+        world.claim([1], message="changed")
         await until(lambda: not world.pending())
         first, second = world.hub.sent
         assert "changed" in second["Description"]
@@ -299,7 +299,7 @@ async def test_findings_of_a_failed_call_are_sent_again(error: HubError) -> None
     """A failed call loses nothing; lost access shows as trouble until a call succeeds."""
     async with working() as world:
         world.hub.answers = [error]
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.in_flight)
         assert (world.engine.problem is not None) == isinstance(error, AccessLost)
         await until(lambda: not world.pending())
@@ -311,7 +311,7 @@ async def test_a_call_without_an_answer_is_repeated_unchanged() -> None:
     """After a time-out the same body is sent: Security Hub ignores it if the first was written."""
     async with working() as world:
         world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
-        world.say([1])
+        world.claim([1])
         await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.in_flight)
         world.now += 5000
         await until(lambda: not world.pending())
@@ -322,12 +322,12 @@ async def test_a_rejected_finding_blocks_no_other() -> None:
     """A permanently rejected finding is counted and waits for other content; the others are acknowledged."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "data.Title …", "permanent")}]
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: not world.pending())
         assert figures.rejected(world.ledger) == 1
         assert world.ledger.entries[id_of(2)].observed is not None
         assert len(world.hub.calls) == 1
-        world.say([1, 2], message="better")
+        world.claim([1, 2], message="better")
         await until(lambda: not world.pending())
         assert figures.rejected(world.ledger) == 0
 
@@ -337,7 +337,7 @@ async def test_access_lost_for_many_is_one_failure() -> None:
     async with working() as world:
         failed = Failure("InvalidAccess", "not now", "configuration")
         world.hub.answers = [{id_of(n): failed for n in range(100)}]
-        world.say(range(100))
+        world.claim(range(100))
         await until(lambda: len(world.hub.calls) == 2 and not world.pending())
     assert len(world.hub.calls[1]) == 100
     assert world.engine.problem is None
@@ -347,7 +347,7 @@ async def test_findings_that_fail_together_are_retried_together() -> None:
     """Findings that fail within a call are pending, and sent again in one call a little later."""
     async with working() as world:
         world.hub.answers = [{id_of(n): FAILED for n in range(100)}]
-        world.say(range(100))
+        world.claim(range(100))
         await until(lambda: figures.waiting(world.ledger)["failed"] == 100)
         assert world.pending() == 100
         world.now += 1_000
@@ -365,17 +365,17 @@ async def test_a_finding_that_always_fails_does_not_affect_others() -> None:
     """
     async with working() as world:
         world.hub.answers = [{id_of(0): FAILED} for _ in range(40)]
-        world.say([0])
+        world.claim([0])
         await until(lambda: len(world.hub.calls) == 1)
         for n in range(1, 31):  # thirty seconds
             world.now += 1_000
-            world.say([0, *range(1, n + 1)])
+            world.claim([0, *range(1, n + 1)])
             await until(lambda n=n: not figures.waiting(world.ledger)["urgent"] and len(world.hub.held_ids) == n)  # type: ignore[misc]
         tried = sum(1 for finding in world.hub.sent if finding["Id"] == id_of(0))
         assert 4 <= tried <= 6
         assert len(world.hub.sent) == 30 + tried
         world.hub.answers = []
-        world.say([*range(31)], message="other")
+        world.claim([*range(31)], message="other")
         world.now += 60_000
         world.engine.wake()
         await until(lambda: not world.pending())
@@ -389,11 +389,11 @@ async def test_a_failed_finding_was_not_written(passed: list[int]) -> None:
     """
     async with working() as world:
         world.hub.answers = [{id_of(1): FAILED}]
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: figures.waiting(world.ledger)["failed"] == 1)
-        world.say([2], passed=passed)
+        world.claim([2], passed=passed)
         world.now += 3_600_000
-        world.say([2, 3])
+        world.claim([2, 3])
         await until(lambda: id_of(3) in world.hub.held_ids and not world.pending())
         assert [finding["Id"] for finding in world.hub.sent if finding["RecordState"] == "ARCHIVED"] == []
         assert [finding["Id"] for finding in world.hub.sent].count(id_of(1)) == 1
@@ -405,7 +405,7 @@ async def test_unsent_findings_are_not_treated_as_written() -> None:
     """Findings of a call that was never sent are sent as if for the first time, and not counted as rejected."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("NotLeader", "not now", "unsent")}]
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: not world.pending() and len(world.hub.calls) == 2)
     assert [finding["Id"] for finding in world.hub.calls[1]] == [id_of(1)]
     assert world.metrics.registry.get_sample_value(
@@ -417,12 +417,12 @@ async def test_unsent_findings_are_not_treated_as_written() -> None:
 async def test_nothing_is_decided_before_it_may_be_sent() -> None:
     """A violation that is reported again while no call may be sent is not archived afterwards."""
     async with working() as world:
-        world.say([1])
+        world.claim([1])
         await until(lambda: not world.pending())
         world.hub.turns = 0
-        world.say([], passed=[1])
+        world.claim([], passed=[1])
         await until(lambda: world.hub.turns == -1)
-        world.say([1])
+        world.claim([1])
         world.hub.turns = 10
         await until(lambda: not world.pending())
         assert [finding["RecordState"] for finding in world.hub.sent] == ["ACTIVE"]
@@ -432,12 +432,12 @@ async def test_nothing_is_decided_before_it_may_be_sent() -> None:
 async def test_archived_and_back() -> None:
     """A pass archives at once with the complete content; a reactivation keeps `CreatedAt`."""
     async with working() as world:
-        world.say([1])
+        world.claim([1])
         await until(lambda: not world.pending())
-        world.say([], passed=[1])
+        world.claim([], passed=[1])
         await until(lambda: not world.pending())
         world.now += 1000
-        world.say([1])
+        world.claim([1])
         await until(lambda: not world.pending())
         new, gone, back = world.hub.sent
         assert [f["RecordState"] for f in (new, gone, back)] == ["ACTIVE", "ARCHIVED", "ACTIVE"]
@@ -514,7 +514,7 @@ async def test_a_finding_taken_over_by_another_cluster_is_left_alone() -> None:
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
         await until(lambda: bool(world.ledger.observed.quarantine.ids))
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
         assert world.queue.sends
@@ -528,7 +528,7 @@ async def test_many_findings_taken_over_by_another_cluster_stop_sending() -> Non
         for number in numbers:
             in_hub(world, number, uid="uid-2")
         await until(lambda: world.ledger.observed.quarantine.conflict)
-        world.say([CONFLICT_ABOVE + 2])
+        world.claim([CONFLICT_ABOVE + 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
         assert not world.queue.sends
@@ -547,7 +547,7 @@ async def test_a_finding_released_by_its_owner_is_ours_again(owner: dict[str, st
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
         await until(lambda: bool(world.ledger.observed.quarantine.ids))
-        world.say([1])
+        world.claim([1])
         await until(lambda: not world.pending())
         held = world.hub.held[id_of(1)]
         match owner:
@@ -569,14 +569,14 @@ async def test_a_finding_that_cannot_be_rendered_blocks_no_other(monkeypatch: py
     """A bug of ours with one finding counts as a rejection; the others are sent."""
     real = asff.render
 
-    def render(said: Violation, **about: Any) -> dict[str, Any]:
-        if said.rule == "r1":
+    def render(reported: Violation, **about: Any) -> dict[str, Any]:
+        if reported.rule == "r1":
             raise RuntimeError("a mistake")
-        return real(said, **about)
+        return real(reported, **about)
 
     monkeypatch.setattr(asff, "render", render)
     async with working() as world:
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
         assert figures.rejected(world.ledger) == 1
@@ -598,7 +598,7 @@ async def test_an_unusable_answer_leaves_nothing_in_flight() -> None:
 async def test_a_stopped_cluster_sends_nothing_more() -> None:
     """A batch that was composed before the mode changed is not sent after it."""
     async with working() as world:
-        world.say([1])
+        world.claim([1])
         await until(lambda: bool(world.ledger.agenda.dirty) or bool(world.hub.calls))
         world.engine.detach(world.queue)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
@@ -609,7 +609,7 @@ async def test_nothing_is_sent_for_a_queue_that_must_not_send() -> None:
     """DryRun, a conflict or another account's credentials: decisions wait, other queues are sent."""
     async with working() as world:
         world.queue.sends = False
-        world.say([1, 2])
+        world.claim([1, 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
         assert world.pending() == 2
@@ -630,7 +630,7 @@ async def test_findings_of_a_cancelled_call_are_dirty_again() -> None:
         return ImportResult(accepted={f["Id"] for f in findings})
 
     world.hub.import_findings = never  # type: ignore[method-assign]  # a hub that does not answer
-    world.say([1])
+    world.claim([1])
     await until(lambda: len(world.ledger.agenda.in_flight) == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -642,9 +642,9 @@ async def test_new_findings_overtake_the_backlog() -> None:
     """Findings of the first listing wait behind later ones."""
     async with working() as world:
         world.hub.seconds = 0.1
-        world.say(range(1000), backlog=True)
+        world.claim(range(1000), backlog=True)
         await until(lambda: len(world.hub.calls) >= 1)
-        world.say(range(1001))
+        world.claim(range(1001))
         await until(lambda: not world.pending())
         ahead = next(number for number, call in enumerate(world.hub.calls) if id_of(1000) in {f["Id"] for f in call})
         assert ahead <= 5, ahead  # behind those that were composed already
@@ -654,8 +654,8 @@ async def test_new_findings_overtake_the_backlog() -> None:
 async def test_a_new_violation_is_looked_up_during_the_inventory() -> None:
     """One that Security Hub lacks is sent, one that it holds as desired is not; backlog waits for its part."""
     async with working(read=False) as world:
-        world.say([1], backlog=True)
-        world.say([1, 2, 3])
+        world.claim([1], backlog=True)
+        world.claim([1, 2, 3])
         in_hub_as_wanted(world, 3)
         await until(lambda: bool(world.hub.sent))
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
@@ -672,7 +672,7 @@ async def test_a_failed_lookup_is_repeated() -> None:
     """While GetFindings is refused, imports continue and the trouble is shown."""
     async with working(read=False) as world:
         world.hub.lookup_errors = [AccessLost(Reason.ACCESS_DENIED, "no GetFindings", code="AccessDenied")]
-        world.say([1])
+        world.claim([1])
         await until(lambda: world.engine.read_problem is not None)
         await until(lambda: bool(world.hub.sent))
         assert world.engine.read_problem is None
@@ -681,7 +681,7 @@ async def test_a_failed_lookup_is_repeated() -> None:
 async def test_without_an_inventory_findings_are_finally_sent() -> None:
     """Desired findings are sent unread; findings that only Security Hub knows are not archived."""
     async with working(read=False) as world:
-        world.say([1, 2], backlog=True)
+        world.claim([1, 2], backlog=True)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not world.hub.calls
         world.ledger.observed.progress.skip_inventory()
@@ -692,11 +692,11 @@ async def test_without_an_inventory_findings_are_finally_sent() -> None:
 async def test_times_are_written_by_the_wall_clock() -> None:
     """A clock that jumps back does not make an update that Security Hub would ignore."""
     async with working() as world:
-        world.say([1])
+        world.claim([1])
         await until(lambda: not world.pending())
         world.wall_clock -= 3_600_000
-        world.say([1], message="worse")
-        world.say([1, 2], message="worse")
+        world.claim([1], message="worse")
+        world.claim([1, 2], message="worse")
         await until(lambda: not world.pending())
         first, *later = world.hub.sent
         assert first["UpdatedAt"] == asff.timestamp(NOW)
@@ -708,7 +708,7 @@ async def test_acknowledgements_outlive_the_ledger() -> None:
     """They are kept outside the ledger, by id, until the hub is disabled; failures are not kept."""
     async with working() as world:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "no", "permanent")}]
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
         noted, uid = world.engine.acknowledged, world.ledger.cluster_uid
         known = world.ledger.entries[id_of(2)].observed
@@ -716,7 +716,7 @@ async def test_acknowledgements_outlive_the_ledger() -> None:
         assert noted.recent(signature(uid, id_of(2)), world.now) == known
         assert noted.recent(signature(uid, id_of(1)), world.now) is None
         world.hub.answers = [AccessLost(Reason.NOT_ENABLED, "off", code="InvalidAccessException")]
-        world.say([1, 2, 3])
+        world.claim([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)
         await until(lambda: not noted)
 
@@ -728,7 +728,7 @@ async def test_a_call_that_ends_after_its_ledger(*, answered: bool) -> None:
         world.hub.seconds = 0.5
         if not answered:
             world.hub.answers = [Unavailable("no answer", code="Timeout")]
-        world.say([1])
+        world.claim([1])
         await until(lambda: bool(world.hub.calls))
         world.engine.detach(world.queue)
         told = Sender(world.ledger.cluster_uid)

@@ -44,7 +44,7 @@ def missing(name: str, resource: str = "pods") -> Reply:
     return Reply(404, json.dumps(body).encode())
 
 
-def thing(name: str, **metadata: object) -> Document:
+def pod_document(name: str, **metadata: object) -> Document:
     return {"metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}", **metadata}}
 
 
@@ -60,13 +60,13 @@ def listing(names: list[str], before: Callable[[int], Reply | None] = lambda _: 
         if (instead := before(start)) is not None:
             return await _reply(instead)
         metadata = {"continue": str(start + limit)} if start + limit < len(names) else {}
-        items = [thing(name) for name in names[start : start + limit]]
+        items = [pod_document(name) for name in names[start : start + limit]]
         return web.json_response({"metadata": metadata, "items": items})
 
     return handle
 
 
-class Stand:
+class Rig:
     def __init__(self, api: ApiServer) -> None:
         self.api = api
         self.ahead = 0
@@ -76,21 +76,21 @@ class Stand:
     def now(self) -> SteadyMs:
         return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
 
-    def ask(self, *things: Referent, since: SteadyMs) -> list[Answer | None]:
+    def ask(self, *referents: Referent, since: SteadyMs) -> list[Answer | None]:
         return [
             self.existence.policy(it.source, it.policy, since=since)
             if isinstance(it, PolicyName)
             else self.existence.subject(it, since=since)
-            for it in things
+            for it in referents
         ]
 
-    async def presence(self, *things: Referent, passes: int = 0) -> list[Presence]:
+    async def presence(self, *referents: Referent, passes: int = 0) -> list[Presence]:
         """`passes`: milliseconds between two checks."""
         since = self.now()
         async with asyncio.timeout(60):
             while True:
-                found = [answer.presence for answer in self.ask(*things, since=since) if answer is not None]
-                if len(found) == len(things):
+                found = [answer.presence for answer in self.ask(*referents, since=since) if answer is not None]
+                if len(found) == len(referents):
                     return found
                 await asyncio.sleep(0.02)
                 self.ahead += passes
@@ -104,7 +104,7 @@ class Stand:
                 self.existence.on_request()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         async with Connection(Access(server=self.api.url)) as connection:
             task = asyncio.create_task(self.asker.run(connection))
             try:
@@ -135,11 +135,11 @@ async def test_five_thousand_losses(api: ApiServer) -> None:
     """At once, of one kind in one namespace: one document of discovery and ten pages, for metadata alone."""
     there = [f"p{number}" for number in range(4_990)]
     api.handlers[PODS] = listing(there)
-    stand = Stand(api)
-    async with stand.at_work():
+    rig = Rig(api)
+    async with rig.running():
         asked = [pod(f"p{number}") for number in range(5_000)]
-        assert await stand.presence(*asked) == [PRESENT] * 4_990 + [ABSENT] * 10
-    assert stand.asker.requests == len(api.requests) == 1 + 5_000 // PAGE_SIZE
+        assert await rig.presence(*asked) == [PRESENT] * 4_990 + [ABSENT] * 10
+    assert rig.asker.requests == len(api.requests) == 1 + 5_000 // PAGE_SIZE
     pages = [request for request in api.requests if "limit" in request.params]
     assert {request.headers["Accept"] for request in pages} == {
         "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -170,15 +170,15 @@ async def test_a_page_that_fails(api: ApiServer) -> None:
     broken = True
     names = [f"p{number}" for number in range(PAGE_SIZE + 5)]
     api.handlers[PODS] = listing(names, lambda start: refusal(500, "InternalError") if start and broken else None)
-    stand = Stand(api)
+    rig = Rig(api)
     first, last, gone = pod("p0"), pod(f"p{PAGE_SIZE + 1}"), pod("x")
     many = [pod(f"x{number}") for number in range(LIST_FROM)]
-    async with stand.at_work():
-        since = stand.now()
-        await stand.until(lambda: stand.ask(first, last, gone, *many, since=since)[0])
-        assert stand.ask(last, gone, *many, since=since) == [None] * (LIST_FROM + 2)
+    async with rig.running():
+        since = rig.now()
+        await rig.until(lambda: rig.ask(first, last, gone, *many, since=since)[0])
+        assert rig.ask(last, gone, *many, since=since) == [None] * (LIST_FROM + 2)
         broken = False
-        assert await stand.presence(first, last, gone, *many, passes=1_000) == [PRESENT, PRESENT] + [ABSENT] * (
+        assert await rig.presence(first, last, gone, *many, passes=1_000) == [PRESENT, PRESENT] + [ABSENT] * (
             LIST_FROM + 1
         )
 
@@ -191,7 +191,7 @@ async def test_a_page_that_fails(api: ApiServer) -> None:
         pytest.param(missing("a", "deployments.apps"), id="of another kind"),
         pytest.param(refusal(500, "InternalError"), id="500"),
         pytest.param(refusal(401, "Unauthorized"), id="401"),
-        pytest.param(json_of(thing("b")), id="another object"),
+        pytest.param(json_of(pod_document("b")), id="another object"),
         pytest.param(json_of({"metadata": {"name": "a"}}), id="no uid"),
         pytest.param(Reply(200, b"<html>"), id="not JSON"),
         pytest.param(Reply(0), id="cut"),
@@ -201,24 +201,24 @@ async def test_unusable_answers(api: ApiServer, reply: Reply) -> None:
     """The lookup stays pending, and is answered when the server works again."""
     path = f"{PODS}/a"
     api.documents[path] = reply
-    stand = Stand(api)
-    async with stand.at_work():
-        since = stand.now()
-        assert stand.ask(pod("a"), since=since) == [None]
-        await stand.until(lambda: stand.asker.requests >= 4, passes=1_000)
-        assert stand.ask(pod("a"), since=since) == [None]
+    rig = Rig(api)
+    async with rig.running():
+        since = rig.now()
+        assert rig.ask(pod("a"), since=since) == [None]
+        await rig.until(lambda: rig.asker.requests >= 4, passes=1_000)
+        assert rig.ask(pod("a"), since=since) == [None]
         api.documents[path] = missing("a")
-        assert await stand.presence(pod("a"), passes=1_000) == [ABSENT]
+        assert await rig.presence(pod("a"), passes=1_000) == [ABSENT]
 
 
 @pytest.mark.parametrize(("status", "forbidden"), [(403, ["pods"]), (406, []), (405, [])])
 async def test_permanent_refusals(api: ApiServer, status: int, forbidden: list[str]) -> None:
     """A server without the metadata-only format is not asked for whole objects."""
     api.documents[f"{PODS}/a"] = refusal(status, "No")
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(pod("a"), passes=1_000) == [UNKNOWN]
-    assert stand.existence.forbidden == forbidden
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(pod("a"), passes=1_000) == [UNKNOWN]
+    assert rig.existence.forbidden == forbidden
     assert {request.headers["Accept"] for request in api.requests} == {
         "application/json",
         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
@@ -228,49 +228,49 @@ async def test_permanent_refusals(api: ApiServer, status: int, forbidden: list[s
 async def test_discovery_that_is_forbidden(api: ApiServer) -> None:
     """Then no path is known, and a permission is missing."""
     api.documents["/apis"] = refusal(403, "Forbidden")
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(Subject("apps", "Deployment", "shop", "a"), passes=1_000) == [UNKNOWN]
-    assert stand.existence.forbidden == ["/apis"]
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(Subject("apps", "Deployment", "shop", "a"), passes=1_000) == [UNKNOWN]
+    assert rig.existence.forbidden == ["/apis"]
 
 
 async def test_groups_that_are_not_served_cost_one_request(api: ApiServer) -> None:
     """However many a tenant invents; none of their names becomes part of a path."""
-    stand = Stand(api)
+    rig = Rig(api)
     made_up = [Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)]
-    async with stand.at_work():
-        stand.ask(*made_up, since=stand.now())
+    async with rig.running():
+        rig.ask(*made_up, since=rig.now())
         api.documents[f"{PODS}/a"] = missing("a")
-        assert await stand.presence(pod("a")) == [ABSENT]
-        await stand.until(lambda: (stand.existence.next_due() or NEVER) > stand.now())
-    assert stand.asker.requests == 3
-    assert stand.existence.waiting == 1_000
+        assert await rig.presence(pod("a")) == [ABSENT]
+        await rig.until(lambda: (rig.existence.next_due() or NEVER) > rig.now())
+    assert rig.asker.requests == 3
+    assert rig.existence.waiting == 1_000
 
 
 async def test_discovery_that_fails_is_no_storm(api: ApiServer) -> None:
     """While the groups cannot be read, all lookups wait with increasing back-off."""
     api.documents["/apis"] = refusal(503, "ServiceUnavailable")
-    stand = Stand(api)
-    async with stand.at_work():
-        stand.ask(*(Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)), since=stand.now())
-        await stand.until(lambda: stand.asker.requests >= 4)
-        due = stand.existence.next_due()
+    rig = Rig(api)
+    async with rig.running():
+        rig.ask(*(Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)), since=rig.now())
+        await rig.until(lambda: rig.asker.requests >= 4)
+        due = rig.existence.next_due()
         assert due is not None
-        assert due > stand.now()
-    assert stand.asker.requests < 20
+        assert due > rig.now()
+    assert rig.asker.requests < 20
 
 
 async def test_a_group_that_is_down(api: ApiServer) -> None:
     """It delays its own lookups only."""
     api.documents[f"{PODS}/a"] = missing("a")
-    stand = Stand(api)
+    rig = Rig(api)
     down = [Subject("down.example", "Load", f"n{number}", "a") for number in range(500)]
-    async with stand.at_work():
-        since = stand.now()
-        stand.ask(*down, since=since)
-        await stand.until(lambda: stand.asker.requests >= 2)
-        assert await stand.presence(pod("a")) == [ABSENT]
-        assert stand.ask(*down, since=since) == [None] * 500
+    async with rig.running():
+        since = rig.now()
+        rig.ask(*down, since=since)
+        await rig.until(lambda: rig.asker.requests >= 2)
+        assert await rig.presence(pod("a")) == [ABSENT]
+        assert rig.ask(*down, since=since) == [None] * 500
 
 
 async def test_names_are_quoted(api: ApiServer) -> None:
@@ -284,9 +284,9 @@ async def test_names_are_quoted(api: ApiServer) -> None:
     names = ["a?b=c#d", "system:a", "é"]
     for name in names:
         api.handlers[f"{PODS}/{name}"] = handle
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(*map(pod, names)) == [ABSENT] * 3
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(*map(pod, names)) == [ABSENT] * 3
     assert sorted(seen) == sorted([f"{PODS}/%C3%A9", f"{PODS}/a%3Fb=c%23d", f"{PODS}/system:a"])
 
 
@@ -299,12 +299,12 @@ async def test_a_change_of_the_status_does_not_count(api: ApiServer) -> None:
         {"time": "yesterday"},
         {},
     ]
-    api.documents[f"{PODS}/a"] = json_of(thing("a", managedFields=managers))
-    api.documents[f"{PODS}/b"] = json_of(thing("b", managedFields=managers[2:]))
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(pod("a"), pod("b")) == [PRESENT, PRESENT]
-    found = [FoundObject(a.uid, a.changed_at) for a in stand.ask(pod("a"), pod("b"), since=SteadyMs(0)) if a]
+    api.documents[f"{PODS}/a"] = json_of(pod_document("a", managedFields=managers))
+    api.documents[f"{PODS}/b"] = json_of(pod_document("b", managedFields=managers[2:]))
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(pod("a"), pod("b")) == [PRESENT, PRESENT]
+    found = [FoundObject(a.uid, a.changed_at) for a in rig.ask(pod("a"), pod("b"), since=SteadyMs(0)) if a]
     assert found == [FoundObject("uid-a", WallMs(1_795_860_005_000)), FoundObject("uid-b", WallMs(0))]
 
 
@@ -312,16 +312,16 @@ async def test_an_object_without_a_readable_name(api: ApiServer) -> None:
     """Such a listing proves presence, not absence: the others are read one by one."""
 
     async def handle(_: web.Request) -> web.Response:
-        return web.json_response({"metadata": {}, "items": [thing("p0"), {"metadata": {"name": 7}}]})
+        return web.json_response({"metadata": {}, "items": [pod_document("p0"), {"metadata": {"name": 7}}]})
 
     api.handlers[PODS] = handle
     asked = [pod(f"p{number}") for number in range(LIST_FROM)]
     for it in asked:
         api.documents[f"{PODS}/{it.name}"] = missing(it.name)
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(*asked) == [PRESENT] + [ABSENT] * (LIST_FROM - 1)
-    assert stand.asker.requests == 2 + LIST_FROM - 1
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(*asked) == [PRESENT] + [ABSENT] * (LIST_FROM - 1)
+    assert rig.asker.requests == 2 + LIST_FROM - 1
 
 
 async def test_a_reconnect_loses_no_lookup(api: ApiServer) -> None:
@@ -335,14 +335,14 @@ async def test_a_reconnect_loses_no_lookup(api: ApiServer) -> None:
 
     path = f"{PODS}/a"
     api.handlers[path] = hang
-    stand = Stand(api)
-    async with stand.at_work():
-        assert stand.ask(pod("a"), since=SteadyMs(0)) == [None]
+    rig = Rig(api)
+    async with rig.running():
+        assert rig.ask(pod("a"), since=SteadyMs(0)) == [None]
         await arrived.wait()
     del api.handlers[path]
     api.documents[path] = missing("a")
-    async with stand.at_work():
-        assert await stand.presence(pod("a")) == [ABSENT]
+    async with rig.running():
+        assert await rig.presence(pod("a")) == [ABSENT]
 
 
 @pytest.mark.parametrize(
@@ -364,9 +364,9 @@ async def test_an_engine_that_is_removed(api: ApiServer, after: Reply, presence:
 
     for version in ("v1", "v2beta1"):
         api.handlers[f"/apis/kyverno.io/{version}/clusterpolicies"] = handle
-    stand = Stand(api)
-    async with stand.at_work():
-        assert await stand.presence(PolicyName("kyverno", "a"), passes=2_000) == [presence]
+    rig = Rig(api)
+    async with rig.running():
+        assert await rig.presence(PolicyName("kyverno", "a"), passes=2_000) == [presence]
 
 
 async def test_policies_whose_names_cannot_be_split(api: ApiServer) -> None:
@@ -376,8 +376,8 @@ async def test_policies_whose_names_cannot_be_split(api: ApiServer) -> None:
     api.documents[f"/apis/{group}/v1"] = kinds(("admissionpolicies", "AdmissionPolicy", True))
     item = {"metadata": {"namespace": "a-b", "name": "c", "uid": "u"}}
     api.documents[f"/apis/{group}/v1/admissionpolicies"] = json_of({"metadata": {}, "items": [item]})
-    stand = Stand(api)
+    rig = Rig(api)
     names = ("namespaced-a-b-c", "namespaced-a-c", "namespaced-group-a-b", "clusterwide-a")
-    async with stand.at_work():
-        found = await stand.presence(*(PolicyName("kubewarden", name) for name in names), passes=2_000)
+    async with rig.running():
+        found = await rig.presence(*(PolicyName("kubewarden", name) for name in names), passes=2_000)
     assert found == [PRESENT, ABSENT, ABSENT, UNKNOWN]

@@ -1,4 +1,4 @@
-"""One namespace's or cluster's flood at the engine: how many calls the others wait."""
+"""A flood of one namespace or cluster at the engine: how many calls the others wait."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ def cluster(name: str) -> Cluster:
 
 
 class World:
-    """Two clusters at one hub."""
+    """Two clusters with one hub."""
 
     def __init__(self, *, read: bool = True, limits: Limits | None = None) -> None:
         self.hub = MemoryHub()
@@ -74,7 +74,7 @@ class World:
         return ledger
 
     def calls_until(self, id_: str) -> int | None:
-        """In which call a finding went."""
+        """The number of the call that sent a finding."""
         return next((n for n, call in enumerate(self.hub.calls, 1) if any(f["Id"] == id_ for f in call)), None)
 
 
@@ -96,7 +96,7 @@ def id_of(name: str, namespace: str, number: int) -> str:
     return finding_id(name, violation(namespace, number).identity)
 
 
-def say(ledger: Ledger, namespace: str, number: int, message: str = "m", *, start: int = 0, **more: Any) -> None:
+def claim(ledger: Ledger, namespace: str, number: int, message: str = "m", *, start: int = 0, **more: Any) -> None:
     def nothing() -> frozenset[Identity]:
         return frozenset()
 
@@ -108,8 +108,8 @@ def say(ledger: Ledger, namespace: str, number: int, message: str = "m", *, star
 
 
 def known(ledger: Ledger, namespace: str, number: int) -> str:
-    """Security Hub has it already."""
-    say(ledger, namespace, 1, start=number)
+    """Security Hub has the finding already."""
+    claim(ledger, namespace, 1, start=number)
     entry = ledger.entries[id_of(ledger.cluster_id, namespace, number)]
     ledger.mark_in_flight(entry)
     ledger.acknowledge(
@@ -121,21 +121,21 @@ def known(ledger: Ledger, namespace: str, number: int) -> str:
 
 @pytest.mark.parametrize("change", ["new", "changed", "backlog", "archived"])
 @pytest.mark.parametrize("where", ["alpha", "beta"])
-async def test_a_flood_of_one_namespace_delays_nobody(change: str, where: str) -> None:
-    """Beside thousands of pending findings of one namespace, what another one needs, in this cluster or another, is in
-    the first call that is composed after it.
+async def test_a_flood_of_one_namespace_delays_no_other(change: str, where: str) -> None:
+    """Beside thousands of pending findings of one namespace, a finding of another namespace or cluster is in the next
+    composed call.
     """
     world = World()
     ledger = world.alpha if where == "alpha" else world.beta
     there = known(ledger, "shop", 7) if change in {"changed", "archived"} else id_of(where, "shop", 7)
-    say(world.alpha, "team-a", FLOOD, start=100_000)
+    claim(world.alpha, "team-a", FLOOD, start=100_000)
     match change:
         case "new":
-            say(ledger, "shop", 1, start=7)
+            claim(ledger, "shop", 1, start=7)
         case "changed":
-            say(ledger, "shop", 1, "other", start=7)
+            claim(ledger, "shop", 1, "other", start=7)
         case "backlog":
-            say(ledger, "shop", 1, start=7, backlog=True)
+            claim(ledger, "shop", 1, start=7, backlog=True)
         case "archived":
             key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r7")
             identity = violation("shop", 7).identity
@@ -147,11 +147,11 @@ async def test_a_flood_of_one_namespace_delays_nobody(change: str, where: str) -
     assert world.calls_until(there) == 1
 
 
-async def test_a_cluster_gets_its_half_beside_another_ones_flood() -> None:
-    """Two clusters with floods in the same lane share each call."""
+async def test_two_floods_share_each_call() -> None:
+    """Two clusters with floods in the same lane."""
     world = World()
-    say(world.alpha, "team-a", 1_000)
-    say(world.beta, "team-b", 1_000)
+    claim(world.alpha, "team-a", 1_000)
+    claim(world.beta, "team-b", 1_000)
     task = asyncio.create_task(world.engine.run())
     await until(lambda: len(world.hub.calls) >= 3)
     task.cancel()
@@ -161,11 +161,11 @@ async def test_a_cluster_gets_its_half_beside_another_ones_flood() -> None:
 
 
 async def test_look_ups_take_turns() -> None:
-    """While the inventory has not reached them, fresh violations are looked up by turns of clusters and namespaces."""
+    """Before the inventory reaches them, fresh violations are looked up in turns of clusters and namespaces."""
     world = World(read=False)
-    say(world.alpha, "team-a", FLOOD)
-    say(world.alpha, "shop", 1, start=900_000)
-    say(world.beta, "bank", 1, start=900_000)
+    claim(world.alpha, "team-a", FLOOD)
+    claim(world.alpha, "shop", 1, start=900_000)
+    claim(world.beta, "bank", 1, start=900_000)
     task = asyncio.create_task(world.engine.run())
     await until(lambda: len(world.hub.looked_up) >= 2)
     task.cancel()
@@ -174,8 +174,8 @@ async def test_look_ups_take_turns() -> None:
     assert {id_of("alpha", "shop", 900_000), id_of("beta", "bank", 900_000)} <= asked
 
 
-async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
-    """Thousands of one namespace's findings that only Security Hub knows do not hold up the archive of another's."""
+async def test_reads_before_archives_take_turns() -> None:
+    """Thousands of one namespace's findings that only Security Hub knows do not delay the archive of another's."""
     world = World(read=False)
 
     def held(namespace: str, number: int) -> Observation:
@@ -205,11 +205,11 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
     assert id_of("alpha", "shop", 7) in asked
 
 
-async def test_a_namespace_that_has_used_up_its_imports_stops_alone() -> None:
-    """The others go on; what waits is not pending, and goes the next day."""
+async def test_a_namespace_with_a_used_up_import_limit() -> None:
+    """Only that namespace stops; its waiting findings are not pending, and are sent the next day."""
     world = World(limits=Limits(namespace_imports=100))
-    say(world.alpha, "team-a", 500)
-    say(world.alpha, "shop", 150, start=900_000)
+    claim(world.alpha, "team-a", 500)
+    claim(world.alpha, "shop", 150, start=900_000)
     task = asyncio.create_task(world.engine.run())
     await until(lambda: not figures.pending(world.alpha))
     task.cancel()

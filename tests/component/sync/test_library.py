@@ -1,4 +1,4 @@
-"""When the policies of a cluster count as known, against a server that serves, refuses or fails."""
+"""When the policies of a cluster count as known, for a server that serves, refuses or fails."""
 
 import asyncio
 import json
@@ -36,8 +36,8 @@ class Clock:
         return self.now
 
 
-class Stand:
-    """A library at work."""
+class Rig:
+    """A running PolicyWatcher."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -52,7 +52,7 @@ class Stand:
         )
 
     @asynccontextmanager
-    async def at_work(self, api: ApiServer) -> AsyncIterator[PolicyWatcher]:
+    async def running(self, api: ApiServer) -> AsyncIterator[PolicyWatcher]:
         async with Connection(Access(server=api.url)) as connection:
             task = asyncio.create_task(self.library.run(connection))
             yield self.library
@@ -73,56 +73,56 @@ def answer(document: object) -> Answer:
 
 
 def serve(api: ApiServer, listing: Answer) -> None:
-    """One kind of policies."""
+    """Serve one kind of policies."""
     api.documents[GROUP] = answer({"versions": [{"version": "v1"}]})
     api.documents[f"{GROUP}/v1"] = answer({"resources": [KINDS]})
     api.documents[f"{GROUP}/v1/clusterpolicies"] = listing
 
 
-async def test_where_no_policies_are_served_all_is_known(api: ApiServer) -> None:
+async def test_unserved_policies_are_known(api: ApiServer) -> None:
     """404 of every group."""
-    async with Stand().at_work(api) as library:
+    async with Rig().running(api) as library:
         await library.wait_until_ready(seconds=10)
         assert library.is_ready
         assert library.unknown == {}
 
 
-async def test_a_refusal_that_stands_is_an_answer(api: ApiServer) -> None:
-    """403, and again once it has stood for long enough: nothing is to be known of that kind. It is not waited for the
-    next try of the reflector.
+async def test_a_lasting_refusal_is_accepted(api: ApiServer) -> None:
+    """403, and again after the grace period: nothing can be known of that kind, without waiting for the reflector's
+    next retry.
     """
     serve(api, refusal(403, "Forbidden"))
-    stand = Stand()
-    async with stand.at_work(api) as library:
+    rig = Rig()
+    async with rig.running(api) as library:
         await library.wait_until_ready(seconds=0.5)
         assert [library.is_ready] == [False]
         assert library.reflectors[SOURCE_API].state.reason == "ListingForbidden"
         assert policy_faults(library)[SOURCE_API].reason == "Listing"
-        stand.clock.now += REFUSAL_GRACE_MS
+        rig.clock.now += REFUSAL_GRACE_MS
         while not library.is_ready:
             await library.wait_until_ready(seconds=0.1)
         assert library.is_ready
         assert policy_faults(library)[SOURCE_API].reason == "Forbidden"
 
 
-async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
-    """403 of an API server whose RBAC is not loaded yet: what is listed later is known before anything is rendered."""
+async def test_a_temporary_refusal_is_ignored(api: ApiServer) -> None:
+    """403 while RBAC is not loaded yet: policies that are listed later are known before anything is rendered."""
     serve(api, refusal(403, "Forbidden"))
-    stand = Stand()
-    async with stand.at_work(api) as library:
+    rig = Rig()
+    async with rig.running(api) as library:
         await library.wait_until_ready(seconds=0.5)
         policy = {"metadata": {"name": "probes", "annotations": {"policies.kyverno.io/title": "T"}}}
         serve(api, answer({"metadata": {"resourceVersion": "5"}, "items": [policy]}))
-        stand.clock.now += REFUSAL_GRACE_MS
+        rig.clock.now += REFUSAL_GRACE_MS
         while not library.is_ready:
             await library.wait_until_ready(seconds=0.1)
         assert library.is_ready
         assert library.reflectors[SOURCE_API].state.reason != "ListingForbidden"
-        assert stand.policies._texts
+        assert rig.policies._texts
 
 
 @pytest.mark.parametrize(
-    ("told", "patience"),
+    ("statuses", "patience"),
     [
         pytest.param([], REFUSAL_GRACE_MS, id="a new cluster"),
         pytest.param([("PoliciesKnown", "False", "Forbidden")], REFUSAL_GRACE_MS, id="refused before"),
@@ -136,10 +136,10 @@ async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
         ),
     ],
 )
-def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, str, str]], patience: int) -> None:
-    """What was known before the start makes a difference: else it would be worded anew."""
+def test_an_unexpected_refusal_must_last_longer(statuses: list[tuple[str, str, str]], patience: int) -> None:
+    """If policies were known before the start, an early decision would change the findings' texts."""
     moment = {"message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    conditions = [{"type": type_, "status": status, "reason": reason, **moment} for type_, status, reason in told]
+    conditions = [{"type": type_, "status": status, "reason": reason, **moment} for type_, status, reason in statuses]
     body = {"metadata": {"name": "a"}, "spec": {"connection": {"inCluster": {}}}, "status": {"conditions": conditions}}
     monitored = MonitoredCluster.model_validate(body)
     site: Any = SimpleNamespace(spec=monitored.spec, monitored=monitored, now=Clock(), rng=None, settings=Settings())
@@ -150,14 +150,14 @@ def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, 
 
 
 @pytest.mark.parametrize("path", [GROUP, f"{GROUP}/v1/clusterpolicies"], ids=["discovery", "listing"])
-async def test_a_failure_is_waited_for_and_not_for_ever(api: ApiServer, path: str) -> None:
-    """500 may be a moment's; findings wait for a quarter of an hour, not longer."""
+async def test_a_failure_is_awaited_for_a_limited_time(api: ApiServer, path: str) -> None:
+    """500 may be temporary; findings wait for 15 minutes, not longer."""
     serve(api, refusal(500, "InternalError"))
     api.documents[path] = refusal(500, "InternalError")
-    stand = Stand()
-    async with stand.at_work(api) as library:
+    rig = Rig()
+    async with rig.running(api) as library:
         await library.wait_until_ready(seconds=0.5)
         assert not library.is_ready
-        stand.clock.now += MAX_WAIT_MS
+        rig.clock.now += MAX_WAIT_MS
         await library.wait_until_ready(seconds=0.1)
         assert library.is_ready

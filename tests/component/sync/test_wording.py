@@ -23,13 +23,13 @@ class Producer:
         self.world = world
         self.scans = 0
 
-    async def scan(self, says: Violation | None = None, *, hours: int = 1) -> None:
+    async def scan(self, found: Violation | None = None, *, hours: int = 1) -> None:
         """Report this message, otherwise a new one."""
         self.scans += 1
         world = self.world
         world.now = SteadyMs(int(world.now) + hours * HOUR)
         world.wall_clock = world.now
-        call = says or violation(1, f"seen at pass {self.scans}")
+        call = found or violation(1, f"seen at pass {self.scans}")
         world.ledger.read(KEY, [(call, None)], complete=True, passed=frozenset, now=world.now, backlog=False)
         world.ledger.refresh(wall_clock=WallMs(int(world.wall_clock)), now=world.now)
         world.ledger.wake(world.now)
@@ -76,7 +76,7 @@ async def test_other_changes_are_sent_at_once(change: str) -> None:
         else:
             world.now = SteadyMs(int(world.now) + HOUR)
             world.wall_clock = world.now
-            world.say([], passed=[1])
+            world.claim([], passed=[1])
             await until(lambda: producer.sent[-1]["RecordState"] == "ARCHIVED" and not world.pending())
             if change == "passes":
                 return
@@ -125,9 +125,9 @@ async def test_a_flapping_finding_delays_no_other() -> None:
         for _ in range(10):
             await producer.scan()
         before = len(producer.sent)
-        world.say([1, 2])
+        world.claim([1, 2])
         await until(lambda: id_of(2) in world.hub.held_ids)
-        world.say([1, 2], message="other")
+        world.claim([1, 2], message="other")
         await until(lambda: not world.pending())
         assert [finding["Id"] for finding in producer.sent[before:]] == [id_of(2)] * 2
 
@@ -137,9 +137,9 @@ async def test_producer_and_member_are_named() -> None:
     async with working() as world:
         producer = Producer(world)
         for n in range(6):
-            says = violation(1, "the same")
+            base = violation(1, "the same")
             await producer.scan(
-                msgspec.structs.replace(says, properties=(("count", str(n)), ("image", "nginx"))), hours=2
+                msgspec.structs.replace(base, properties=(("count", str(n)), ("image", "nginx"))), hours=2
             )
         assert world.ledger.observed.outcomes.flapping() == {("kyverno", "properties.count"): 1}
         for _ in range(4):

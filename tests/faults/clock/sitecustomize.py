@@ -1,6 +1,6 @@
-"""Makes the clock on the wall jump: the seconds in the file FAKE_OFFSET are added to `time.time`, `time.time_ns` and
-`datetime.now`. Monotonic clocks stay right, unless the seconds in the file FAKE_STEADY move `time.monotonic_ns`, by
-which the operator counts its delays; the event loop goes by `time.monotonic`.
+"""Makes the wall clock jump: the seconds in the file FAKE_OFFSET are added to `time.time`, `time.time_ns` and
+`datetime.now`. Monotonic clocks stay correct, unless the seconds in the file FAKE_STEADY move `time.monotonic_ns`, with
+which the operator measures its delays; the event loop uses `time.monotonic`.
 
 Python imports this by its name where the folder is on PYTHONPATH.
 """
@@ -34,7 +34,7 @@ if _steady:
 if _file:
     time.time = lambda: _time() + _offset()
     time.time_ns = lambda: _time_ns() + _offset() * 1_000_000_000
-    # `datetime` is written in C and cannot be assigned to; a subclass in its place would be refused where C code looks
-    # for the type itself. Its dictionary can be reached by way of the read-only view of it.
+    # `datetime` is written in C and cannot be assigned to. A subclass in its place would be rejected where C code
+    # checks for the type itself. Its dictionary is reachable through its read-only view.
     gc.get_referents(datetime.__dict__)[0]["now"] = classmethod(_shifted)
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime))

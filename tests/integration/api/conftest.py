@@ -10,7 +10,7 @@ from policyhub.api import crd
 
 @pytest.fixture(scope="session")
 def server(plane: ControlPlane) -> Iterator[Cluster]:
-    """A cluster of its own: no operator of another test may see these objects."""
+    """A separate cluster, because operators of other tests must not see these objects."""
     cluster = plane.cluster("schema")
     cluster.apply([crd.definition(), crd.discovery_definition()])
     yield cluster

@@ -1,4 +1,4 @@
-"""The CRD on a real API server: what it accepts, refuses, defaults and shows."""
+"""A real API server validates, defaults and displays MonitoredClusters as the CRD specifies."""
 
 import copy
 import re
@@ -72,12 +72,12 @@ def document(name: str = "sample", **spec: Any) -> Document:
 
 
 def try_out(server: Cluster, body: Document) -> Document:
-    """Everything that creating it does, but for keeping it."""
+    """A dry-run creation."""
     return server.request("POST", PATH, body, dryRun="All", fieldValidation="Strict")
 
 
 def test_the_schema_is_structural_and_its_rules_compile(server: Cluster) -> None:
-    """The API server takes the CRD without a complaint about its schema or its rules."""
+    """The API server accepts the CRD without a complaint about its schema or its rules."""
     found = server.request(
         "GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/monitoredclusters.policyhub.dev"
     )
@@ -87,8 +87,10 @@ def test_the_schema_is_structural_and_its_rules_compile(server: Cluster) -> None
     assert "NonStructuralSchema" not in conditions
 
 
-def test_a_new_object_is_not_done(server: Cluster) -> None:
-    """Before the operator has seen it, an object says so: kstatus takes one without a status for done."""
+def test_a_new_object_is_not_ready(server: Cluster) -> None:
+    """Before the operator has written a status, the object has one that is not ready: kstatus takes a missing status
+    for ready.
+    """
     server.request("POST", PATH, document("unseen"))
     found = server.request("GET", f"{PATH}/unseen")
     assert found["status"] == {"observedGeneration": -1}
@@ -97,7 +99,7 @@ def test_a_new_object_is_not_done(server: Cluster) -> None:
 
 
 def test_defaults_are_those_of_the_models(server: Cluster) -> None:
-    """What the API server fills in is what the operator would assume."""
+    """The API server's defaults are those that the operator assumes."""
     body = document()
     filled = try_out(server, body)
     assert MonitoredCluster.model_validate(filled).spec == MonitoredCluster.model_validate(body).spec
@@ -132,12 +134,12 @@ def test_defaults_are_those_of_the_models(server: Cluster) -> None:
     ],
 )
 def test_valid(server: Cluster, spec: Document) -> None:
-    """The API server and the models both accept it."""
+    """The API server and the models both accept the spec."""
     MonitoredCluster.model_validate(try_out(server, document(**spec)))
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "expected_text"),
     [
         ({"connection": {}}, "exactly one of inCluster"),
         (
@@ -175,15 +177,15 @@ def test_valid(server: Cluster, spec: Document) -> None:
         *NO_EKS,
     ],
 )
-def test_invalid(server: Cluster, spec: Document, says: str) -> None:
-    """What would be wrong is refused at once, in words that name it."""
-    with pytest.raises(ApiError, match=says):
+def test_invalid(server: Cluster, spec: Document, expected_text: str) -> None:
+    """An invalid spec is rejected with a message that names the problem."""
+    with pytest.raises(ApiError, match=expected_text):
         try_out(server, document(**spec))
 
 
 @pytest.mark.parametrize("spec", [spec for spec, _ in NO_EKS], ids=str)
 def test_the_models_refuse_the_same_connections(spec: Document) -> None:
-    """Where an older CRD is installed, the operator refuses what this one would."""
+    """With an older CRD, the operator itself rejects the connections that this CRD rejects."""
     with pytest.raises(ValidationError):
         MonitoredCluster.model_validate(document(**spec))
 
@@ -192,7 +194,7 @@ HUB = {"accountId": "111122223333", "region": "eu-west-1"}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "says"),
+    ("before", "after", "expected_text"),
     [
         pytest.param({"clusterArn": ARN}, {"clusterArn": ARN + "2"}, "clusterArn cannot be", id="ARN changed"),
         pytest.param({"clusterArn": ARN}, {}, "clusterArn cannot be", id="ARN removed"),
@@ -228,17 +230,17 @@ HUB = {"accountId": "111122223333", "region": "eu-west-1"}
         pytest.param({"clusterArn": ARN, "mode": "Sync"}, {"clusterArn": ARN, "mode": "NoArchive"}, None, id="mode"),
     ],
 )
-def test_transitions(server: Cluster, before: Document, after: Document, says: str | None) -> None:
-    """What findings depend on stays as it is; the rest may change."""
+def test_transitions(server: Cluster, before: Document, after: Document, expected_text: str | None) -> None:
+    """Fields that determine findings' identity are immutable; the others may change."""
     server.request("POST", PATH, document("moving", **before))
     try:
         current = server.request("GET", f"{PATH}/moving")
-        wanted = {**copy.deepcopy(current), "spec": document(**after)["spec"]}
-        if says is None:
-            server.request("PUT", f"{PATH}/moving", wanted)
+        expected = {**copy.deepcopy(current), "spec": document(**after)["spec"]}
+        if expected_text is None:
+            server.request("PUT", f"{PATH}/moving", expected)
         else:
-            with pytest.raises(ApiError, match=says):
-                server.request("PUT", f"{PATH}/moving", wanted)
+            with pytest.raises(ApiError, match=expected_text):
+                server.request("PUT", f"{PATH}/moving", expected)
     finally:
         server.request("DELETE", f"{PATH}/moving")
 
@@ -276,8 +278,10 @@ def status(*, pending: int | None) -> Status:
     )
 
 
-def test_status_is_kept_and_shown(server: Cluster) -> None:
-    """A status that the models write is accepted, read back equal, and shown in the columns of `kubectl get`."""
+def test_a_status_is_stored_and_shown(server: Cluster) -> None:
+    """The API server stores a status that the models write, returns it equal, and shows it in the columns of `kubectl
+    get`.
+    """
     server.request("POST", PATH, document("shown"))
     server.request("PATCH", f"{PATH}/shown/status", status_patch(status(pending=3)))
     server.request("PATCH", f"{PATH}/shown/status", status_patch(status(pending=None)))
@@ -317,7 +321,7 @@ def test_status_is_kept_and_shown(server: Cluster) -> None:
 
 
 def row(server: Cluster, name: str) -> dict[str, Any]:
-    """What kubectl prints of one object, but for its age and its status's, which move."""
+    """The row that kubectl prints for an object, without the two ages, which change."""
     names, (shown,) = server.table(f"{PATH}/{name}", wide=True)
     cells = dict(zip(names, shown, strict=True))
     cells.pop("Age")

@@ -1,4 +1,4 @@
-"""The CRD of ClusterDiscoveries on a real API server: what it accepts, refuses and keeps."""
+"""A real API server accepts, rejects and stores ClusterDiscoveries as the CRD specifies."""
 
 import re
 from typing import Any
@@ -40,8 +40,8 @@ def try_discovery(server: Cluster, body: Document) -> Document:
     ],
     ids=str,
 )
-def test_discoveries_that_are_taken(server: Cluster, spec: Document) -> None:
-    """The operator reads what the API server takes; a template keeps what is written and gets no defaults."""
+def test_valid_discoveries(server: Cluster, spec: Document) -> None:
+    """The operator reads what the API server accepts; a template is stored as written, without defaults."""
     taken = try_discovery(server, discovery(**spec))
     read = ClusterDiscovery.model_validate(taken).spec
     assert read == ClusterDiscovery.model_validate(discovery(**spec)).spec
@@ -77,14 +77,14 @@ def test_discoveries_that_are_taken(server: Cluster, spec: Document) -> None:
     ],
     ids=str,
 )
-def test_discoveries_that_are_refused(server: Cluster, spec: Document, message: str) -> None:
-    """What cannot be is refused with words that say what to do."""
+def test_invalid_discoveries(server: Cluster, spec: Document, message: str) -> None:
+    """An invalid spec is rejected with a message that says what to do."""
     with pytest.raises(ApiError, match=re.escape(message)):
         try_discovery(server, discovery(**spec))
 
 
 def test_a_template_may_change(server: Cluster) -> None:
-    """It is that of clusters to come: where their findings go can be changed, which no MonitoredCluster can."""
+    """It applies to future clusters, so its destination may change, unlike a MonitoredCluster's."""
     first = {"template": {"spec": {"securityHub": {"accountId": "111122223333", "region": "eu-west-1"}}}}
     server.request("POST", PATH, discovery("changing", **first))
     other = {"spec": {"template": {"spec": {"securityHub": {"accountId": "444455556666", "region": None}}}}}
@@ -93,7 +93,7 @@ def test_a_template_may_change(server: Cluster) -> None:
     server.request("DELETE", f"{PATH}/changing")
 
 
-def test_the_name_of_a_discovery_is_a_label(server: Cluster) -> None:
-    """It goes into a label of what is made."""
+def test_the_name_of_a_discovery_fits_a_label(server: Cluster) -> None:
+    """It becomes a label value of the generated objects."""
     with pytest.raises(ApiError, match="at most 63 characters"):
         try_discovery(server, discovery("a" * 64))

@@ -1,4 +1,6 @@
-"""The bench at its smallest: each table is made, and says what does not depend on the machine. No time is asserted."""
+"""Runs the bench at its smallest size: every table is made, and figures that do not depend on the machine are right. No
+time is asserted.
+"""
 
 import re
 
@@ -6,8 +8,8 @@ import pytest
 
 from dev.cluster import ControlPlane
 from tests.bench.__main__ import SCENES, TABLES, run
+from tests.bench.environment import BenchError, Rows, Size, open_environment
 from tests.bench.fleet import KINDS
-from tests.bench.scene import BenchError, Rows, Size, opened
 
 TINY = Size(
     reports=120,
@@ -34,7 +36,7 @@ Tables = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def tables(plane: ControlPlane) -> Tables:
-    """All tables that need a cluster, in their order."""
+    """All tables that need a cluster, in order."""
     made: Tables = {}
 
     def keep(table: str, rows: Rows) -> None:
@@ -45,15 +47,15 @@ def tables(plane: ControlPlane) -> Tables:
 
 
 def test_each_table_has_figures(tables: Tables) -> None:
-    """Every table is made, each of its rows with a number."""
+    """Every table is made, and each of its rows has a number."""
     assert list(tables) == [*SCENES, "limit", "rollup", "million", "fleet", "neighbours"]
     for table, rows in tables.items():
         assert len(rows) >= {"latency": 2, "limit": 2, "neighbours": len(TINY.bad)}.get(table, 4), table
         assert all(re.search(r"\d", figure) for figure in rows.values()), rows
 
 
-def test_what_does_not_depend_on_the_machine(tables: Tables) -> None:
-    """Everything arrives in as few imports as there can be; rewrites cost none, and a restart repeats none."""
+def test_counts_do_not_depend_on_the_machine(tables: Tables) -> None:
+    """Everything arrives in the least number of imports; rewrites cost none, and a restart repeats none."""
     sync = tables["sync"]
     found, _, violations = sync["findings in the hub / violations"].partition(" / ")
     assert found == violations
@@ -67,8 +69,8 @@ def test_what_does_not_depend_on_the_machine(tables: Tables) -> None:
 
 
 def test_the_limit_counts_calls(tables: Tables) -> None:
-    """A first sync takes as many imports as there have to be; a restart reads each page once, and asks once more for
-    findings under other identities.
+    """A first sync takes the least number of imports; a restart reads each page once, and once asks for findings under
+    other identities.
     """
     limit = tables["limit"]
     assert "for 2 calls of 2, which the burst allows" in limit["120 violations: first sync to the last finding"]
@@ -76,7 +78,7 @@ def test_the_limit_counts_calls(tables: Tables) -> None:
 
 
 def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
-    """Memory is told for no violation, some and all, and for reports without any."""
+    """For no violation, some and all, and for reports without any."""
     assert [row for row in tables["memory"] if "violations in" in row] == [
         "0 violations in 0 reports",
         "40 violations in 20 reports",
@@ -88,18 +90,18 @@ def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
     assert "100 violations in 50 reports" in tables["million"]
 
 
-def test_a_fleet_is_told_by_its_sizes(tables: Tables) -> None:
-    """What a cluster takes beside others: the connections that it is watched by, and as few calls as there can be."""
+def test_a_fleet_has_rows_for_its_sizes(tables: Tables) -> None:
+    """The cost of each further cluster: its watch connections, and the least number of calls."""
     fleet = tables["fleet"]
     assert fleet["3 clusters: imports / least possible"] == "3 / 3 = **1.00**"
     each = float(fleet["3 clusters: connections; of a cluster"].partition("; ")[2])
     assert KINDS < each < 2 * KINDS + 10
 
 
-def test_a_wrong_count_ends_the_bench(plane: ControlPlane) -> None:
-    """Where the hub does not hold what it should, there are no figures."""
-    with opened(plane, TINY, name="bench-wrong") as scene:
-        scene.fill(5)
-        scene.extra = 1
+def test_a_wrong_count_stops_the_bench(plane: ControlPlane) -> None:
+    """If the hub does not hold the expected findings, there are no figures."""
+    with open_environment(plane, TINY, name="bench-wrong") as env:
+        env.fill(5)
+        env.extra = 1
         with pytest.raises(BenchError, match="10 active findings where 11 should be"):
-            scene.synced(scene.start(quotas=False))
+            env.synced(env.start(quotas=False))

@@ -1,4 +1,4 @@
-"""A network whose only way out is a proxy: it answers CONNECT, and leads to the local Security Hub behind TLS."""
+"""A network whose only way out is a proxy: it answers CONNECT, and forwards to the local Security Hub over TLS."""
 
 import asyncio
 import ssl
@@ -10,15 +10,15 @@ from tests.integration.threaded import Relaying
 
 
 class Gateway(Relaying):
-    """The names are known to the proxy alone."""
+    """Only the proxy knows the host names."""
 
     def __init__(self, authority: Authority, names: Iterable[str], *, target: str) -> None:
-        """`target`: the URL that plain HTTP goes to."""
+        """`target`: the URL to which plain HTTP is forwarded."""
         super().__init__()
         self.url = ""
-        """Of the proxy."""
+        """The proxy's URL."""
         self.asked: list[str] = []
-        """Hosts and ports, in the order in which clients asked for them."""
+        """Hosts and ports in the order of the clients' requests."""
         self._names = {f"{name}:443" for name in names}
         self._target = urlsplit(target)
         pair = authority.issue("gateway", hosts=names)

@@ -1,8 +1,8 @@
-"""The kinds of the Prometheus operator and of Cilium that the chart makes, with the fields that it may use, no others.
+"""CRDs of the Prometheus operator and of Cilium, limited to the fields that the chart may use.
 
-So strict validation of the API server judges them as it does its own kinds. Names and types are those of the CRDs of
-prometheus-operator at 6adcebc5076c34f4f55f8f5f7b1e528929373ac7 (2026-08) and of cilium.io/v2; what the chart does not
-use is left out, which refuses more than the real ones do.
+With them the API server validates these kinds as strictly as its own. Names and types are those of the CRDs of
+prometheus-operator at 6adcebc5076c34f4f55f8f5f7b1e528929373ac7 (2026-08) and of cilium.io/v2. They lack what the chart
+does not use, and so reject more than the real ones do.
 """
 
 from typing import Any
@@ -84,7 +84,7 @@ _CILIUM = _object(
 
 
 def definitions() -> list[Schema]:
-    """Their CRDs."""
+    """The CRDs."""
     monitors = [
         _strict(
             crds.crd(

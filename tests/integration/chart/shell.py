@@ -9,14 +9,14 @@ from dev.cluster import Cluster, toolchain
 
 ROOT = Path(__file__).parents[3]
 NOT_HERE = ("kubectl rollout", "aws ")
-"""Nodes, and AWS."""
+"""Addresses of nodes and of AWS."""
 
 
 class Shell:
-    """Of a person: helm, kubectl and policyhub on PATH, the cluster in KUBECONFIG, the project's folder."""
+    """A user's shell: helm, kubectl and policyhub on PATH, the cluster in KUBECONFIG, in the project's folder."""
 
     def __init__(self, cluster: Cluster, folder: Path, **environment: str) -> None:
-        """`environment`: more of it, such as credentials."""
+        """`environment`: further variables, such as credentials."""
         bin_ = folder / "bin"
         bin_.mkdir()
         (bin_ / "helm").symlink_to(toolchain.ensure("helm"))
@@ -33,7 +33,7 @@ class Shell:
         }
 
     def run(self, script: str, *, code: int = 0) -> str:
-        """What it prints; it must not fail anywhere, or end with this code."""
+        """The output of the script; every command must succeed, or the script end with this code."""
         here = "".join(line for line in script.splitlines(keepends=True) if not line.startswith(NOT_HERE))
         done = subprocess.run(  # noqa: S603  (the docs' own commands)
             ["/bin/bash", "-euo", "pipefail", "-c", here],

@@ -1,4 +1,4 @@
-"""The commands of docs/install.md, as they stand there, by a shell: all but those that need AWS or nodes."""
+"""Runs the commands of docs/install.md unchanged in a shell, except those that need AWS or nodes."""
 
 import re
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ Document = dict[str, Any]
 
 
 def commands(section: str) -> list[str]:
-    """The shell blocks of a section, in order. One that begins with an option is the end of the one before."""
+    """The shell blocks of a section, in order. A block that begins with an option continues the previous one."""
     text = DOCS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     return blocks(text)
 
 
 def blocks(text: str) -> list[str]:
-    """Those of shell commands."""
+    """The blocks with shell commands."""
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
@@ -41,9 +41,9 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
     cluster.stop()
 
 
-def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
-    """Install, label the namespace, wait, look, hand over, archive by a deletion, upgrade (which creates the
-    MonitoredCluster again), remove, in the words of the pages: each command works.
+def test_every_command_of_the_page_works(server: Cluster, tmp_path: Path) -> None:
+    """In the page's order: install, label the namespace, wait, check, hand over, archive by a deletion, upgrade (which
+    creates the MonitoredCluster again), remove.
     """
     shell = Shell(server, tmp_path)
     install, _irsa, restricted = commands("Install")
@@ -55,15 +55,15 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
     documents = [document for document in yaml.safe_load_all(manifest) if document]
     installed = Installed(cluster=server, documents=documents, folder=tmp_path)
     with HubProcess.start() as hub, Operator(installed, hub).start():
-        told = shell.run(commands("Verify")[0])
-        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in told
-        assert re.search(r"^NAME +READY .*\nprod-eu +True +AllWell", told, re.MULTILINE)
+        output = shell.run(commands("Verify")[0])
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in output
+        assert re.search(r"^NAME +READY .*\nprod-eu +True +AllWell", output, re.MULTILINE)
         dry_run, sync = commands("Verify")[3:]
-        told = shell.run(dry_run)
-        assert "prod-eu is in mode DryRun" in told
-        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in told
-        assert re.search(r"^NAME +READY .*\nprod-eu +True +DryRun +False ", told, re.MULTILINE)
-        assert told.endswith('{"archive":0,"create":0,"reopen":0,"update":0}')
+        output = shell.run(dry_run)
+        assert "prod-eu is in mode DryRun" in output
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in output
+        assert re.search(r"^NAME +READY .*\nprod-eu +True +DryRun +False ", output, re.MULTILINE)
+        assert output.endswith('{"archive":0,"create":0,"reopen":0,"update":0}')
         assert "monitoredcluster.policyhub.dev/prod-eu condition met" in shell.run(sync)
         archive, _give_up, hand_over, *_ = blocks(LEAVING.partition("\n## deletionPolicy")[2])
         _back, retain = blocks(BACK)
@@ -74,11 +74,11 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
             assert not shell.run("kubectl get monitoredclusters -o jsonpath='{.items[*].metadata.finalizers}'")
         assert not shell.run("kubectl get monitoredclusters -o name")
         shell.run(commands("Upgrade")[0])
-        assert "condition met" in shell.run(archive)  # the deletion waits until the operator has let it go
+        assert "condition met" in shell.run(archive)  # the deletion waits until the operator removes its finalizer
     upgraded = shell.run(commands("Upgrade")[0])
     assert "monitoredclusters.policyhub.dev serverside-applied" in upgraded
     assert "has been upgraded" in upgraded
-    _asks, uninstall, crd = commands("Uninstall")  # the first one runs in the Pod
+    _asks, uninstall, crd = commands("Uninstall")  # the first command runs in the Pod
     assert 'release "policyhub" uninstalled' in shell.run(uninstall)
     assert "deleted" in shell.run(crd)
     stand.until(lambda: not served(server), seconds=60, what="the API to go with its CRD")

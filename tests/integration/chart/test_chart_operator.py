@@ -1,8 +1,8 @@
-"""The operator as the chart's Deployment has it, after a real `helm install`: the command, the environment, the files.
+"""Runs the operator as the chart's Deployment specifies it after a real `helm install`: command, environment, files.
 
-What EKS's webhooks add to a Pod is added here too, for either way to sign in: the tokens come from the API server, and
-the local Security Hub verifies them, for roles that are bound by what `policyhub iam-policy` prints. Nothing else is
-given: no credentials, no kubeconfig, no variable of this machine but where Python is.
+The test adds what EKS's webhooks add to a Pod, for both ways to sign in. The API server issues the tokens, and the
+local Security Hub verifies them for roles with the policies that `policyhub iam-policy` prints. The process gets
+nothing else: no credentials, no kubeconfig, and of this machine's environment only the path of Python.
 """
 
 import copy
@@ -33,7 +33,7 @@ ISSUER = "kubernetes.default.svc.cluster.local"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
 FILES = "/var/run/secrets"
 HUB, STS = "securityhub.example.test", "sts.example.test"
-"""Names that nobody but the proxy knows."""
+"""Host names that only the proxy knows."""
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/policyhub"
 
 Document = dict[str, Any]
@@ -57,7 +57,7 @@ def values(gateway: Gateway, sign_in: str) -> Document:
 
 
 def admitted(deployment: Document, hub: HubProcess, sign_in: str) -> Document:
-    """The Deployment with what EKS's webhook adds to its Pods."""
+    """The Deployment with the additions of EKS's webhook."""
     spec = deployment["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     if sign_in == "irsa":
@@ -76,7 +76,7 @@ def admitted(deployment: Document, hub: HubProcess, sign_in: str) -> Document:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A company's own."""
+    """A certificate authority of a company."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
@@ -88,7 +88,7 @@ def gateway(authority: Authority, hub: HubProcess) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def server(plane: ControlPlane, authority: Authority) -> Iterator[Cluster]:
-    """A cluster with an engine's kinds; the namespace of the operator enforces `restricted` and holds a CA bundle."""
+    """A cluster with an engine's kinds; the operator's namespace enforces `restricted` and holds a CA bundle."""
     cluster = plane.cluster("pods")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
@@ -105,7 +105,7 @@ def server(plane: ControlPlane, authority: Authority) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def hub(server: Cluster) -> Iterator[HubProcess]:
-    """It believes the tokens of the cluster, and takes no other credentials."""
+    """It accepts the tokens of the cluster, and no other credentials."""
     with HubProcess.start(strict_keys=True) as hub:
         hub.clusters({CLUSTER: server.request("GET", "/openid/v1/jwks")})
         hub.associate(CLUSTER, f"{NAMESPACE}/policyhub", ROLE)
@@ -113,7 +113,7 @@ def hub(server: Cluster) -> Iterator[HubProcess]:
 
 
 def role(sign_in: str) -> Document:
-    """The role as `policyhub iam-policy` prints it."""
+    """The role that `policyhub iam-policy` prints."""
     workload = Workload(
         namespace=NAMESPACE,
         service_account="policyhub",
@@ -135,7 +135,7 @@ def role(sign_in: str) -> Document:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
-    """This machine's root, seen read-only; `programs` adds this Python and the operator in it."""
+    """This machine's root folder, read-only; `programs` adds this Python with the operator."""
     (tmp_path / "root").symlink_to("/")
     environment = ["PATH=/run/bin", "PYTHONPATH=/run/operator:/run/site", "LD_LIBRARY_PATH=/run/python/lib"]
     (tmp_path / "config.json").write_text(json.dumps({"Env": environment}))
@@ -147,7 +147,9 @@ def image(tmp_path: Path) -> Image:
 
 
 def programs(image: Image) -> dict[str, str]:
-    """Folders of this machine by where the Pod sees them: the user of the Pod may not pass through all on the way."""
+    """Folders of this machine by their path in the Pod, because the Pod's user may not traverse all of their
+    parents.
+    """
     return {
         "/run/python": sys.base_prefix,
         "/run/site": sysconfig.get_path("purelib"),
@@ -169,12 +171,12 @@ def report(result: str) -> Document:
 
 
 @pytest.mark.parametrize("sign_in", ["irsa", "pod identity"])
-def test_it_does_its_work(
+def test_the_deployed_operator_works(
     server: Cluster, hub: HubProcess, *, gateway: Gateway, image: Image, tmp_path: Path, sign_in: str
 ) -> None:
-    """A violation becomes a finding and is archived when it is mended; the MonitoredCluster becomes Ready, which
-    kubectl can wait for; AWS is called through the proxy alone, by the authority of the mounted bundle, and nothing
-    else is; and the process ends when it is told to.
+    """A violation becomes a finding and is archived after a fix. The MonitoredCluster becomes Ready, for which kubectl
+    can wait. AWS is reached through the proxy only, with the mounted CA bundle, and no other host is contacted. The
+    process ends on SIGTERM.
     """
     hub.policies([role(sign_in)])
     admin = server.kubeconfig_file(tmp_path / "admin")
@@ -217,14 +219,14 @@ def test_it_does_its_work(
 
 
 def entered(installed: Installed, image: Image, environment: Mapping[str, str], *arguments: str) -> list[str | Path]:
-    """The command that becomes a process of the Pod: its own, or another one as `kubectl exec` would start it."""
+    """The command that enters the Pod's namespaces: its own, or another one as with `kubectl exec`."""
     deployment = copy.deepcopy(installed.documents[0])
     if arguments:
         deployment["spec"]["template"]["spec"]["containers"][0]["args"] = list(arguments)
     command = Pod(deployment, installed.cluster, installed.folder).start(image, environment, parent=os.getpid())
     world = Path(str(command[-1]))
-    told = json.loads(world.read_text())
-    world.write_text(json.dumps({**told, "folders": {**told["folders"], **programs(image)}}))
+    output = json.loads(world.read_text())
+    world.write_text(json.dumps({**output, "folders": {**output["folders"], **programs(image)}}))
     return command
 
 
@@ -233,11 +235,11 @@ def metrics(operator: Operator) -> dict[str, str]:
 
 
 def assert_healthy(command: list[str | Path]) -> None:
-    """The doctor finds no problem, with nothing but what the Pod has."""
+    """The doctor finds no problem, with only what the Pod has."""
     done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)  # noqa: S603  (of dev/image)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    assert {"api-access", "credentials", "security-hub", "get-findings"} <= {v["check"] for v in told["results"]}
+    output = json.loads(done.stdout)
+    assert {"api-access", "credentials", "security-hub", "get-findings"} <= {v["check"] for v in output["results"]}
 
 
 def states(hub: HubProcess) -> list[str]:
@@ -245,7 +247,7 @@ def states(hub: HubProcess) -> list[str]:
 
 
 def wait_for_ready(admin: Path, operator: Operator) -> None:
-    """As docs/install.md says."""
+    """The command of docs/install.md."""
     waiting = ("wait", "--for=condition=Ready", "--timeout=60s", "monitoredcluster/prod-eu")
     done = subprocess.run(  # noqa: S603  (a program of ours)
         [toolchain.ensure("kubectl"), f"--kubeconfig={admin}", *waiting], capture_output=True, text=True, check=False

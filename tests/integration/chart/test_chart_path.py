@@ -1,4 +1,4 @@
-"""The whole path of a cluster admin, with helm, kubectl and policyhub: install, decide, trust, leave; what is left."""
+"""A cluster admin's whole path with helm, kubectl and policyhub, from installation to removal, and what remains."""
 
 import re
 from collections.abc import Iterator
@@ -38,18 +38,18 @@ def hub() -> Iterator[HubProcess]:
 
 
 class Admin:
-    """A person at a terminal, and the Pod that the cluster of this machine lacks."""
+    """A user's shell, and the Pod, which this cluster without nodes cannot run."""
 
     def __init__(self, server: Cluster, hub: HubProcess, folder: Path) -> None:
         self._server, self._hub, self._folder = server, hub, folder
         self._shell = Shell(server, folder, **hub.env())
 
     def runs(self, script: str, *, code: int = 0) -> str:
-        """What it prints."""
+        """The output of the command."""
         return self._shell.run(script, code=code)
 
     def pod(self) -> Operator:
-        """What the release's Deployment would start."""
+        """Run what the release's Deployment would start."""
         manifest = helm.run(
             "get", "manifest", "policyhub", f"--namespace={NAMESPACE}",
             kubeconfig=self._folder / "kubeconfig", home=self._folder,
@@ -79,9 +79,9 @@ LEFT = (
 UPGRADE = "helm upgrade policyhub charts/policyhub --namespace policyhub --reset-then-reuse-values"
 
 
-def test_the_whole_path(server: Cluster, hub: HubProcess, tmp_path: Path) -> None:
-    """Install with the ARN alone, dry run, sending, upgrade, roll-back: no finding twice; deleted and retired: all
-    archived, by a person's word; uninstalled: nothing is left but the CRD.
+def test_from_installation_to_removal(server: Cluster, hub: HubProcess, tmp_path: Path) -> None:
+    """Install with the ARN only, dry run, sending, upgrade, rollback: no finding is created twice. Delete and retire: a
+    person archives all findings. Uninstall: only the CRDs remain.
     """
     admin = Admin(server, hub, tmp_path)
     server.apply(REPORTS)
@@ -102,9 +102,9 @@ def test_the_whole_path(server: Cluster, hub: HubProcess, tmp_path: Path) -> Non
     with admin.pod() as operator:
         admin.runs(WAIT)
         assert admin.imported() == sent
-        told = admin.runs("policyhub retire prod-eu --yes", code=2)
-        assert "MonitoredCluster prod-eu still sends these findings" in told
-        delete, retire = re.findall(r"^  ((?:kubectl delete|policyhub retire) .*)$", told, re.MULTILINE)
+        output = admin.runs("policyhub retire prod-eu --yes", code=2)
+        assert "MonitoredCluster prod-eu still sends these findings" in output
+        delete, retire = re.findall(r"^  ((?:kubectl delete|policyhub retire) .*)$", output, re.MULTILINE)
         assert admin.states() == ["ACTIVE"] * FINDINGS
         admin.runs(delete)
 

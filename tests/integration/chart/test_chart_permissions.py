@@ -1,9 +1,9 @@
-"""Each permission of the rendered roles is needed, and they suffice: a real operator against a real API server.
+"""Each permission of the rendered roles is needed, and they are sufficient: a real operator against a real API server.
 
-The permissions are read out of what the chart renders: one verb on one resource each. The operator is started with all
-of them, and then with some taken away. What it says for each that is missing is the proof that it wants it; a
-permission that the chart gives and no proof is known for fails the test. Whether objects still exist is seldom asked:
-here by the operator's own code, as the operator.
+The permissions are read from the rendered chart: one verb on one resource each. The operator runs with all of them,
+then without some of them. Its message about a missing permission proves that it needs the permission; a permission of
+the chart without a known proof fails the test. The operator rarely checks whether objects exist, so here its own code
+does so with its identity.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from dev.stand import Installed, Operator
 from policyhub.model.source_apis import SOURCE_APIS
 from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
-from tests.integration.kube.asking import asking
+from tests.integration.kube.existence_rig import running_existence
 
 SECONDS = 60.0
 FAST = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
@@ -43,10 +43,10 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Permission:
-    """One verb on one resource, as one role gives it."""
+    """One verb on one resource, as a role grants it."""
 
     scope: str
-    """The role's namespace; empty for the whole cluster."""
+    """The role's namespace; empty for cluster-wide."""
     group: str
     resource: str
     verb: str
@@ -61,7 +61,7 @@ class Permission:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
     def denied(self, cluster: Cluster) -> bool:
-        """Whether the API server refuses it to the operator."""
+        """Whether the API server denies it to the operator."""
         resource, _, subresource = self.resource.partition("/")
         asked = {
             "group": self.group,
@@ -82,7 +82,7 @@ class Permission:
 
 
 def permissions(role: Document) -> Iterator[Permission]:
-    """What a role gives."""
+    """The permissions that a role grants."""
     for rule in role["rules"]:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
@@ -92,7 +92,7 @@ def permissions(role: Document) -> Iterator[Permission]:
 
 
 def without(role: Document, taken: set[Permission]) -> Document:
-    """The role, one rule for each permission that is left."""
+    """The role without these permissions, with one rule for each remaining one."""
     rules = [
         {
             "apiGroups": [permission.group],
@@ -106,7 +106,7 @@ def without(role: Document, taken: set[Permission]) -> Document:
     return {**role, "rules": rules}
 
 
-# -- what the operator says where a permission is missing ----------------------------------------------------------
+# -- the operator's messages about missing permissions --------------------------------------------------------------
 
 Proof = Callable[[Permission, Operator], bool]
 
@@ -119,7 +119,7 @@ def logged(operator: Operator, event: str, **fields: str) -> bool:
 
 
 def reflector(permission: Permission, operator: Operator) -> bool:
-    """The log names the resource, and what was forbidden."""
+    """The log names the resource and the denied verb."""
     plural = "k8srequiredlabels" if permission.resource == "*" else permission.resource
     reason = {"list": "ListingForbidden", "watch": "WatchForbidden"}[permission.verb]
     return logged(operator, "reflector_failed", resource=plural, reason=reason)
@@ -139,7 +139,7 @@ def status(_: Permission, operator: Operator) -> bool:
 
 
 def own_finalizer(_: Permission, operator: Operator) -> bool:
-    """In the log, and for a person as an Event."""
+    """The log and a Kubernetes Event name it."""
     message = 'cannot patch resource "monitoredclusters" in'
     return logged(operator, "finalizer_not_written", message=message)
 
@@ -149,7 +149,7 @@ def event(_: Permission, operator: Operator) -> bool:
 
 
 def own(permission: Permission, operator: Operator) -> bool:
-    """Its own objects are kopf's to read, whose line holds the server's answer."""
+    """Kopf reads the operator's own objects; its log line has the server's answer."""
     return any(f'cannot {permission.verb} resource "monitoredclusters"' in str(line) for line in operator.log())
 
 
@@ -158,7 +158,7 @@ def lease(permission: Permission, operator: Operator) -> bool:
 
 
 def elsewhere(_: Permission, __: Operator) -> bool:
-    """The log does not say it: test_existence_is_needed does."""
+    """The log does not mention it; test_existence_is_needed proves the need."""
     return False
 
 
@@ -179,7 +179,9 @@ ASKED = (*WATCHED_KINDS, *OTHER_KINDS)
 
 
 def experiment(permission: Permission) -> tuple[str, Proof]:
-    """What is taken away together, and how the lack of this one shows. What is not here is not known to be needed."""
+    """The permissions that are removed together, and how the lack of this one shows. Other permissions are not known to
+    be needed.
+    """
     match permission:
         case Permission(verb="list" | "watch", resource="monitoredclusters"):
             return f"own objects, {permission.verb}", own
@@ -199,7 +201,7 @@ def experiment(permission: Permission) -> tuple[str, Proof]:
             return "sources, list", event
         case Permission(resource="leases", scope=stand.NAMESPACE):
             return f"lease, {permission.verb}", lease
-    raise LookupError(f"nothing shows that the operator needs: {permission}")
+    raise LookupError(f"no proof that the operator needs: {permission}")
 
 
 EXPERIMENTS = (
@@ -223,7 +225,7 @@ def hub() -> Iterator[HubProcess]:
 
 @pytest.fixture(scope="module")
 def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    """A cluster with engines' kinds and the chart, which watches the cluster twice: in it, and by a kubeconfig."""
+    """A cluster with engines' kinds and the chart; the operator monitors it twice: in-cluster, and by a kubeconfig."""
     cluster = plane.cluster("permissions")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}}
     cluster.apply([namespace, *crds.report_apis(), *crds.policies(), crds.constraint(KIND)])
@@ -251,20 +253,20 @@ def _await_ready(cluster: Cluster, name: str, operator: Operator) -> None:
     stand.until(ready, seconds=SECONDS, what=f"{name} to be Ready", operator=operator)
 
 
-def test_they_suffice(installed: Installed, hub: HubProcess) -> None:
-    """With what the chart gives both clusters become Ready, and the operator is refused nothing."""
+def test_the_permissions_are_sufficient(installed: Installed, hub: HubProcess) -> None:
+    """With the chart's permissions both clusters become Ready, and no request of the operator is denied."""
     with Operator(installed, hub, settings=FAST).start() as operator:
         for name in ("alpha", "beta"):
             _await_ready(installed.cluster, name, operator)
         assert "forbidden" not in json.dumps(operator.log()).lower()
 
 
-def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProcess) -> None:
-    """With every switch off both clusters become Ready all the same; only a condition says what is not known."""
+def test_switches_only_remove_permissions(installed: Installed, hub: HubProcess) -> None:
+    """With every switch off both clusters still become Ready; a condition reports what the operator does not know."""
     cluster = installed.cluster
     values = {
         **VALUES,
-        "monitoredCluster": {},  # of which the roles take nothing: Archive needs its switch
+        "monitoredCluster": {},  # without fields that need a switch: Archive does
         "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
         "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False, "finalizers": False},
     }
@@ -276,15 +278,15 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
             for name in ("alpha", "beta"):
                 _await_ready(cluster, name, operator)
                 for type_ in ("OwnersKnown", "PoliciesKnown"):
-                    told = stand.condition(stand.monitored(cluster, name), type_)
-                    assert (told["status"], told["reason"]) == ("False", "Forbidden")
+                    output = stand.condition(stand.monitored(cluster, name), type_)
+                    assert (output["status"], output["reason"]) == ("False", "Forbidden")
     finally:
         cluster.apply(roles(installed))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_each_is_needed(installed: Installed, hub: HubProcess, name: str) -> None:
-    """Without it the operator cannot do its work, and says so."""
+def test_each_permission_is_needed(installed: Installed, hub: HubProcess, name: str) -> None:
+    """Without it the operator cannot do its work, and reports that."""
     cluster = installed.cluster
     given = [permission for role in roles(installed) for permission in permissions(role)]
     taken = {permission: experiment(permission)[1] for permission in given if experiment(permission)[0] == name}
@@ -317,14 +319,14 @@ def test_every_permission_is_tried(installed: Installed) -> None:
     assert {experiment(permission)[0] for permission in given} == {*EXPERIMENTS, *ASKING}
 
 
-async def test_existence_is_answered(installed: Installed) -> None:
-    """Whatever the chart lets be asked for is answered, one by one, and many by one listing."""
+async def test_existence_can_be_read(installed: Installed) -> None:
+    """The API server answers existence checks for all permitted kinds, one by one, and for many objects by a list."""
     policies = [
         PolicyName(source, "a") for source in ("kyverno", "ValidatingAdmissionPolicy", "KyvernoValidatingPolicy")
     ]
     for number in (1, LIST_FROM):
         subjects = [subject for them in questions(installed.cluster, number).values() for subject in them]
-        async with asking(json.loads(installed.kubeconfig().read_text())) as asked:
+        async with running_existence(json.loads(installed.kubeconfig().read_text())) as asked:
             answers = await asked.presence(*subjects, *policies)
             assert answers == [Presence.ABSENT] * (len(subjects) + len(policies))
             assert asked.asker.requests < 3 * len(ASKED)
@@ -332,7 +334,7 @@ async def test_existence_is_answered(installed: Installed) -> None:
 
 @pytest.mark.parametrize("name", ASKING)
 async def test_existence_is_needed(installed: Installed, name: str) -> None:
-    """Without get it is not known whether an object exists; without list many objects cost a request each."""
+    """Without get it is unknown whether an object exists; without list, each of many objects costs a request."""
     cluster = installed.cluster
     given = [permission for role in roles(installed) for permission in permissions(role)]
     taken = {permission for permission in given if experiment(permission)[0] == name}
@@ -343,7 +345,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
     cluster.apply([without(role, taken) for role in roles(installed)])
     try:
         stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
-        async with asking(json.loads(installed.kubeconfig().read_text())) as asked:
+        async with running_existence(json.loads(installed.kubeconfig().read_text())) as asked:
             if name == "existence, get":
                 assert await asked.until_refused(*subjects) == [Presence.UNKNOWN] * len(subjects)
                 assert asked.existence.forbidden == sorted(permission.origin for permission in taken)
@@ -356,7 +358,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
 
 
 def questions(cluster: Cluster, number: int) -> dict[str, list[Subject]]:
-    """So many objects of each kind, none of which exists."""
+    """Existence checks for this many objects of each kind, none of which exists."""
     asked = {}
     for origin in ASKED:
         plural, _, group = origin.partition(".")
@@ -369,8 +371,8 @@ def questions(cluster: Cluster, number: int) -> dict[str, list[Subject]]:
 
 
 def _forget(cluster: Cluster) -> None:
-    """The lease and the finalizer, so that they have to be made; and the conditions, so that there is news for an
-    event.
+    """Delete the Lease and the finalizer so that they must be created again, and the conditions so that an Event is
+    due.
     """
     with contextlib.suppress(ApiError):
         cluster.request("DELETE", LEASE)

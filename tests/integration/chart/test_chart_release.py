@@ -1,4 +1,4 @@
-"""The chart as Helm installs, upgrades and removes it, on a real API server that enforces the standard `restricted`."""
+"""Helm installs, upgrades and removes the chart on a real API server that enforces the standard `restricted`."""
 
 import copy
 import json
@@ -65,16 +65,16 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
 
 
 class Release:
-    """Helm's commands for one release."""
+    """Helm commands for one release."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._kubeconfig = cluster.kubeconfig_file(folder / "kubeconfig")
         self._folder = folder
         self.warnings = ""
-        """What the last command was warned of."""
+        """The warnings of the last command."""
 
     def run(self, *arguments: str | Path, values: Document | None = None) -> str:
-        """What helm prints."""
+        """Helm's output."""
         file = self._folder / "values.json"
         file.write_text(json.dumps(values or {}))
         given = [f"--values={file}"] if values is not None else []
@@ -83,7 +83,7 @@ class Release:
         return done.stdout
 
     def manifest(self) -> list[Document]:
-        """What the release consists of."""
+        """The release's objects."""
         return [document for document in yaml.safe_load_all(self.run("get", "manifest", "policyhub")) if document]
 
 
@@ -96,11 +96,11 @@ def release(server: Cluster, tmp_path: Path) -> Iterator[Release]:
 
 
 ITS_OWN = (" default/kubernetes",)
-"""What the API server makes for itself, some time after it is ready."""
+"""The API server creates this itself, some time after it is ready."""
 
 
 def everything(server: Cluster) -> dict[str, Document]:
-    """Every object of every kind that can be listed, by its kind and place."""
+    """Every object of every listable kind, by kind and name."""
     found = {}
     groups = ["/api/v1", *(f"/apis/{g['preferredVersion']['groupVersion']}" for g in _groups(server))]
     for root in groups:
@@ -116,7 +116,7 @@ def place(document: Document) -> str:
 
 
 def listed(server: Cluster, path: str) -> list[Document]:
-    """The items of a list; a server that has just been given the kind asks for patience."""
+    """The items of a list; a server with a new kind may answer 429 at first."""
     while True:
         try:
             items: list[Document] = server.request("GET", path)["items"]
@@ -133,15 +133,15 @@ def _groups(server: Cluster) -> list[Document]:
 
 
 def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
-    """Everything is accepted without a warning; an upgrade takes away what is no longer asked for; after the removal
-    nothing is left but the CRDs and what others made, and nothing is left Terminating.
+    """All objects are accepted without a warning. An upgrade removes what is no longer configured. After the removal
+    only the CRDs and foreign objects remain, and none is Terminating.
     """
     before = everything(server).keys()
-    told = release.run("install", "policyhub", CHART, values=FULL)
-    assert "kubectl rollout status -n policyhub deployment/policyhub" in told
-    assert "kubectl wait --for=condition=Ready --timeout=10m monitoredcluster/prod-eu" in told
-    assert "kubectl get monitoredclusters" in told
-    assert "Set prometheusRule.runbookUrl to the URL" in told  # a checkout's chart
+    output = release.run("install", "policyhub", CHART, values=FULL)
+    assert "kubectl rollout status -n policyhub deployment/policyhub" in output
+    assert "kubectl wait --for=condition=Ready --timeout=10m monitoredcluster/prod-eu" in output
+    assert "kubectl get monitoredclusters" in output
+    assert "Set prometheusRule.runbookUrl to the URL" in output  # the chart of a checkout
     assert not release.warnings
     installed = everything(server)
     kinds = {document["kind"] for document in release.manifest()}
@@ -182,8 +182,8 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
 
 
 def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None:
-    """Helm changes no CRD: an upgrade stops before it loses a field that the old one does not know, and says what to
-    do; that works, and the objects stay what they are.
+    """Helm does not change CRDs: an upgrade stops before the old CRD drops a field, and says what to do. That works,
+    and the objects keep their content.
     """
     old = copy.deepcopy(crd.definition())
     del old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rollUp"]
@@ -205,8 +205,8 @@ def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-def test_discovery_waits_for_its_crd(server: Cluster, release: Release) -> None:
-    """An upgrade adds no CRD: one that switches discovery on where its CRD is missing stops, and says what to do."""
+def test_discovery_needs_its_crd(server: Cluster, release: Release) -> None:
+    """An upgrade does not add CRDs: one that enables discovery without its CRD stops, and says what to do."""
     own = f"{CRD.rpartition('/')[0]}/clusterdiscoveries.policyhub.dev"
     release.run("install", "policyhub", CHART, values=FULL)
     server.request("DELETE", own)
@@ -219,9 +219,9 @@ def test_discovery_waits_for_its_crd(server: Cluster, release: Release) -> None:
 
 
 @pytest.mark.parametrize("name", golden.names(SETS))
-def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
-    """Server-side apply takes every object of every set as it is: strictly, without a warning or conflict; a second
-    time nothing changes; and the Pod is admitted. The chart's alerts and dashboards, too long for the sets, are added.
+def test_every_set_of_values_is_applied_cleanly(server: Cluster, name: str) -> None:
+    """Server-side apply accepts every object of every set of values strictly, without a warning or conflict; applying
+    again changes nothing; the Pod is admitted. The chart's alerts and dashboards, too long for the sets, are added.
     """
     values = yaml.safe_load((SETS / "values" / f"{name}.yaml").read_text("utf-8"))
     documents = helm.render(CHART, golden.RELEASE, NAMESPACE, {**values, **LONG})
@@ -252,8 +252,8 @@ def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
         ("MonitoredCluster", {"rollup": True}),
     ],
 )
-def test_a_field_that_does_not_exist_would_be_seen(server: Cluster, kind: str, broken: Document) -> None:
-    """What judges the sets refuses unknown fields of every kind."""
+def test_strict_validation_rejects_unknown_fields(server: Cluster, kind: str, broken: Document) -> None:
+    """For every kind in the sets."""
     values = {**FULL, "networkPolicy": {"enabled": True, "cilium": True}}
     document = next(d for d in helm.render(CHART, golden.RELEASE, NAMESPACE, values) if d["kind"] == kind)
     server.apply([crd.definition()])
@@ -265,7 +265,7 @@ def test_a_field_that_does_not_exist_would_be_seen(server: Cluster, kind: str, b
 
 
 def seen(server: Cluster, item: Document) -> Document:
-    """A MonitoredCluster as the operator leaves it; anything else as it is."""
+    """A MonitoredCluster with the operator's status; other objects unchanged."""
     if item["kind"] != "MonitoredCluster":
         return item
     status = {"status": {"observedGeneration": item["metadata"]["generation"]}}
@@ -279,8 +279,10 @@ def apply(server: Cluster, document: Document) -> Document:
 
 
 def test_the_network_policy_opens_the_api_servers_port(server: Cluster, release: Release) -> None:
-    """Where Helm can ask for it: a plug-in that judges after a Service's address is replaced sees this port alone."""
-    own = {  # as an API server writes it that listens on no loopback address
+    """If Helm can look it up: a network plugin that filters after the translation of a Service's address sees this port
+    only.
+    """
+    own = {  # as written by an API server that does not listen on loopback
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {"name": "kubernetes", "namespace": "default"},
@@ -314,8 +316,10 @@ DEPLOYER = [
 ]
 
 
-def test_a_deployer_with_few_rights(server: Cluster, release: Release) -> None:
-    """Who may make the chart's objects, but not read what it looks up, has a value for each look-up; the roles stay."""
+def test_a_deployer_with_few_permissions(server: Cluster, release: Release) -> None:
+    """A deployer who may create the chart's objects but not read what it looks up has a value for each look-up; the
+    roles stay.
+    """
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "deployer"}
     user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "deployer"}
     rbac = "rbac.authorization.k8s.io/v1"
@@ -344,8 +348,10 @@ def test_a_deployer_with_few_rights(server: Cluster, release: Release) -> None:
         server.request("DELETE", server.path(document))
 
 
-def test_a_rolling_update_begins_with_a_lease(server: Cluster, release: Release) -> None:
-    """A Pod that knows no Lease is never rolled: first two replicas, then the other strategy, and back at once."""
+def test_a_rolling_update_starts_with_a_lease(server: Cluster, release: Release) -> None:
+    """A Pod without a Lease is never updated in a rolling way: first two replicas, then the other strategy, and
+    back.
+    """
     rolling = {"replicaCount": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0}}}
     release.run("install", "policyhub", CHART, values={})
     with pytest.raises(helm.HelmError, match="the Deployment in the cluster has no Lease"):
@@ -365,15 +371,15 @@ def strategy(server: Cluster) -> Document:
 
 
 def test_old_values_stop_an_upgrade(release: Release) -> None:
-    """Helm keeps the values of the last release; where they have a name of before, the upgrade says so, and waits."""
+    """Helm keeps the values of the last release; if they have an old name, the upgrade stops and says so."""
     release.run("install", "policyhub", CHART, values={"clusterName": "a", **HUB})
     with pytest.raises(helm.HelmError, match=r"replicas is now called replicaCount: use that name\."):
         release.run("upgrade", "policyhub", CHART, "--reset-then-reuse-values", values={"replicas": 2})
 
 
 def test_an_upgrade_that_would_change_the_identity(server: Cluster, release: Release) -> None:
-    """With the same name or another one it stops before anything is changed, and says how to go on; once the object is
-    deleted it goes on. Without the chart's check the API server refuses it.
+    """With the same name or another one it stops before any change and says how to continue; after the deletion of the
+    object it continues. Without the chart's check the API server rejects it.
     """
     by_name = {"clusterName": "shop", "securityHub": {"accountId": "111122223333", "region": "eu-west-1"}}
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
@@ -390,8 +396,8 @@ def test_an_upgrade_that_would_change_the_identity(server: Cluster, release: Rel
     release.run("upgrade", "policyhub", CHART, values={**by_name, "monitoredCluster": {"spec": {"mode": "DryRun"}}})
 
     server.request("DELETE", f"{CLUSTERS}/shop")
-    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn})
-    assert "monitoredcluster/prod-eu" in told
+    output = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn})
+    assert "monitoredcluster/prod-eu" in output
     assert [item["spec"]["clusterArn"] for item in listed(server, CLUSTERS)] == [arn]
     release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "clusterName": "prod-eu"})
     with pytest.raises(helm.HelmError, match=f"To keep it:    set clusterArn={arn}"):
@@ -399,25 +405,25 @@ def test_an_upgrade_that_would_change_the_identity(server: Cluster, release: Rel
 
 
 def test_notes_of_a_dry_run(server: Cluster, release: Release) -> None:
-    """In mode DryRun the notes say where to look at what would be sent, and how to send it; else they do not."""
+    """In mode DryRun the notes say where to see what would be sent, and how to send it; otherwise they do not."""
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
     spec = {"mode": "DryRun"}
-    told = release.run("install", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
-    assert "account\n111122223333 in eu-west-1" in told
-    assert "prod-eu is in mode DryRun" in told
-    assert "--set monitoredCluster.spec.mode=Sync" in told
+    output = release.run("install", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "account\n111122223333 in eu-west-1" in output
+    assert "prod-eu is in mode DryRun" in output
+    assert "--set monitoredCluster.spec.mode=Sync" in output
     spec = {"mode": "Sync"}
-    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
-    assert "DryRun" not in told
+    output = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "DryRun" not in output
     assert server.request("GET", f"{CLUSTERS}/prod-eu")["spec"]["mode"] == "Sync"
 
 
-def test_notes_say_how_to_leave(server: Cluster, release: Release) -> None:
-    """An uninstall keeps the findings; where deletionPolicy is Archive, the MonitoredCluster has to go before it."""
+def test_notes_explain_the_removal(server: Cluster, release: Release) -> None:
+    """An uninstall keeps the findings; with deletionPolicy Archive, the MonitoredCluster must be deleted first."""
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
-    told = release.run("install", "policyhub", CHART, values={"clusterArn": arn})
-    assert "An uninstall leaves all findings as they are" in told
+    output = release.run("install", "policyhub", CHART, values={"clusterArn": arn})
+    assert "An uninstall leaves all findings as they are" in output
     spec = {"deletionPolicy": "Archive"}
-    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
-    assert "kubectl delete monitoredcluster prod-eu" in told
-    assert "An uninstall leaves" not in told
+    output = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "kubectl delete monitoredcluster prod-eu" in output
+    assert "An uninstall leaves" not in output

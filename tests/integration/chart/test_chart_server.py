@@ -1,4 +1,6 @@
-"""The rendered chart on a real API server: every object is accepted, and the service account may do what it says."""
+"""A real API server accepts every object of the rendered chart, and the service account has exactly its documented
+permissions.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def installed(plane: ControlPlane) -> Iterator[Cluster]:
-    """A cluster of its own with the chart in it, in a namespace that enforces the standard `restricted`."""
+    """A separate cluster with the chart, in a namespace that enforces the standard `restricted`."""
     cluster = plane.cluster("chart")
     namespace: Document = {
         "apiVersion": "v1",
@@ -42,12 +44,12 @@ def installed(plane: ControlPlane) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def operator(installed: Cluster) -> Cluster:
-    """The same API with the credentials that the operator's Pod has."""
+    """The same API server, with the credentials of the operator's Pod."""
     return installed.as_user(installed.kubeconfig_for(namespace=NAMESPACE, service_account="policyhub"))
 
 
-def test_the_monitored_cluster_is_there(installed: Cluster) -> None:
-    """The CRD and an object of its kind go in together."""
+def test_the_monitored_cluster_exists(installed: Cluster) -> None:
+    """The CRD and an object of its kind are applied together."""
     found = installed.request("GET", f"{CLUSTERS}/prod-eu")
     assert found["spec"]["securityHub"] == VALUES["securityHub"]
     assert "finalizers" not in found["metadata"]
@@ -85,8 +87,8 @@ def test_the_pod_is_admitted(installed: Cluster) -> None:
         "/version",
     ],
 )
-def test_what_the_operator_reads(operator: Cluster, path: str) -> None:
-    """The service account reads what the operator needs."""
+def test_the_operator_may_read_its_sources(operator: Cluster, path: str) -> None:
+    """The service account may read everything that the operator needs."""
     operator.request("GET", path)
 
 
@@ -100,8 +102,8 @@ def test_what_the_operator_reads(operator: Cluster, path: str) -> None:
         "/apis/constraints.gatekeeper.sh/v1beta1/k8srequiredlabels",
     ],
 )
-def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
-    """APIs that this server does not have are not found, rather than forbidden."""
+def test_the_operator_may_read_missing_apis(operator: Cluster, path: str) -> None:
+    """APIs that this server does not serve are not found, rather than forbidden."""
     with pytest.raises(ApiError) as caught:
         operator.request("GET", path)
     assert caught.value.status == 404
@@ -120,15 +122,15 @@ def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
         "/api/v1/events",
     ],
 )
-def test_what_the_operator_may_not_read(operator: Cluster, path: str) -> None:
-    """The service account reads nothing else."""
+def test_the_operator_may_not_read_other_kinds(operator: Cluster, path: str) -> None:
+    """The service account may read nothing else."""
     with pytest.raises(ApiError) as caught:
         operator.request("GET", path)
     assert caught.value.status == 403
 
 
-def test_the_one_lease(operator: Cluster) -> None:
-    """It may make, read and change the Lease of its own name, and read no other."""
+def test_the_operator_may_use_one_lease(operator: Cluster) -> None:
+    """It may create, read and change the Lease of its own name, and read no other."""
     path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "policyhub"}}
     operator.request("POST", path, body)
@@ -138,8 +140,8 @@ def test_the_one_lease(operator: Cluster) -> None:
         operator.request("GET", f"{path}/another")
 
 
-def test_what_the_operator_writes(operator: Cluster) -> None:
-    """It writes statuses and events, but no object's own content."""
+def test_the_operator_may_write_statuses_and_events(operator: Cluster) -> None:
+    """But no object's spec or metadata."""
     operator.request("PATCH", f"{CLUSTERS}/prod-eu/status", {"status": {"observedGeneration": 1}})
     event = {
         "apiVersion": "v1",

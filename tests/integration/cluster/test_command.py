@@ -1,4 +1,4 @@
-"""`python -m dev.cluster`, as a person uses it."""
+"""The command `python -m dev.cluster`."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from dev.cluster import Cluster
 
 
 def test_up_until_interrupted(tmp_path: Path) -> None:
-    """`up` writes a kubeconfig that works, names it in an export line, and ctrl-c ends it with nothing left."""
+    """`up` writes a working kubeconfig and prints it in an export line; ctrl-c ends it without leftovers."""
     out = tmp_path / "kubeconfig"
     command = [sys.executable, "-m", "dev.cluster", "up", "--name", "one", "--kubeconfig-out", str(out)]
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -30,7 +30,7 @@ def test_up_until_interrupted(tmp_path: Path) -> None:
 
 
 def test_path_of_a_program() -> None:
-    """`path` prints one line on standard output, so that scripts can use it."""
+    """`path` prints one line on standard output, for scripts."""
     command = [sys.executable, "-m", "dev.cluster", "path", "helm"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - this Python
     (path,) = run.stdout.splitlines()

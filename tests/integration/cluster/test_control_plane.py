@@ -1,4 +1,4 @@
-"""The local control plane behaves as a Kubernetes API does, and leaves nothing behind."""
+"""The local control plane behaves like a Kubernetes API, and leaves no process or file behind."""
 
 import base64
 import os
@@ -61,14 +61,14 @@ def _account(namespace: str, name: str) -> Document:
 
 @pytest.fixture(scope="module")
 def spare(plane: ControlPlane) -> Iterator[Cluster]:
-    """A second cluster, which tests may stop; it runs again after each."""
+    """A second cluster that tests may stop; it is started again after each test."""
     cluster = plane.cluster("spare")
     yield cluster
     cluster.stop()
 
 
 def test_identities_differ(cluster: Cluster, spare: Cluster) -> None:
-    """Two clusters on one etcd have identities of their own and one authority's certificates."""
+    """Two clusters on one etcd have their own identities and share a certificate authority."""
     assert cluster.uid != spare.uid
     assert cluster.url != spare.url
     assert cluster.request("GET", "/version")["gitVersion"].startswith("v1.")
@@ -82,8 +82,10 @@ def test_objects_stay_in_their_cluster(cluster: Cluster, spare: Cluster) -> None
     assert refused.value.status == 404
 
 
-def test_bare_service_account_may_nothing(cluster: Cluster) -> None:
-    """A service account without a role is known and refused; with a role it may what the role says, and no more."""
+def test_a_bare_service_account_has_no_permissions(cluster: Cluster) -> None:
+    """Without a role a service account is authenticated and denied; with a role it may do what the role grants, and no
+    more.
+    """
     cluster.apply([_namespace("rbac"), _account("rbac", "bare")])
     bare = cluster.as_user(cluster.kubeconfig_for(namespace="rbac", service_account="bare", seconds=600))
     with pytest.raises(ApiError, match="system:serviceaccount:rbac:bare") as refused:
@@ -115,8 +117,8 @@ def test_bare_service_account_may_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
-def test_nobody_is_anonymous(cluster: Cluster, token: str | None) -> None:
-    """Without a valid token the answer is 401, not the rights of an anonymous user."""
+def test_anonymous_requests_are_refused(cluster: Cluster, token: str | None) -> None:
+    """Without a valid token the answer is 401, not the permissions of an anonymous user."""
     stranger = Client(replace(cluster.access, token=token))
     with pytest.raises(ApiError) as refused:
         stranger.request("GET", "/api/v1/namespaces")
@@ -125,7 +127,7 @@ def test_nobody_is_anonymous(cluster: Cluster, token: str | None) -> None:
 
 
 def test_client_certificate(cluster: Cluster, plane: ControlPlane) -> None:
-    """A kubeconfig with a client certificate, as kind writes it, is the user whom the certificate names."""
+    """A kubeconfig with a client certificate, as written by kind, signs in as the user in the certificate."""
     pair = plane._authority.issue("visitor")
     config = cluster.kubeconfig()
     config["users"][0]["user"] = {
@@ -140,7 +142,7 @@ def test_client_certificate(cluster: Cluster, plane: ControlPlane) -> None:
 
 
 def test_explicit_kubeconfig(cluster: Cluster, tmp_path: Path) -> None:
-    """A cluster opened by its kubeconfig is the same one, and cannot be stopped through it."""
+    """A cluster that is opened by its kubeconfig is the same one, and cannot be stopped through it."""
     with open_plane(kubeconfig=cluster.kubeconfig_file(tmp_path / "config")) as plane:
         assert plane.cluster("any").uid == cluster.uid
         with pytest.raises(NotOursError, match="runs elsewhere"):
@@ -149,21 +151,23 @@ def test_explicit_kubeconfig(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_apply_orders_and_repeats(cluster: Cluster) -> None:
-    """CRDs and namespaces go first whatever the order given, status is written too; applying again changes nothing."""
-    thing: Document = {
+    """CRDs and namespaces are applied first in any given order, status is written too; applying again changes
+    nothing.
+    """
+    item: Document = {
         "apiVersion": f"{GROUP}/v1",
         "kind": "Thing",
         "metadata": {"name": "a.b", "namespace": "apply"},
         "spec": {"size": 1},
         "status": {"phase": "Done"},
     }
-    documents = [thing, *(_config_map("apply", f"cm-{index}") for index in range(20)), _namespace("apply"), CRD]
+    documents = [item, *(_config_map("apply", f"cm-{index}") for index in range(20)), _namespace("apply"), CRD]
     cluster.apply(documents)
-    first = cluster.request("GET", cluster.path(thing))
+    first = cluster.request("GET", cluster.path(item))
     cluster.apply(documents)
     assert (first["spec"], first["status"]) == ({"size": 1}, {"phase": "Done"})
     assert (
-        cluster.request("GET", cluster.path(thing))["metadata"]["resourceVersion"]
+        cluster.request("GET", cluster.path(item))["metadata"]["resourceVersion"]
         == (first["metadata"]["resourceVersion"])
     )
     listed = cluster.request("GET", "/api/v1/namespaces/apply/configmaps", limit=5)
@@ -180,7 +184,7 @@ def test_refused_object_is_named(cluster: Cluster) -> None:
 
 
 def test_patch_kinds(cluster: Cluster) -> None:
-    """Merge patches are the default, JSON patches are there on request."""
+    """Merge patches are the default; JSON patches are available."""
     cluster.apply([_config_map("default", "patched", a="1", b="2")])
     path = "/api/v1/namespaces/default/configmaps/patched"
     assert cluster.request("PATCH", path, {"data": {"a": None}})["data"] == {"b": "2"}
@@ -189,8 +193,10 @@ def test_patch_kinds(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-def test_data_and_tokens_outlive_the_server(spare: Cluster, end: str) -> None:
-    """While the server is away its port refuses; back at the same port it has all data and honours old tokens."""
+def test_data_and_tokens_survive_a_restart(spare: Cluster, end: str) -> None:
+    """While the server is stopped its port refuses connections; after the restart on the same port it has all data and
+    accepts old tokens.
+    """
     spare.apply([_namespace(end), _config_map(end, "kept", a="1"), _account(end, "visitor")])
     visitor = spare.as_user(spare.kubeconfig_for(namespace=end, service_account="visitor"))
     uid, url, pid = spare.uid, spare.url, spare.pid
@@ -206,15 +212,15 @@ def test_data_and_tokens_outlive_the_server(spare: Cluster, end: str) -> None:
     visitor.close()
 
 
-def test_a_cluster_away_leaves_the_other_alone(cluster: Cluster, spare: Cluster) -> None:
-    """One cluster's end does not touch the other."""
+def test_stopping_a_cluster_leaves_the_other_running(cluster: Cluster, spare: Cluster) -> None:
+    """One cluster's end does not affect the other."""
     spare.kill()
     assert cluster.request("GET", "/readyz") == {"message": "ok"}
     spare.restart()
 
 
-def test_stop_leaves_nothing() -> None:
-    """After `stop` no process and no folder is left."""
+def test_stop_leaves_no_process_or_folder() -> None:
+    """After `stop` neither exists."""
     with ControlPlane.start() as plane:
         plane.cluster("brief")
         pids, folder = [child.pid for child in plane._launcher._children], plane.folder
@@ -226,8 +232,8 @@ def test_stop_leaves_nothing() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children die with their parent on Linux only")
-def test_killed_parent_leaves_nothing() -> None:
-    """Servers die with a parent that is killed, and the next start removes the folder it left."""
+def test_a_killed_parent_leaves_no_process() -> None:
+    """Servers die with a parent that is killed, and the next start removes the leftover folder."""
     with subprocess.Popen(  # noqa: S603 - this Python with the text above
         [sys.executable, "-c", KILLED_PARENT], stdout=subprocess.PIPE, text=True
     ) as parent:

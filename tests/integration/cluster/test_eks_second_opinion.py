@@ -1,4 +1,4 @@
-"""aws-iam-authenticator itself about the tokens that the product signs, and about the ones that its rules refuse."""
+"""aws-iam-authenticator itself accepts the tokens that the operator signs, and rejects those that its rules reject."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(verifier: Path, text: str, *, partition: str, region: str) -> dict[str, str]:
-    """What it makes of a token: whom it would ask for which cluster, and whose key that is; or an error."""
+    """Its result for a token: the caller it would look up, the cluster and the access key; or an error."""
     question = {"token": text, "cluster": "prod-eu", "partition": partition, "region": region}
     done = subprocess.run([verifier], input=json.dumps(question), capture_output=True, text=True, check=True)  # noqa: S603
     found: dict[str, str] = json.loads(done.stdout)
@@ -40,14 +40,14 @@ def ask(verifier: Path, text: str, *, partition: str, region: str) -> dict[str, 
 
 
 @pytest.mark.parametrize(("partition", "region"), [each for each in HOSTS if each[0] not in YOUNGER], ids=str)
-def test_every_partition(verifier: Path, partition: str, region: str) -> None:
-    """It takes the token of each partition, and would ask that partition's STS, with the cluster's name."""
+def test_tokens_of_every_partition_are_accepted(verifier: Path, partition: str, region: str) -> None:
+    """It would ask the partition's STS, with the cluster's name."""
     found = ask(verifier, token.encode(signed_url(LOADER, region)), partition=partition, region=region)
     assert found == {"host": HOSTS[partition, region], "header": "prod-eu", "key": KEY, "error": ""}
 
 
-def test_with_fips_and_a_vpc_endpoint(verifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the environment says of our own calls does not make tokens that it refuses."""
+def test_fips_and_vpc_endpoints_do_not_change_tokens(verifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's settings for our own calls do not produce tokens that it rejects."""
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://vpce-1.sts.eu-west-1.vpce.amazonaws.com")
     for region in ("eu-west-1", "us-east-1"):
@@ -56,7 +56,7 @@ def test_with_fips_and_a_vpc_endpoint(verifier: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ("sts.eu-west-1", "vpce-1.sts.eu-west-1", "unexpected hostname"),
         ("X-Amz-SignedHeaders=host%3Bx-k8s-aws-id", "X-Amz-SignedHeaders=host", "did not sign"),
@@ -64,7 +64,7 @@ def test_with_fips_and_a_vpc_endpoint(verifier: Path, monkeypatch: pytest.Monkey
         ("Version=", "Extra=1&Version=", "non-whitelisted"),
     ],
 )
-def test_it_refuses_what_the_local_authenticator_refuses(verifier: Path, old: str, new: str, says: str) -> None:
-    """The two agree on what is no token, in the same words."""
+def test_it_rejects_what_the_local_authenticator_rejects(verifier: Path, old: str, new: str, message: str) -> None:
+    """Both reject the same tokens with the same messages."""
     url = signed_url(LOADER, "eu-west-1").replace(old, new)
-    assert says in ask(verifier, token.encode(url), partition="aws", region="eu-west-1")["error"]
+    assert message in ask(verifier, token.encode(url), partition="aws", region="eu-west-1")["error"]

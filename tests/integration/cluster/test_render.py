@@ -37,7 +37,7 @@ def chart(tmp_path: Path) -> Path:
 
 
 def test_render(chart: Path) -> None:
-    """A rendered chart comes as objects: CRDs first, empty documents dropped, for the Kubernetes version run here."""
+    """A rendered chart is a list of objects: CRDs first, no empty documents, for the local Kubernetes version."""
     crd, config_map = render(chart, "my-release", "my-namespace", {"size": 3})
     assert crd["kind"] == "CustomResourceDefinition"
     assert config_map["metadata"] == {"name": "my-release", "namespace": "my-namespace"}
@@ -45,6 +45,6 @@ def test_render(chart: Path) -> None:
 
 
 def test_render_failure(chart: Path) -> None:
-    """What helm says against the values reaches the caller."""
+    """Helm's error message about values reaches the caller."""
     with pytest.raises(HelmError, match="size is required"):
         render(chart, "r", "n", {})

@@ -1,4 +1,4 @@
-"""The demo itself, from its first line to its last."""
+"""Runs the demo from start to end."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ SECONDS = 600
 
 
 def played(*options: str) -> str:
-    """The demo's output. Fails unless the demo succeeds."""
+    """The output of a successful run."""
     run = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "dev.demo", "--plain", *options],
         cwd=ROOT,
@@ -26,16 +26,16 @@ def played(*options: str) -> str:
     return run.stdout
 
 
-def test_the_demo_ends_well() -> None:
-    """`python -m dev.demo --plain` prints its eight steps, meets all expectations, and exits with 0."""
+def test_the_demo_succeeds() -> None:
+    """`python -m dev.demo --plain` prints its eight steps, finds the expected state, and ends with 0."""
     output = played()
     for step in range(1, 9):
         assert f"\n{step}. " in output
     assert "AWS calls: 0." in output
 
 
-def test_the_fleet_ends_well() -> None:
-    """With `--fleet`, three clusters in two accounts are monitored by role, and a deleted one is reported as gone."""
+def test_the_fleet_demo_succeeds() -> None:
+    """With `--fleet` three clusters of two accounts are monitored by role, and a deleted one is reported as gone."""
     output = played("--fleet")
     for step in range(1, 6):
         assert f"\n{step}. " in output

@@ -1,4 +1,4 @@
-"""A cluster with the chart and the engines' CRDs in it, the local hub, and the command to try on them."""
+"""A cluster with the chart and the engines' CRDs, the local hub, and the doctor command."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from dev import stand
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
-from tests.integration.doctor.clinic import Clinic
+from tests.integration.doctor.cli import DoctorCli
 from tests.integration.operator.world import ENGINES, World
 
 OTHER_ACCOUNT = "444455556666"
@@ -31,7 +31,7 @@ def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def world(home: World) -> Iterator[World]:
-    """Cleared before and after, with the MonitoredCluster `alpha` and no operator."""
+    """Cleared before and after each test, with the MonitoredCluster `alpha` and no operator."""
     home.clear()
     home.hub.roles({})
     home.hub.quotas(on=False)
@@ -42,5 +42,5 @@ def world(home: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def clinic(world: World, tmp_path: Path) -> Clinic:
-    return Clinic(world, tmp_path)
+def cli(world: World, tmp_path: Path) -> DoctorCli:
+    return DoctorCli(world, tmp_path)

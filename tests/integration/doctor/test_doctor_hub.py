@@ -1,4 +1,6 @@
-"""What the doctor finds at Security Hub, both ways, and what other tools left there."""
+"""Each check of the doctor on Security Hub reports its problem, and is fine after the fix; and findings of other
+tools.
+"""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import pytest
 from dev import stand
 from dev.hub.process import HubProcess
 from dev.hub.sample import finding
-from tests.integration.doctor.clinic import Clinic
+from tests.integration.doctor.cli import DoctorCli
 from tests.integration.doctor.conftest import OTHER_ACCOUNT
 from tests.integration.operator.world import World, report, result
 
@@ -20,7 +22,7 @@ PROVIDED = {"Severity": {"Label": "MEDIUM"}, "Types": TYPES}
 
 
 def of_policy_reporter(name: str) -> dict[str, Any]:
-    """As policy-reporter writes them."""
+    """A finding as policy-reporter writes it."""
     details = {
         "Source": "kyverno",
         "Category": "Best Practices",
@@ -44,7 +46,7 @@ def of_policy_reporter(name: str) -> dict[str, Any]:
 
 
 def of_the_sample(name: str) -> dict[str, Any]:
-    """As AWS's sample, securityhub-k8s-policy-integration, writes them."""
+    """A finding as AWS's sample, securityhub-k8s-policy-integration, writes it."""
     return finding(
         f"arn:aws:eks:{stand.REGION}:{stand.ACCOUNT}:gatekeeper/violation/repos-prod-eu-Pod-{name}",
         GeneratorId="Gatekeeper-repos",
@@ -56,7 +58,7 @@ def of_the_sample(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def aws(hub: HubProcess) -> Iterator[Any]:
-    """Another tool's client."""
+    """An AWS client of another tool."""
     environ = hub.env()
     client = boto3.client(
         "securityhub",
@@ -72,58 +74,60 @@ def aws(hub: HubProcess) -> Iterator[Any]:
 # -- sign-in ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_credentials(clinic: Clinic) -> None:
-    """Without credentials one problem is told, and what could not be asked for lack of them."""
+def test_missing_credentials(cli: DoctorCli) -> None:
+    """One problem is reported, and the checks that could not run for lack of credentials."""
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-    told = clinic.doctor(environ=nothing)
-    assert "eks.amazonaws.com/role-arn" in told.problem("credentials")["remedy"]
-    assert told.states("security-hub") == told.states("get-findings") == ["unchecked"]
+    output = cli.doctor(environ=nothing)
+    assert "eks.amazonaws.com/role-arn" in output.problem("credentials")["remedy"]
+    assert output.states("security-hub") == output.states("get-findings") == ["unchecked"]
 
 
-def test_sts_out_of_reach_is_not_a_lack_of_credentials(clinic: Clinic, hub: HubProcess) -> None:
-    """Who was asked, what the network said and what to check; what was not asked says that AWS was not reached."""
+def test_an_unreachable_sts_is_not_a_lack_of_credentials(cli: DoctorCli, hub: HubProcess) -> None:
+    """The problem has the endpoint, the network error and what to check; checks that did not run say that AWS was not
+    reached.
+    """
     environ = {
         "AWS_ENDPOINT_URL_SECURITYHUB": hub.env()["AWS_ENDPOINT_URL"],
         "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
     }
-    told = clinic.doctor(environ=environ)
-    found = told.problem("credentials")
+    output = cli.doctor(environ=environ)
+    found = output.problem("credentials")
     assert "127.0.0.1:9: the connection was refused" in found["found"]
     assert "credentials" not in found["found"]
     for word in ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy"):
         assert word in found["remedy"]
         assert word not in found["found"]
-    assert told.of("get-findings")[0]["found"].endswith("not checked: AWS was not reached")
+    assert output.of("get-findings")[0]["found"].endswith("not checked: AWS was not reached")
 
 
-def test_a_profile_that_is_not_there(clinic: Clinic) -> None:
-    """It is one problem of the hub, and hides nothing else that the doctor has found."""
-    told = clinic.doctor(environ={"AWS_PROFILE": "nobody"})
-    assert "(nobody) could not be found" in told.problem("credentials")["found"]
-    assert "AWS_PROFILE" in told.problem("credentials")["remedy"]
-    assert told.states("connection") == ["fine"]
+def test_a_missing_aws_profile(cli: DoctorCli) -> None:
+    """It is one problem of the hub, and does not hide other results."""
+    output = cli.doctor(environ={"AWS_PROFILE": "nobody"})
+    assert "(nobody) could not be found" in output.problem("credentials")["found"]
+    assert "AWS_PROFILE" in output.problem("credentials")["remedy"]
+    assert output.states("connection") == ["fine"]
 
 
-def test_credentials_of_another_account(clinic: Clinic, hub: HubProcess) -> None:
-    """Whose they are and where the findings go is told; Security Hub of the wrong account is not asked."""
-    told = clinic.doctor(environ=hub.env(account=OTHER_ACCOUNT))
-    found = told.problem("credentials")
+def test_credentials_of_another_account(cli: DoctorCli, hub: HubProcess) -> None:
+    """Their account and the destination are reported; Security Hub of the wrong account is not called."""
+    output = cli.doctor(environ=hub.env(account=OTHER_ACCOUNT))
+    found = output.problem("credentials")
     assert f"of account {OTHER_ACCOUNT}, but findings go to account {stand.ACCOUNT}" in found["found"]
     assert "use a role in account" in found["remedy"]
-    assert told.states("get-findings") == ["unchecked"]
+    assert output.states("get-findings") == ["unchecked"]
 
 
-def test_a_role_of_the_findings_account(clinic: Clinic, world: World) -> None:
-    """With a role of the other account its hub is looked at, too; a role that is not given is told."""
+def test_a_role_of_the_findings_account(cli: DoctorCli, world: World) -> None:
+    """With a role of the other account its hub is checked too; a role that cannot be assumed is a problem."""
     arn = f"arn:aws:iam::{OTHER_ACCOUNT}:role/policyhub"
     hub = {"accountId": OTHER_ACCOUNT, "region": stand.REGION, "roleArn": arn}
     world.monitor("beta", securityHub=hub)
-    told = clinic.doctor()
-    assert told.states("credentials") == ["fine", "fine"]
-    assert "assumed-role/policyhub" in told.of("credentials", about=OTHER_ACCOUNT)[0]["found"]
+    output = cli.doctor()
+    assert output.states("credentials") == ["fine", "fine"]
+    assert "assumed-role/policyhub" in output.of("credentials", about=OTHER_ACCOUNT)[0]["found"]
     world.hub.roles({f"arn:aws:iam::{OTHER_ACCOUNT}:role/another": ""})
     try:
-        assert "sts:AssumeRole" in clinic.doctor().problem("credentials")["found"]
+        assert "sts:AssumeRole" in cli.doctor().problem("credentials")["found"]
     finally:
         world.hub.roles({})
 
@@ -131,64 +135,66 @@ def test_a_role_of_the_findings_account(clinic: Clinic, world: World) -> None:
 # -- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def test_security_hub_is_off(clinic: Clinic, hub: HubProcess) -> None:
-    """Where it is off, the command that switches it on is told."""
+def test_security_hub_is_disabled(cli: DoctorCli, hub: HubProcess) -> None:
+    """The remedy has the command that enables it."""
     hub.enable(on=False)
-    told = clinic.doctor("--probe-import")
-    assert "aws securityhub enable-security-hub --region eu-west-1" in told.problem("security-hub")["remedy"]
-    assert told.states("product-arn") == ["unchecked"]
+    output = cli.doctor("--probe-import")
+    assert "aws securityhub enable-security-hub --region eu-west-1" in output.problem("security-hub")["remedy"]
+    assert output.states("product-arn") == ["unchecked"]
     hub.enable(on=True)
-    assert clinic.doctor().states("security-hub") == ["fine"]
+    assert cli.doctor().states("security-hub") == ["fine"]
 
 
-def test_permissions_that_are_missing(clinic: Clinic, hub: HubProcess) -> None:
-    """Reading and importing are told by their permission; that of DescribeHub is no problem, but not checked."""
+def test_missing_iam_permissions(cli: DoctorCli, hub: HubProcess) -> None:
+    """Reading and importing are reported with their IAM action; DescribeHub is not a problem, only unchecked."""
     hub.fault("access_denied", operation="GetFindings")
-    told = clinic.doctor()
-    assert "securityhub:GetFindings" in told.problem("get-findings")["found"]
-    assert told.states("other-tools") == []
+    output = cli.doctor()
+    assert "securityhub:GetFindings" in output.problem("get-findings")["found"]
+    assert output.states("other-tools") == []
     hub.clear_faults()
     hub.fault("access_denied", operation="DescribeHub")
-    told = clinic.doctor()
-    assert told.states("security-hub") == ["unchecked"]
-    assert told.states("get-findings") == ["fine"]
+    output = cli.doctor()
+    assert output.states("security-hub") == ["unchecked"]
+    assert output.states("get-findings") == ["fine"]
     hub.clear_faults()
     hub.fault("access_denied", operation="BatchImportFindings")
-    assert "securityhub:BatchImportFindings" in clinic.doctor("--probe-import").problem("product-arn")["found"]
+    assert "securityhub:BatchImportFindings" in cli.doctor("--probe-import").problem("product-arn")["found"]
 
 
-def test_the_probe_leaves_nothing(clinic: Clinic, hub: HubProcess) -> None:
-    """What is sent to see whether it may be is refused by its form, so nothing is stored. Without the flag none is."""
-    assert clinic.doctor("--probe-import").states("product-arn") == ["fine"]
+def test_the_probe_stores_nothing(cli: DoctorCli, hub: HubProcess) -> None:
+    """The probe import is rejected as invalid, so nothing is stored. Without the flag there is no probe."""
+    assert cli.doctor("--probe-import").states("product-arn") == ["fine"]
     assert hub.findings() == []
     before = len(hub.calls())
-    assert clinic.doctor().states("product-arn") == ["fine"]
+    assert cli.doctor().states("product-arn") == ["fine"]
     assert "BatchImportFindings" not in {call["operation"] for call in hub.calls(before)}
 
 
-def test_a_throttled_hub(clinic: Clinic, world: World, hub: HubProcess) -> None:
-    """A call of its own that is throttled, and an operator that has been slowed down, are both told as quotas."""
+def test_a_throttled_hub(cli: DoctorCli, world: World, hub: HubProcess) -> None:
+    """A throttled call of the doctor, and an operator that was throttled, are both reported under quotas."""
     hub.fault("throttle", operation="GetFindings")
-    assert "GetFindings is throttled" in clinic.doctor().problem("quotas")["found"]
+    assert "GetFindings is throttled" in cli.doctor().problem("quotas")["found"]
     hub.clear_faults()
     world.apply(report("cart", result("require-labels")))
     operator = world.start()
     world.well()
     url = f"http://127.0.0.1:{operator.port}/metrics"
-    assert {*clinic.doctor("--metrics-url", url).states("quotas")} == {"fine"}
+    assert {*cli.doctor("--metrics-url", url).states("quotas")} == {"fine"}
     hub.fault("throttle", operation="BatchImportFindings", count=2)
     world.apply(report("till", result("require-labels")))
     world.until(lambda: len(world.of("require-labels")) == 2, "the second finding to be there")
-    found = clinic.doctor("--metrics-url", url).problem("quotas")
+    found = cli.doctor("--metrics-url", url).problem("quotas")
     assert "BatchImportFindings: 2 of" in found["found"]
-    assert clinic.doctor("--metrics-url", "http://127.0.0.1:9/metrics").states("quotas") == ["unchecked"]
+    assert cli.doctor("--metrics-url", "http://127.0.0.1:9/metrics").states("quotas") == ["unchecked"]
 
 
 # -- other tools ------------------------------------------------------------------------------------------------------
 
 
-def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, aws: Any) -> None:
-    """Each tool is told with how many it left; archived, they are gone for the doctor, and analysts' work stands."""
+def test_findings_of_other_tools(cli: DoctorCli, hub: HubProcess, world: World, aws: Any) -> None:
+    """Each tool is reported with its number of active findings; after archiving it is gone, and analysts' work
+    stays.
+    """
     world.apply(report("cart", result("require-labels")))
     world.start()
     world.well()
@@ -196,19 +202,19 @@ def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, 
     sample = [of_the_sample(name) for name in ("a", "b")]
     assert aws.batch_import_findings(Findings=[*reporter, *sample])["FailedCount"] == 0
     hub.analyst([reporter[0]["Id"]], workflow="SUPPRESSED", note="accepted")
-    told = {v["found"]: v["remedy"] for v in clinic.doctor().of("other-tools")}
-    assert [found.removesuffix(" active findings about Kubernetes policies") for found in told] == [
+    output = {v["found"]: v["remedy"] for v in cli.doctor().of("other-tools")}
+    assert [found.removesuffix(" active findings about Kubernetes policies") for found in output] == [
         "policy-reporter has 3",
         "securityhub-k8s-policy-integration has 2",
     ]
     place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION]
-    counted = clinic.run("archive-others", "policy-reporter", *place)
+    counted = cli.run("archive-others", "policy-reporter", *place)
     assert counted.stdout == "policy-reporter has 3 active findings; add --yes to archive them.\n"
     assert len(hub.findings(record_state="ACTIVE")) == 6
     for tool, number in (("policy-reporter", 3), ("securityhub-k8s-policy-integration", 2)):
-        done = clinic.run("archive-others", tool, *place, "--yes")
+        done = cli.run("archive-others", tool, *place, "--yes")
         assert (done.returncode, done.stdout) == (0, f"Archived {number} of {number} findings of {tool}.\n")
-    assert clinic.doctor().states("other-tools") == ["fine"]
+    assert cli.doctor().states("other-tools") == ["fine"]
     (active,) = hub.findings(record_state="ACTIVE")
     assert active["Id"].startswith("policyhub/")
     (kept,) = hub.findings(workflow="SUPPRESSED")
@@ -218,23 +224,23 @@ def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, 
     ] == (reporter[0]["Resources"])
 
 
-def test_archiving_of_others_needs_a_place_and_a_hub(clinic: Clinic, hub: HubProcess) -> None:
-    """Without account and Region nothing is asked; where Security Hub refuses, that is told; both end with 2."""
-    done = clinic.run("archive-others", "policy-reporter")
+def test_archive_others_needs_account_and_region(cli: DoctorCli, hub: HubProcess) -> None:
+    """Without account and Region no call is made; if Security Hub refuses, that is reported; both end with 2."""
+    done = cli.run("archive-others", "policy-reporter")
     message = "policyhub: the account and Region of the hub are unknown: give --account-id and --region\n"
     assert (done.returncode, done.stderr) == (2, message)
     hub.fault("access_denied", operation="GetFindings")
-    done = clinic.run("archive-others", "policy-reporter", "--account-id", stand.ACCOUNT, "--region", stand.REGION)
+    done = cli.run("archive-others", "policy-reporter", "--account-id", stand.ACCOUNT, "--region", stand.REGION)
     assert done.returncode == 2
     assert "securityhub:GetFindings" in done.stderr
 
 
-def test_archiving_of_others_tells_what_was_refused(clinic: Clinic, hub: HubProcess, aws: Any) -> None:
-    """A finding that Security Hub does not take as archived is counted with its reason, and the exit code is 1."""
+def test_archive_others_reports_refused_findings(cli: DoctorCli, hub: HubProcess, aws: Any) -> None:
+    """A finding that Security Hub does not accept as archived is counted with its reason, and the exit code is 1."""
     aws.batch_import_findings(Findings=[of_the_sample("a")])
     hub.fault("partial", operation="BatchImportFindings", share=1.0)
     place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION, "--yes"]
-    done = clinic.run("archive-others", "securityhub-k8s-policy-integration", *place)
+    done = cli.run("archive-others", "securityhub-k8s-policy-integration", *place)
     assert (done.returncode, done.stdout.split()[:4]) == (1, ["Archived", "0", "of", "1"])
     assert "1 not archived: InternalFailure" in done.stderr
 
@@ -243,19 +249,19 @@ def test_archiving_of_others_tells_what_was_refused(clinic: Clinic, hub: HubProc
 
 
 @pytest.mark.parametrize("sign_in", ["irsa", "pod-identity"])
-def test_operator_and_doctor_sign_in_as_in_eks(clinic: Clinic, world: World, hub: HubProcess, sign_in: str) -> None:
-    """With a token of the API server and the role that iam-policy prints, the operator's process does its work by
-    either sign-in, and the doctor says who it is.
+def test_operator_and_doctor_sign_in_as_in_eks(cli: DoctorCli, world: World, hub: HubProcess, sign_in: str) -> None:
+    """With a token of the API server and the role that iam-policy prints, the operator works with either sign-in, and
+    the doctor reports its identity.
     """
     audience = {"irsa": "sts.amazonaws.com", "pod-identity": "pods.eks.amazonaws.com"}[sign_in]
     path = f"/api/v1/namespaces/{stand.NAMESPACE}/serviceaccounts/policyhub/token"
     granted = world.cluster.request("POST", path, {"spec": {"audiences": [audience], "expirationSeconds": 3600}})
-    token = clinic.kubeconfig({}, "token")
+    token = cli.kubeconfig({}, "token")
     token.write_text(granted["status"]["token"])
     issuer = world.cluster.request("GET", "/.well-known/openid-configuration")["issuer"]
     who = ["--oidc-issuer", issuer] if sign_in == "irsa" else ["--cluster", CLUSTER]
     place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION]
-    roles = json.loads(clinic.run("iam-policy", *place, *who).stdout)
+    roles = json.loads(cli.run("iam-policy", *place, *who).stdout)
     hub.policies(roles)
     hub.clusters({CLUSTER: world.cluster.request("GET", "/openid/v1/jwks")})
     hub.associate(CLUSTER, f"{stand.NAMESPACE}/policyhub", roles[0]["role"])
@@ -263,12 +269,12 @@ def test_operator_and_doctor_sign_in_as_in_eks(clinic: Clinic, world: World, hub
     environ |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     try:
         world.apply(report("cart", result("require-labels")))
-        settings: dict[str, Any] = {**environ}  # names of variables, not of parameters
+        settings: dict[str, Any] = {**environ}  # names of environment variables, not of parameters
         world.start(**settings)
         world.well()
         assert len(world.of("require-labels")) == 1
-        told = clinic.doctor("--probe-import", environ=environ)
-        assert (told.code, told.states("product-arn")) == (0, ["fine"])
-        assert "assumed-role/policyhub/" in told.of("credentials")[0]["found"]
+        output = cli.doctor("--probe-import", environ=environ)
+        assert (output.code, output.states("product-arn")) == (0, ["fine"])
+        assert "assumed-role/policyhub/" in output.of("credentials")[0]["found"]
     finally:
         hub.policies([])

@@ -1,4 +1,4 @@
-"""A program in a root folder, started as the chart's Deployment has it: what it may and what it sees."""
+"""A program in a root folder, started as the chart's Deployment specifies it: its permissions and its view."""
 
 import json
 import os
@@ -60,14 +60,14 @@ def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
-    """The root of this machine, with a configuration as an image has one."""
+    """The root of this machine, with an image's configuration."""
     (tmp_path / "root").symlink_to("/")
     (tmp_path / "config.json").write_text(json.dumps({"Env": ["PATH=/usr/bin", "OF_THE_IMAGE=a=b", "LANG=C"]}))
     return Image(tmp_path)
 
 
 def deployment(installed: stand.Installed, **container: Any) -> dict[str, Any]:
-    """The chart's, with another program in it."""
+    """The chart's Deployment with another program."""
     found = json.loads(json.dumps(next(d for d in installed.documents if d["kind"] == "Deployment")))
     found["spec"]["template"]["spec"]["containers"][0] |= container
     return dict(found)
@@ -77,8 +77,8 @@ def started(command: list[str | Path], **environment: str) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603  (of dev/image)
 
 
-def test_as_the_deployment_says(installed: stand.Installed, image: Image) -> None:
-    """User, groups, no privilege, a read-only root, the service account's files, and no variable of this machine."""
+def test_the_deployments_settings_apply(installed: stand.Installed, image: Image) -> None:
+    """User, groups, no privileges, a read-only root, the service account's files, and no variable of this machine."""
     looking = deployment(installed, command=["python3"], args=["-I", "-c", LOOK])
     pod = Pod(looking, installed.cluster, installed.folder)
     command = pod.start(image, {"LANG": "C.UTF-8"}, parent=os.getpid())
@@ -102,15 +102,15 @@ def test_as_the_deployment_says(installed: stand.Installed, image: Image) -> Non
     assert "OF_THIS_MACHINE" not in environment
 
 
-def test_it_dies_with_its_parent(installed: stand.Installed, image: Image) -> None:
-    """A process whose parent is another one than it was told does not even begin."""
+def test_the_pod_dies_with_its_parent(installed: stand.Installed, image: Image) -> None:
+    """A process whose parent is not the expected one does not start."""
     pod = Pod(deployment(installed, command=["python3"], args=["-c", "print(1)"]), installed.cluster, installed.folder)
     run = started(pod.start(image, {}, parent=1))
     assert (run.returncode, run.stdout, run.stderr.strip()) == (1, "", "the parent died")
 
 
-def test_the_stand_takes_it(installed: stand.Installed, image: Image) -> None:
-    """It is one of the homes that an operator can have."""
+def test_an_operator_can_run_in_it(installed: stand.Installed, image: Image) -> None:
+    """`dev.stand` can start an operator in it."""
     command, environment = in_image(image)(installed, {})
     world = json.loads(Path(str(command[-1])).read_text("utf-8"))
     assert world["argv"] == ["policyhub", "run"]
@@ -119,7 +119,7 @@ def test_the_stand_takes_it(installed: stand.Installed, image: Image) -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "words"),
+    ("container", "message"),
     [
         pytest.param({"securityContext": {"readOnlyRootFilesystem": False}}, "read-only", id="a writable root"),
         pytest.param(
@@ -128,21 +128,21 @@ def test_the_stand_takes_it(installed: stand.Installed, image: Image) -> None:
         pytest.param({"volumeMounts": [{"name": "x", "mountPath": "/x"}]}, "/x", id="a volume"),
     ],
 )
-def test_nothing_is_passed_over(
-    installed: stand.Installed, image: Image, container: dict[str, Any], words: str
+def test_unsupported_settings_are_errors(
+    installed: stand.Installed, image: Image, container: dict[str, Any], message: str
 ) -> None:
-    """What a Pod asks for and does not get here is an error."""
+    """A setting of a Pod that this runtime does not implement is an error."""
     asking = deployment(installed, **container)
     asking["spec"]["template"]["spec"]["volumes"] = [
         {"name": "x", "hostPath": {"path": "/"}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    with pytest.raises(PodError, match=words):
+    with pytest.raises(PodError, match=message):
         Pod(asking, installed.cluster, installed.folder).start(image, {}, parent=os.getpid())
 
 
 def test_the_projected_volume(installed: stand.Installed, image: Image, cluster: Cluster) -> None:
-    """A token that is mounted explicitly, with an audience and another place."""
+    """A token that is mounted explicitly, with its own audience and path."""
     del cluster
     asking = deployment(installed, volumeMounts=[{"name": "aws", "mountPath": "/var/run/secrets/aws"}])
     spec = asking["spec"]["template"]["spec"]

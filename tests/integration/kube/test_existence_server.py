@@ -1,4 +1,4 @@
-"""Whether objects and policies exist, asked of a real API server."""
+"""ExistenceClient on a real API server: whether objects and policies exist."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from policyhub.kube.kinds import EXPIRY_MS
 from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, PolicyName, Presence, Referent
 from policyhub.sync.existence_client import PAGE_SIZE
-from tests.integration.kube.asking import asking
+from tests.integration.kube.existence_rig import running_existence
 
 Document = dict[str, Any]
 COUNT = PAGE_SIZE + 20
@@ -37,7 +37,7 @@ def of(kind: str, name: str, namespace: str = "shop", group: str = "") -> Subjec
 
 @pytest.fixture(scope="module")
 def alpha(plane: ControlPlane) -> Iterator[Cluster]:
-    """Of its own, since a CRD of it goes."""
+    """A separate cluster, because one of its CRDs is deleted."""
     cluster = plane.cluster("asker")
     cluster.apply([namespace("shop"), namespace("bank"), *crds.policies()])
     cluster.apply(config_map(f"c{number:04}") for number in range(COUNT))
@@ -63,9 +63,11 @@ async def in_thread(call: Callable[..., Document], *args: Any) -> Document:
     return await asyncio.to_thread(call, *args)
 
 
-async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
-    """With its uid and the time of its last change, but not of its status; a new object under the name is another."""
-    async with asking(alpha.kubeconfig()) as stand:
+async def test_existing_and_deleted_objects(alpha: Cluster) -> None:
+    """With uid and time of the last change, ignoring changes of the status; a new object of the same name is
+    another.
+    """
+    async with running_existence(alpha.kubeconfig()) as stand:
         there, gone, role, space = await stand.answers(
             of("ConfigMap", "c0000"),
             of("ConfigMap", "never"),
@@ -87,9 +89,9 @@ async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
         assert (again.presence, again.uid == there.uid) == (PRESENT, False)
 
 
-async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
-    """Secrets cost no request; groups and kinds that nobody serves, and namespaced ones without a namespace, cost none
-    beyond discovery. An object that lies in no namespace is asked for as such, whoever's report names it.
+async def test_objects_that_cannot_be_checked(alpha: Cluster) -> None:
+    """Secrets cost no request; unserved groups and kinds, and namespaced kinds without a namespace, cost only
+    discovery. A cluster-scoped object is checked as such, whichever report names it.
     """
     strange: tuple[Referent, ...] = (
         of("Unicorn", "a", group="fantasy.example"),
@@ -98,7 +100,7 @@ async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
         of("ConfigMap", "c0000", ""),
         of("PodExecOptions", "a"),
     )
-    async with asking(alpha.kubeconfig()) as stand:
+    async with running_existence(alpha.kubeconfig()) as stand:
         assert await stand.presence(of("Secret", "token")) == [UNKNOWN]
         assert stand.asker.requests == 0
         assert await stand.until_refused(*strange, passes=EXPIRY_MS) == [UNKNOWN] * len(strange)
@@ -106,9 +108,9 @@ async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
         assert await stand.presence(of("Namespace", "shop", "shop"), of("Namespace", "no", "shop")) == [PRESENT, ABSENT]
 
 
-async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
-    """Some hundred objects of one kind cost two pages, those that are not there among them."""
-    async with asking(alpha.kubeconfig()) as stand:
+async def test_many_objects_cost_one_list(alpha: Cluster) -> None:
+    """Some hundred objects of one kind cost two pages, including objects that do not exist."""
+    async with running_existence(alpha.kubeconfig()) as stand:
         await stand.answers(of("ConfigMap", "c0001"))
         before = stand.asker.requests
         asked = [of("ConfigMap", f"c{number:04}") for number in range(COUNT + LIST_FROM)]
@@ -116,11 +118,11 @@ async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
         assert stand.asker.requests - before == 2
 
 
-async def test_a_namespace_that_ends(alpha: Cluster) -> None:
-    """What is in it is there until it is deleted; of a namespace that is gone nothing is there."""
+async def test_a_terminating_namespace(alpha: Cluster) -> None:
+    """Its objects exist until they are deleted; objects of a deleted namespace do not exist."""
     alpha.apply([namespace("ends"), *(config_map(f"e{number}", "ends") for number in range(LIST_FROM))])
     asked = [of("ConfigMap", f"e{number}", "ends") for number in range(LIST_FROM)]
-    async with asking(alpha.kubeconfig()) as stand:
+    async with running_existence(alpha.kubeconfig()) as stand:
         await in_thread(alpha.request, "DELETE", "/api/v1/namespaces/ends")
         assert await stand.presence(*asked, of("Namespace", "ends", "")) == [PRESENT] * (LIST_FROM + 1)
         for number in range(LIST_FROM):  # as a controller manager does
@@ -131,10 +133,10 @@ async def test_a_namespace_that_ends(alpha: Cluster) -> None:
         assert await stand.presence(*asked, asked[0], of("Namespace", "ends", "")) == [ABSENT] * (LIST_FROM + 2)
 
 
-async def test_what_may_not_be_asked(alpha: Cluster) -> None:
-    """Refused twice, a while apart: UNKNOWN, and the permission that is missing is named."""
+async def test_forbidden_kinds(alpha: Cluster) -> None:
+    """After two refusals some time apart the answer is UNKNOWN, and the missing permission is reported."""
     config = alpha.kubeconfig_for(namespace="default", service_account="nobody")
-    async with asking(config) as stand:
+    async with running_existence(config) as stand:
         many = [of("Pod", f"p{number}") for number in range(LIST_FROM)]
         refused: tuple[Referent, ...] = (
             of("ConfigMap", "c0000"),
@@ -147,8 +149,8 @@ async def test_what_may_not_be_asked(alpha: Cluster) -> None:
 
 
 async def test_policies(alpha: Cluster) -> None:
-    """By the names that engines give them; of an engine that is removed nothing is known."""
-    async with asking(alpha.kubeconfig()) as stand:
+    """By the names that engines give them; policies of an uninstalled engine are unknown."""
+    async with running_existence(alpha.kubeconfig()) as stand:
         asked = (
             PolicyName("kyverno", "kept"),
             PolicyName("kyverno", "lost"),

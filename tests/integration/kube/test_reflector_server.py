@@ -1,4 +1,4 @@
-"""The reflector and the discovery on a real API server: what the fake one of the component tests must be true to."""
+"""Reflector and discovery on a real API server; the fake server of the component tests must behave the same."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,7 +29,7 @@ COUNT = PAGE + 20
 
 
 class Names:
-    """A sink that knows names only."""
+    """A sink that stores names only."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
@@ -91,7 +91,7 @@ async def found(connection: Connection) -> Discovery:
 
 
 async def until_found(connection: Connection, condition: Callable[[Discovery], object]) -> None:
-    """With nothing unknown: on the way there a group may still list a version that already answers 404."""
+    """Until discovery has no unknown group: meanwhile a group may list a version that already answers 404."""
     async with asyncio.timeout(60):
         while (discovery := await found(connection)).unknown or not condition(discovery):  # noqa: ASYNC110  (as above)
             await asyncio.sleep(0.1)
@@ -117,7 +117,7 @@ async def running(reflector: Reflector) -> AsyncIterator[Reflector]:
 
 @pytest.fixture(scope="module")
 def cluster(plane: ControlPlane) -> Iterator[Cluster]:
-    """Of its own, since its API server is stopped and its CRDs go."""
+    """A separate cluster, because its API server is stopped and its CRDs are deleted."""
     cluster = plane.cluster("reflector")
     cluster.apply(
         [*crds.policy_reports("v1alpha2", "v1beta1"), crds.constraint("K8sFirst"), crds.constraint("K8sLast")]
@@ -129,9 +129,9 @@ def cluster(plane: ControlPlane) -> Iterator[Cluster]:
     cluster.stop()
 
 
-async def test_events_beside_a_listing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written while pages are read is heard before the last of them; deleted, changed and made again, each
-    object is in the end as it is.
+async def test_events_during_a_list(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes during a paged list arrive before its last page; deleted, changed and recreated objects end in their final
+    state.
     """
     monkeypatch.setattr(listing, "PAGE", 100)
     last, again = f"r{COUNT - 1:04}", f"r{COUNT - 2:04}"
@@ -167,8 +167,8 @@ async def test_events_beside_a_listing(cluster: Cluster, monkeypatch: pytest.Mon
     await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/beside")
 
 
-async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
-    """Paged listing, events, an API server that goes and comes back, a CRD that is deleted: the sink follows each."""
+async def test_the_life_cycle_of_a_resource(cluster: Cluster) -> None:
+    """Paged list, events, an API server that stops and returns, a deleted CRD: the sink follows each."""
     async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
         assert await connection.cluster_uid() == cluster.uid
         discovery = await found(connection)
@@ -203,12 +203,12 @@ async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
             definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/policyreports.wgpolicyk8s.io"
             await asyncio.to_thread(cluster.request, "DELETE", definition)
             await until(lambda: reflector.state.phase == "vanished")
-            assert not names.known, "each object of a deleted CRD is told as DELETED before the resource is gone"
+            assert not names.known, "each object of a deleted CRD is DELETED before the resource is gone"
         await until_found(connection, lambda discovery: discovery.absent(reports))
 
 
 class Existence:
-    """What the operator would know of the namespace_sink."""
+    """What the operator would know from the namespace sink."""
 
     def __init__(self) -> None:
         self.stream_started_at: dict[str, SteadyMs] = {}
@@ -233,7 +233,7 @@ class Existence:
 
 
 async def test_namespaces(cluster: Cluster) -> None:
-    """They are listed and watched like any resource; a namespace is gone once its deletion is finished, not before."""
+    """They are listed and watched like any resource; a namespace is gone when its deletion has finished, not before."""
     existence = Existence()
     sink = namespaces.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     async with (
@@ -252,7 +252,7 @@ async def test_namespaces(cluster: Cluster) -> None:
         assert "shop" in existence.known, "it is Terminating"
         assert not existence.gone
         ending = await asyncio.to_thread(cluster.request, "GET", f"{SPACES}/shop")
-        ending["spec"]["finalizers"] = []  # what a controller manager does when the namespace is empty
+        ending["spec"]["finalizers"] = []  # a controller manager does this when the namespace is empty
         await asyncio.to_thread(cluster.request, "PUT", f"{SPACES}/shop/finalize", ending)
         await until(lambda: existence.gone)
         assert existence.gone == ["shop"]
@@ -260,8 +260,8 @@ async def test_namespaces(cluster: Cluster) -> None:
         assert existence.live
 
 
-async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
-    """Nothing is told to exist or to be gone where the right is not given."""
+async def test_forbidden_namespaces(cluster: Cluster) -> None:
+    """Without the permission no namespace is taken for existing or gone."""
     existence = Existence()
     sink = namespaces.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
@@ -274,16 +274,16 @@ async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
     assert (existence.known, existence.gone, existence.live) == (set(), [], False)
 
 
-async def test_the_last_constraint_kind_goes(cluster: Cluster) -> None:
-    """When the last template is deleted its group answers 404: no constraints, and no error."""
+async def test_the_last_constraint_kind_is_removed(cluster: Cluster) -> None:
+    """After the last template is deleted its group answers 404: no constraints, and no error."""
     async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
         for kind in ("k8sfirst", "k8slast"):
             await asyncio.to_thread(cluster.remove_crd, kind, "constraints.gatekeeper.sh")
         await until_found(connection, lambda discovery: not any("constraints" in r.group for r in discovery.served))
 
 
-async def test_a_service_account_without_rights(cluster: Cluster) -> None:
-    """The API server's 403 becomes a reason that names what is missing, and nothing is known of the objects."""
+async def test_a_service_account_without_permissions(cluster: Cluster) -> None:
+    """The API server's 403 becomes a reason that names the missing permission; nothing is known of the objects."""
     config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
     resource = Resource("wgpolicyk8s.io", "v1alpha2", "clusterpolicyreports", "ClusterPolicyReport", namespaced=False)
     async with (

@@ -1,5 +1,5 @@
-"""The commands of docs/migration.md and docs/identity.md, as they stand there, against the local hub: with what other
-tools leave, and with what an identity leaves that was given up.
+"""Runs the commands of docs/migration.md and docs/identity.md unchanged against the local hub, with findings of other
+tools and of a former identity.
 """
 
 import json
@@ -38,7 +38,7 @@ def blocks(title: str, *, page: str = "migration") -> list[str]:
 
 
 def of_policy_reporter(name: str, rule: str) -> Document:
-    """A finding in the form in which policy-reporter's target writes it."""
+    """A finding as policy-reporter writes it."""
     uid = f"uid-of-{name}"
     return {
         "SchemaVersion": "2018-10-08",
@@ -84,7 +84,7 @@ def of_policy_reporter(name: str, rule: str) -> Document:
 
 
 def of_the_sample(name: str) -> Document:
-    """A finding in the form in which the AWS sample writes it."""
+    """A finding as the AWS sample writes it."""
     cluster = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
     return {
         "SchemaVersion": "2018-10-08",
@@ -106,7 +106,7 @@ def of_the_sample(name: str) -> Document:
 
 
 def report(name: str) -> Document:
-    """What policyhub reads of the same violation."""
+    """The report from which policyhub reads the same violation."""
     result = {"source": "kyverno", "policy": "require-limits", "rule": "autogen-limits", "result": "fail"}
     return {
         "apiVersion": "wgpolicyk8s.io/v1alpha2",
@@ -124,7 +124,7 @@ def hub() -> Iterator[HubProcess]:
 
 
 class Shell:
-    """A person's, with the page's variables."""
+    """A user's shell with the page's variables."""
 
     def __init__(self, hub: HubProcess, folder: Path) -> None:
         self._hub = hub
@@ -155,7 +155,7 @@ class Shell:
             assert answer["FailedCount"] == 0, answer
 
     def send_ours(self, *names: str, identity: str = f"--cluster-arn {ARN}") -> None:
-        """As the operator would."""
+        """Import findings as the operator does."""
         (self._folder / "reports.json").write_text("\n".join(json.dumps(report(name)) for name in names))
         flags = f"{identity} --account-id {ACCOUNT} --region {REGION} --output json"
         self.send(json.loads(self.run(f"policyhub render reports.json {flags}")))
@@ -166,16 +166,16 @@ def shell(hub: HubProcess, tmp_path: Path) -> Shell:
     return Shell(hub, tmp_path)
 
 
-def test_what_is_there(hub: HubProcess, shell: Shell) -> None:
-    """Each tool's findings are counted, and nobody else's."""
+def test_findings_of_other_tools_are_counted(hub: HubProcess, shell: Shell) -> None:
+    """Each tool's findings are counted, and no others."""
     shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
     shell.send_ours("web")
     assert shell.run(blocks("Count the old findings")[0]).split() == ["2", "1"]
     assert len(hub.findings()) == 4
 
 
-def test_the_analysts_decisions(hub: HubProcess, shell: Shell) -> None:
-    """What was suppressed is suppressed again with its note, on the same policy, rule and object; nothing else is."""
+def test_suppressions_are_transferred(hub: HubProcess, shell: Shell) -> None:
+    """A suppressed finding's counterpart (same policy, rule and object) is suppressed with its note; no other is."""
     names = ["web", "api", "worker", "open", *(f"many-{n}" for n in range(101))]
     shell.send([of_policy_reporter(name, "autogen-limits" if name == "api" else "limits") for name in names])
     shell.send([of_policy_reporter("web", "requests")])
@@ -188,7 +188,7 @@ def test_the_analysts_decisions(hub: HubProcess, shell: Shell) -> None:
 
     counted, sent = blocks("Copy the analysts' decisions")
     shell.run(counted)
-    assert [f for f in hub.findings() if before[f["Id"]] != f] == []  # nothing is written until one has looked
+    assert [f for f in hub.findings() if before[f["Id"]] != f] == []  # the page writes only after a review
     shell.run(sent)
 
     ours = {f["Resources"][0]["Details"]["Other"]["Name"]: f for f in hub.findings(prefix="policyhub/")}
@@ -199,8 +199,8 @@ def test_the_analysts_decisions(hub: HubProcess, shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("old", "gone"), [("policy-reporter", 2), ("securityhub-k8s-policy-integration", 1)])
-def test_the_old_findings(hub: HubProcess, shell: Shell, old: str, gone: int) -> None:
-    """The named tool's are archived, with what the analysts wrote; all others stay."""
+def test_findings_of_other_tools_are_archived(hub: HubProcess, shell: Shell, old: str, gone: int) -> None:
+    """The named tool's findings are archived with the analysts' values; all others stay."""
     shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
     shell.send_ours("web")
     hub.analyst([of_policy_reporter("web", "limits")["Id"]], workflow="SUPPRESSED", note="Ana knows")
@@ -211,9 +211,9 @@ def test_the_old_findings(hub: HubProcess, shell: Shell, old: str, gone: int) ->
     assert next(f for f in hub.findings() if f["Workflow"]["Status"] == "SUPPRESSED")["Note"]["Text"] == "Ana knows"
 
 
-def test_triage_goes_along_with_a_new_identity(hub: HubProcess, shell: Shell) -> None:
-    """What analysts decided under the name is so under the ARN, with the notes; what they have decided since stays, and
-    so does all that is under the name.
+def test_triage_is_transferred_to_a_new_identity(hub: HubProcess, shell: Shell) -> None:
+    """Analysts' decisions under the name are copied to the ARN with the notes; later decisions stay, and so do the
+    findings under the name.
     """
     names = ["web", "api", "worker", "open", "since", *(f"many-{n}" for n in range(101))]
     shell.send_ours(*names, identity="--cluster-name prod-eu")
@@ -235,8 +235,8 @@ def test_triage_goes_along_with_a_new_identity(hub: HubProcess, shell: Shell) ->
     shell.run(sent)
 
     after = {f["Resources"][0]["Details"]["Other"]["Name"]: f for f in hub.findings(prefix=ours)}
-    told = {name: (f["Workflow"]["Status"], f.get("Note", {}).get("Text")) for name, f in after.items()}
-    assert told == {
+    output = {name: (f["Workflow"]["Status"], f.get("Note", {}).get("Text")) for name, f in after.items()}
+    assert output == {
         "web": ("SUPPRESSED", "Accepted until June, Ana"),
         "api": ("NOTIFIED", None),
         "worker": ("RESOLVED", "A ticket of Ben's"),

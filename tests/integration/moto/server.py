@@ -1,5 +1,5 @@
-"""moto's server: a Security Hub that nobody of this project wrote. It ignores filters, so whoever asks gets everything
-that the account has, and an import changes exactly the members that it names.
+"""moto's server, a Security Hub that this project did not write. It ignores filters, so GetFindings returns every
+finding of the account, and an import changes exactly the members that it contains.
 """
 
 import os
@@ -20,7 +20,7 @@ IMPORT = "POST /findings/import "
 
 
 class Moto:
-    """The running server with Security Hub enabled, and a client. To an operator it looks like a `HubProcess`."""
+    """A running server with Security Hub enabled, and a client. For an operator it looks like a `HubProcess`."""
 
     url = ""
 
@@ -41,7 +41,7 @@ class Moto:
             if time.monotonic() > end or self._process.poll() is not None:
                 self.__exit__(None, None, None)
                 raise RuntimeError(f"moto's server did not start: {self._log.read_text()}")
-            time.sleep(0.1)  # no event tells that a line was written
+            time.sleep(0.1)  # no event signals a new line
         self.url = found[1]
         self._client = boto3.client(
             "securityhub",
@@ -60,7 +60,7 @@ class Moto:
         self._process.wait(10)
 
     def env(self, *, account: str = ACCOUNT) -> dict[str, str]:
-        """What points an AWS SDK here, and away from this machine's own settings."""
+        """Environment that directs an AWS SDK here, away from this machine's own settings."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
@@ -77,15 +77,15 @@ class Moto:
         }
 
     def findings(self) -> dict[str, dict[str, Any]]:
-        """All that the account has, by id."""
+        """All findings of the account, by id."""
         pages = self._client.get_paginator("get_findings").paginate()
         return {finding["Id"]: finding for page in pages for finding in page["Findings"]}
 
     def write(self, *findings: dict[str, Any]) -> None:
-        """As somebody else: moto takes every member from everybody."""
+        """Write as somebody else: moto accepts every member from everybody."""
         answer = self._client.batch_import_findings(Findings=list(findings))
         assert answer["SuccessCount"] == len(findings), answer
 
     def imports(self) -> int:
-        """Calls of BatchImportFindings, of anybody."""
+        """All calls of BatchImportFindings."""
         return self._log.read_text().count(IMPORT)

@@ -1,4 +1,4 @@
-"""The operator, as a process, between a real API server and moto's Security Hub."""
+"""The operator between a real API server and moto's Security Hub."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -9,11 +9,11 @@ from dev import stand
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
 from tests.integration.moto.server import ACCOUNT, REGION, Moto
-from tests.integration.operator.world import ENGINES, World, report, result, told
+from tests.integration.operator.world import ENGINES, World, report, result, subject_of
 
 TRIAGE = ("Workflow", "Note", "UserDefinedFields", "VerificationState")
 NUMBER = 130
-"""Reports: more than a page of GetFindings, and than a call of BatchImportFindings."""
+"""More reports than a page of GetFindings and a call of BatchImportFindings can hold."""
 FOREIGN = "another-product/1"
 
 
@@ -49,7 +49,7 @@ def triage(finding: dict[str, Any]) -> dict[str, Any]:
 
 def named(moto: Moto, name: str) -> dict[str, Any]:
     ours = (finding for id_, finding in moto.findings().items() if id_ != FOREIGN)
-    (found,) = (finding for finding in ours if told(finding)[5] == name)
+    (found,) = (finding for finding in ours if subject_of(finding)[5] == name)
     return found
 
 
@@ -72,8 +72,8 @@ def foreign() -> dict[str, Any]:
 
 
 def test_sync_restart_and_archive(world: World, moto: Moto) -> None:
-    """All violations arrive once; a restart sends nothing; a fix and a deletion are archived; the analyst's words and
-    another product's finding stay as they are.
+    """All violations arrive once; a restart sends nothing; a fix and a deletion are archived; the analyst's values and
+    another product's finding stay unchanged.
     """
     moto.write(foreign())
     reports = [report(f"app-{number:03}", result("registry")) for number in range(NUMBER)]

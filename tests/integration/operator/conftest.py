@@ -1,4 +1,4 @@
-"""A home cluster with the chart in it for the whole session; each test, or each module with one operator, clears it."""
+"""A home cluster with the chart for the whole session. Each test, or each module with one operator, clears it."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def hub() -> Iterator[HubProcess]:
 
 @pytest.fixture(scope="session")
 def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The home cluster. It monitors itself as `alpha`, and may read the kubeconfigs of two others."""
+    """The home cluster. It monitors itself as `alpha`, and may read two kubeconfig Secrets."""
     cluster = plane.cluster("home")
     secrets = [{"namespace": stand.NAMESPACE, "name": name} for name in ("beta", "prod-eu-kubeconfig")]
     values = {"clusterName": "alpha", "kubeconfigSecrets": secrets}
@@ -31,7 +31,7 @@ def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def second(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Another cluster with the same chart in it, in the same account and under the same name."""
+    """Another cluster with the same chart, in the same account and under the same name."""
     cluster = plane.cluster("beta")
     installed = stand.install(cluster, tmp_path_factory.mktemp("beta"), values={"clusterName": "alpha"})
     cluster.apply(ENGINES)

@@ -1,6 +1,6 @@
-"""A reverse proxy between the operator and a server, which can refuse, cut and rewrite what passes.
+"""A reverse proxy between the operator and a server, which can refuse, cut and rewrite requests.
 
-It speaks plain HTTP to the operator, and hands everything else on unchanged.
+It speaks plain HTTP to the operator, and forwards everything else unchanged.
 """
 
 import asyncio
@@ -12,35 +12,35 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
 from tests.integration.threaded import Threaded
 
-Verdict = Callable[[web.Request, bytes], web.Response | bytes | None]
-"""Looks at a request: an answer in the server's place, another body to hand on, or None to let it pass."""
+Interceptor = Callable[[web.Request, bytes], web.Response | bytes | None]
+"""Intercepts a request: returns an answer in the server's place, another body to forward, or None to let it pass."""
 Rewrite = Callable[[bytes, bytes], bytes]
-"""Given the body of a request and that of its answer, the answer that the operator gets."""
+"""Gets the body of a request and of its answer; returns the answer for the operator."""
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
 
 
 class Gate(Threaded):
     def __init__(self, target: str, *, ca: str = "") -> None:
-        """`ca` as PEM where the target speaks TLS."""
+        """`ca` as PEM if the target speaks TLS."""
         super().__init__()
         self.url = ""
-        self.judge: Verdict | None = None
+        self.interceptor: Interceptor | None = None
         self.rewrite: Rewrite | None = None
         self._target = target
         self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca) if ca else True
         self._streams: dict[web.StreamResponse, web.Request] = {}
 
     @contextmanager
-    def judged(self, judge: Verdict, rewrite: Rewrite | None = None) -> Iterator[None]:
-        """Within the block, requests meet this judge."""
-        self.judge, self.rewrite = judge, rewrite
+    def intercepted(self, interceptor: Interceptor, rewrite: Rewrite | None = None) -> Iterator[None]:
+        """Intercept requests within the block."""
+        self.interceptor, self.rewrite = interceptor, rewrite
         try:
             yield
         finally:
-            self.judge = self.rewrite = None
+            self.interceptor = self.rewrite = None
 
     def cut(self, path: str = "") -> None:
-        """End answers under way below the path, such as watches, without their last bytes."""
+        """Abort running answers under the path, such as watches, without their last bytes."""
         asyncio.run_coroutine_threadsafe(self._cut(path), self._loop).result()
 
     async def _cut(self, path: str = "") -> None:
@@ -77,7 +77,7 @@ class Gate(Threaded):
 
     async def _hand_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        verdict = self.judge(request, body) if self.judge is not None else None
+        verdict = self.interceptor(request, body) if self.interceptor is not None else None
         if isinstance(verdict, web.Response):
             return verdict
         sent = body if verdict is None else verdict

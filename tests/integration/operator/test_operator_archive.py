@@ -1,4 +1,4 @@
-"""One operator with a short archive delay: which silence is evidence, and which is not."""
+"""Archiving with a short archive delay: which silence of an engine is evidence, and which is not."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ DELAY_SECONDS = 2
 
 @pytest.fixture(scope="module")
 def live(home: World) -> Iterator[World]:
-    """A running operator. Every test has policies of its own, so that none sees another's findings."""
+    """A running operator. Every test has its own policies, so that none sees another's findings."""
     home.clear()
     home.monitor(archiveDelay=f"{DELAY_SECONDS}s")
     home.start()
@@ -23,8 +23,8 @@ def live(home: World) -> Iterator[World]:
 
 
 def outlast_the_delay(world: World, policy: str) -> None:
-    """Return when a violation that goes missing after this call has been archived for that: whatever went missing
-    before it, and was going to be archived, is archived by then.
+    """Return after a violation that disappears after this call has been archived: by then, every violation that
+    disappeared before and can be archived is archived.
     """
     document = report("clock", result(policy))
     world.apply(document)
@@ -33,8 +33,8 @@ def outlast_the_delay(world: World, policy: str) -> None:
     world.await_states(policy, clock="ARCHIVED")
 
 
-def test_deleted_report(live: World) -> None:
-    """A violation whose report is deleted is archived when the delay has passed, and not before."""
+def test_a_deleted_report(live: World) -> None:
+    """Its violation is archived after the archive delay, and not before."""
     document = report("web", result("deleted"))
     live.apply(document)
     live.await_states("deleted", web="ACTIVE")
@@ -45,8 +45,8 @@ def test_deleted_report(live: World) -> None:
     assert archived["time"] - moment >= DELAY_SECONDS
 
 
-def test_report_that_comes_back(live: World) -> None:
-    """A report that is deleted and written anew within the delay, with a new uid and new times, causes no call."""
+def test_a_report_that_is_recreated(live: World) -> None:
+    """A report that is deleted and written again within the delay, with a new uid and new times, causes no call."""
     document = report("web", result("returning"))
     live.apply(document)
     live.await_states("returning", web="ACTIVE")
@@ -59,17 +59,17 @@ def test_report_that_comes_back(live: World) -> None:
     assert live.calls(mark) == []
     outlast_the_delay(live, "returning-clock")
     assert live.states("returning") == {"web": "ACTIVE"}
-    assert [entry["outcome"] for entry in live.journal(mark)] == ["created", "archived"]  # those of the clock
+    assert [entry["outcome"] for entry in live.journal(mark)] == ["created", "archived"]  # the times of the clock
 
 
-def test_truncated_constraint(live: World) -> None:
-    """An object that leaves the list of a constraint which counts more than it lists is not archived, nor is all when
-    the list is cut to nothing; what two later audits lack that list all again is archived.
+def test_a_truncated_constraint(live: World) -> None:
+    """An object that leaves the list of a truncated constraint is not archived, nor are all when the list becomes
+    empty; after two later audits with complete lists, missing objects are archived.
     """
     kind = "K8sAllowedRepos"
     live.apply(*(workload("Pod", f"pod-{name}") for name in "abcxy"))
     live.apply(constraint("cut", "pod-a", "pod-b", total=4), constraint("emptied", "pod-x", "pod-y"))
-    listed = dict.fromkeys(("pod-a", "pod-b", "pod-x", "pod-y", "cut"), "ACTIVE")  # with what is said of the list
+    listed = dict.fromkeys(("pod-a", "pod-b", "pod-x", "pod-y", "cut"), "ACTIVE")  # with the notice of the list
     live.await_states(kind, **listed)
     live.write_status(constraint("cut", "pod-b", "pod-c", total=4))
     live.write_status(constraint("emptied", total=2))
@@ -77,16 +77,16 @@ def test_truncated_constraint(live: World) -> None:
     live.await_states(kind, **listed, **{"pod-c": "ACTIVE"})
     outlast_the_delay(live, "cut-clock")
     assert live.states(kind) == {**listed, "pod-c": "ACTIVE"}
-    live.until(lambda: live.operator.metric("policyhub_constraint_violations_unlisted") == 4, "the gauge to tell")
+    live.until(lambda: live.operator.metric("policyhub_constraint_violations_unlisted") == 4, "the gauge to change")
     live.audit("cut", "pod-c")
     live.audit("emptied", "pod-y")
     gone = dict.fromkeys(("pod-a", "pod-b", "pod-x", "cut", "emptied"), "ARCHIVED")
     live.await_states(kind, **gone, **{"pod-c": "ACTIVE", "pod-y": "ACTIVE"})
 
 
-def test_unaudited_constraint(live: World) -> None:
-    """A constraint that is deleted and made anew, and one whose status is wiped, says nothing before its next audit;
-    what two audits lack is archived.
+def test_an_unaudited_constraint(live: World) -> None:
+    """A recreated constraint, and one whose status is deleted, is no evidence before its next audit; what two audits
+    lack is archived.
     """
     kind = "K8sRequiredLabels"
     live.apply(*(workload("Pod", f"pod-{name}") for name in "abc"))
@@ -104,8 +104,8 @@ def test_unaudited_constraint(live: World) -> None:
     live.await_states(kind, **{"pod-a": "ARCHIVED", "pod-b": "ARCHIVED", "pod-c": "ACTIVE"})
 
 
-def test_deleted_constraint(live: World) -> None:
-    """The violations of a deleted constraint are archived after the delay."""
+def test_a_deleted_constraint(live: World) -> None:
+    """Its violations are archived after the delay."""
     document = constraint("dropped", "pod-x", namespace="bank", kind="K8sRequiredLabels")
     live.apply(document)
     live.until(lambda: live.states("K8sRequiredLabels").get("pod-x") == "ACTIVE", "the finding")

@@ -1,4 +1,4 @@
-"""Several clusters and several operators in one account: nobody touches another's findings."""
+"""Several clusters and several operators in one account do not touch each other's findings."""
 
 import base64
 import time
@@ -20,14 +20,16 @@ ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
 
 @pytest.fixture
 def other(world: World, second: World) -> Iterator[World]:
-    """The second cluster, with nothing in it."""
+    """The second, empty cluster."""
     second.clear()
     yield second
     second.clear()
 
 
 def refer(world: World, other: World) -> None:
-    """Put a kubeconfig of the other cluster, with the rights of the chart's service account there, into a Secret."""
+    """Write a kubeconfig of the other cluster, with the permissions of the chart's service account there, into a
+    Secret.
+    """
     kubeconfig = other.installed.kubeconfig().read_bytes()
     data = {"kubeconfig": base64.b64encode(kubeconfig).decode()}
     metadata = {"name": "beta", "namespace": NAMESPACE}
@@ -38,9 +40,9 @@ def refer(world: World, other: World) -> None:
 
 
 def test_two_clusters_with_the_same_objects(world: World, other: World) -> None:
-    """Two monitored clusters with the same object names in one account have findings of their own, and a fix in one
-    touches none of the other. While one is unreachable the other goes on, nothing of the lost one is archived, and
-    Connected says so; when it is back nothing is imported again.
+    """Two monitored clusters with the same object names in one account have their own findings, and a fix in one does
+    not affect the other. While one is unreachable the other continues, none of the lost one's findings is archived, and
+    Connected says so; when it returns nothing is imported again.
     """
     same = [report(name, result("same")) for name in ("web", "api")]
     world.apply(*same)
@@ -64,15 +66,15 @@ def test_two_clusters_with_the_same_objects(world: World, other: World) -> None:
     world.await_states("same", cluster="beta", web="ARCHIVED", api="ACTIVE")
     mark = world.mark()
     other.cluster.kill()
-    told = world.await_condition("Connected", "False", reason="Unreachable", name="beta")
-    assert told["message"]
+    output = world.await_condition("Connected", "False", reason="Unreachable", name="beta")
+    assert output["message"]
     assert world.condition("SourcesComplete", "beta")["status"] == "False"
     with ThreadPoolExecutor(1) as thread:
         restarted = thread.submit(other.cluster.restart)  # takes seconds
         world.apply(report("new", result("same")))
         world.delete(same[0])
         world.await_states("same", web="ARCHIVED", api="ACTIVE", new="ACTIVE")
-        # alpha's was archived after beta had been lost for as long as its own delay is
+        # beta has been lost for longer than its own archive delay when alpha's finding is archived
         assert world.states("same", cluster="beta") == {"web": "ARCHIVED", "api": "ACTIVE"}
         assert {entry["id"] for entry in world.journal(mark)} & beta == set()
         restarted.result()
@@ -84,9 +86,9 @@ def test_two_clusters_with_the_same_objects(world: World, other: World) -> None:
     assert outcomes(world.journal(mark)) == ["created"]
 
 
-def test_a_second_operator_that_claims_the_same_name(world: World, other: World) -> None:
-    """An operator in another cluster whose MonitoredCluster has a name that is taken in the account sends nothing, and
-    IdentityConflict says whose it is; adopting them by annotation lets it write, as after a rebuilt cluster.
+def test_a_second_operator_with_the_same_name(world: World, other: World) -> None:
+    """An operator in another cluster whose MonitoredCluster has a name that is used in the account sends nothing, and
+    IdentityConflict names the owner; after adoption by annotation it sends, as after a rebuilt cluster.
     """
     many = {f"old{number}": "ACTIVE" for number in range(CONFLICT_ABOVE)}
     world.apply(*(report(name, result("mine")) for name in ("web", "api", *many)))
@@ -100,7 +102,7 @@ def test_a_second_operator_that_claims_the_same_name(world: World, other: World)
     conflict = other.await_condition("IdentityConflict", "True")
     assert world.cluster.uid in conflict["message"]
     other.await_condition("Ready", "False", reason=conflict["reason"])
-    # the first operator goes on; by the time that its next violation is there, two status rounds have passed
+    # the first operator continues; when its next violation arrives, two status rounds have passed
     world.apply(report("next", result("mine")))
     world.await_states("mine", web="ACTIVE", api="ACTIVE", next="ACTIVE", **many)
     assert outcomes(world.journal(mark)) == ["created"]
@@ -118,7 +120,7 @@ def test_a_second_operator_that_claims_the_same_name(world: World, other: World)
 
 
 def write(world: World, finding: dict[str, Any]) -> None:
-    """Import a finding as anybody may who has the account's permission."""
+    """Import a finding, as anybody with the account's permission may."""
     environment = world.hub.env()
     client = boto3.client(
         "securityhub",
@@ -134,10 +136,10 @@ def write(world: World, finding: dict[str, Any]) -> None:
 
 
 def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> None:
-    """A few findings under the cluster's identity that carry another uid, or none, stop nothing: they are left as they
-    are, shown, and counted; all others go on. Adopted by annotation they are the cluster's.
+    """A few findings under the cluster's identity with another uid, or none, stop nothing: they stay unchanged, are
+    shown and counted; all others continue. After adoption by annotation they belong to the cluster.
     """
-    # another cluster of this name has written two findings, and lost its uid on one of them
+    # another cluster of this name has written two findings, and one of them has lost its uid
     other.apply(report("web", result("mine", message="seen from elsewhere")), report("lost", result("mine")))
     other.monitor()
     other.start()
@@ -160,7 +162,9 @@ def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> No
         lambda: world.operator.metric("policyhub_findings_quarantined", cluster="alpha") == 2,
         "the metric to count them",
     )
-    world.delete(report("web", result("mine")))  # what it does not report is left alone as well
+    world.delete(
+        report("web", result("mine"))
+    )  # a foreign finding that the cluster does not report stays unchanged too
     world.await_condition("InSync", "True")
     world.await_condition("Ready", "True", reason="ForeignFindings")
     assert outcomes(world.journal(mark)) == ["created"]
@@ -173,14 +177,14 @@ def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> No
 
 
 def test_two_objects_with_one_identity(world: World) -> None:
-    """Of two MonitoredClusters of one identity and hub the older goes on, and both say so; the younger sends nothing,
-    after a restart too, and takes over when the older is deleted.
+    """Of two MonitoredClusters with one identity and hub the older one works, and both say so; the younger sends
+    nothing, even after a restart, and takes over when the older is deleted.
     """
     world.apply(report("web", result("claimed")))
     world.monitor("two", clusterArn=ARN)
     world.start()
     world.synced("two")
-    time.sleep(1)  # creation times are of whole seconds
+    time.sleep(1)  # creation times have whole seconds
     world.monitor("one", clusterArn=ARN)
     for restarted in (False, True):
         if restarted:
@@ -203,8 +207,8 @@ def test_two_objects_with_one_identity(world: World) -> None:
     assert all(f["ProductFields"]["policyhub/cluster"] == ARN for f in world.found(cluster=ARN).values())
 
 
-def test_deleted_monitored_cluster(world: World) -> None:
-    """Deleting a MonitoredCluster ends the work on its cluster and leaves its findings as they are; it has no finalizer
+def test_a_deleted_monitored_cluster(world: World) -> None:
+    """Deleting a MonitoredCluster stops the work on its cluster and leaves its findings unchanged; it has no finalizer
     and is gone at once, with or without an operator.
     """
     web = report("web", result("left"))
@@ -219,7 +223,7 @@ def test_deleted_monitored_cluster(world: World) -> None:
     mark = world.mark()
     world.delete(web)
     world.apply(report("new", result("left")))
-    # another MonitoredCluster of the same cluster sees both changes
+    # another MonitoredCluster of the same cluster shows when both changes were read
     world.monitor("again", archiveDelay="1s")
     world.await_states("left", cluster="again", new="ACTIVE")
     world.synced("again")

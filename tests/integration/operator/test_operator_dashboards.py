@@ -1,4 +1,4 @@
-"""The chart's dashboards, alerts and example queries against a real Prometheus that has scraped a real run."""
+"""The chart's dashboards, alerts and example queries work on a real Prometheus that has scraped a real run."""
 
 from collections.abc import Iterator
 
@@ -34,10 +34,8 @@ def prometheus(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize(("name", "panel", "query"), QUERIES)
-def test_every_query_of_a_dashboard_finds_something(
-    prometheus: Prometheus, name: str, panel: Panel, query: Query
-) -> None:
-    """Each query of each panel has a result in a run in which everything happens once."""
+def test_every_query_of_a_dashboard_has_a_result(prometheus: Prometheus, name: str, panel: Panel, query: Query) -> None:
+    """In a run in which everything happens once."""
     expr = filled(query, VARIABLES[name])
     found = prometheus.now(expr) if panel.instant else prometheus.over(expr, seconds=SECONDS)
     assert found, expr
@@ -47,7 +45,7 @@ def test_every_query_of_a_dashboard_finds_something(
 
 @pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
 def test_variables_have_values(prometheus: Prometheus, name: str, board: Board) -> None:
-    """What a dashboard lets one choose from is there."""
+    """The selectors of a dashboard have values."""
     for variable in board.variables:
         metric = variable.query.removeprefix("label_values(").rpartition(", ")[0]
         found = prometheus.now(filled(Query(metric), VARIABLES[name]))
@@ -56,14 +54,14 @@ def test_variables_have_values(prometheus: Prometheus, name: str, board: Board) 
 
 @pytest.mark.parametrize("metric", metrics.definitions(), ids=lambda metric: metric.name)
 def test_every_example_is_a_query(prometheus: Prometheus, metric: Definition) -> None:
-    """Prometheus understands each example of docs/metrics.md; one that is no condition has a result."""
+    """Prometheus parses each example of docs/metrics.md; one that is not a comparison has a result."""
     found = prometheus.over(metric.example, seconds=SECONDS, step=5)
     condition = any(sign in metric.example for sign in (" > ", " == ", " != "))
     assert found or condition, metric.example
 
 
 def test_every_alert_is_evaluated(prometheus: Prometheus) -> None:
-    """Prometheus evaluates each alert without an error, and sees the cluster that cannot be reached."""
+    """Without an error; the alert for the unreachable cluster fires."""
     rules = prometheus.rules()
     assert {rule["health"] for rule in rules} == {"ok"}
     alerts = {(one["labels"]["alertname"], one["labels"].get("cluster", "")) for one in prometheus.alerts()}
@@ -71,7 +69,7 @@ def test_every_alert_is_evaluated(prometheus: Prometheus) -> None:
 
 
 @pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
-def test_a_dashboard_can_be_drawn(prometheus: Prometheus, name: str, board: Board) -> None:
+def test_the_dashboard_pictures(prometheus: Prometheus, name: str, board: Board) -> None:
     """The drawn page has each panel, and none without data."""
     drawn = page(board, prometheus, VARIABLES[name], seconds=SECONDS, note="test")
     assert all(f"<h3>{panel.title}</h3>" in drawn for panel in board.panels)

@@ -1,4 +1,4 @@
-"""A MonitoredCluster that is deleted with `deletionPolicy: Archive`: what is archived, and when it is gone."""
+"""A MonitoredCluster that is deleted with `deletionPolicy: Archive`: what is archived, and when the object is gone."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ def finalizers(world: World, name: str = "alpha") -> list[str]:
 
 
 def kept(world: World, name: str = "alpha") -> None:
-    """Wait until the finalizer is set."""
+    """Wait for the finalizer."""
     world.until(lambda: FINALIZER in finalizers(world, name), f"the finalizer of {name}")
 
 
@@ -44,7 +44,7 @@ def events(world: World, reason: str) -> list[str]:
 
 
 def begin(world: World, *names: str, **spec: Any) -> None:
-    """An operator at work, with a finding for each of these Deployments."""
+    """A running operator, with a finding for each of these Deployments."""
     world.apply(*(report(name, result("left")) for name in names))
     world.monitor(deletionPolicy="Archive", archiveDelay="1s", **spec)
     world.start()
@@ -62,8 +62,8 @@ def of_another(finding: dict[str, Any], *, identity: str, uid: str) -> dict[str,
 
 
 def test_its_findings_are_archived(world: World) -> None:
-    """A deletion archives the active findings of this cluster, and then the object is gone: not those of another uid
-    under the identity, not those of an identity that begins alike. What analysts wrote stays.
+    """A deletion archives this cluster's active findings, then the object is gone. Findings of another uid under the
+    identity, of an identity with the same prefix, and analysts' values stay.
     """
     begin(world, "web", "api", "db")
     web, api, _ = (world.of("left")[name] for name in ("web", "api", "db"))
@@ -84,12 +84,12 @@ def test_its_findings_are_archived(world: World) -> None:
     for id_ in touched:
         assert all(after[id_].get(name) == before[id_].get(name) for name in TRIAGE)
     assert {entry["outcome"] for entry in world.journal(mark)} == {"archived"}
-    world.until(lambda: any("2 findings of alpha" in told for told in events(world, "Retired")), "the Event")
+    world.until(lambda: any("2 findings of alpha" in output for output in events(world, "Retired")), "the Event")
     assert events(world, "Retiring")
 
 
 def test_created_again(world: World) -> None:
-    """Created again under its name, the cluster has its findings back."""
+    """A MonitoredCluster that is created again under its name has its findings again."""
     begin(world, "web")
     delete(world)
     gone(world)
@@ -100,9 +100,9 @@ def test_created_again(world: World) -> None:
     assert finalizers(world) == []
 
 
-def test_nothing_new_is_sent_meanwhile(world: World) -> None:
-    """While Security Hub cannot be written to, the object says what to do; nothing new is sent for it; with Retain it
-    is let go, and what could not be archived stays.
+def test_nothing_new_is_sent_during_a_deletion(world: World) -> None:
+    """While Security Hub cannot be written, the object says what to do and sends nothing new; with Retain the object
+    goes, and findings that could not be archived stay.
     """
     begin(world, "web", "api")
     world.hub.fault("access_denied", operation="BatchImportFindings")
@@ -123,8 +123,8 @@ def test_nothing_new_is_sent_meanwhile(world: World) -> None:
     assert world.journal(mark) == []
 
 
-def test_refusals_are_tried_again(world: World) -> None:
-    """Where Security Hub takes some and refuses others, these are tried again; it is gone when all are archived."""
+def test_refused_archives_are_retried(world: World) -> None:
+    """Findings that Security Hub refuses are retried; the object is gone when all are archived."""
     begin(world, *(f"app-{number}" for number in range(12)))
     number = world.hub.fault("partial", operation="BatchImportFindings", share=0.5)
     delete(world)
@@ -135,9 +135,9 @@ def test_refusals_are_tried_again(world: World) -> None:
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_a_restart_goes_on(world: World) -> None:
-    """An operator that is killed in the middle is followed by one that archives the rest, although the reports are gone
-    and it has never read them.
+def test_a_restart_continues_the_archiving(world: World) -> None:
+    """After an operator is killed in the middle, the next one archives the rest, although the reports are gone and it
+    has never read them.
     """
     begin(world, "web", "api")
     world.hub.fault("error500", operation="BatchImportFindings")
@@ -151,15 +151,15 @@ def test_a_restart_goes_on(world: World) -> None:
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_what_security_hub_does_not_show_yet(world: World) -> None:
-    """A finding that was sent just before the deletion, and that GetFindings does not show yet, is archived as well."""
+def test_a_finding_that_is_not_readable_yet(world: World) -> None:
+    """A finding that was sent just before the deletion, and that GetFindings does not return yet, is archived too."""
     begin(world, "web")
     number = world.hub.fault("lag", operation="GetFindings", delay_seconds=300.0)
     world.apply(report("late", result("left")))
     world.await_states("left", web="ACTIVE", late="ACTIVE")
     world.synced()
     delete(world)
-    world.until(lambda: world.states("left")["web"] == "ARCHIVED", "what is shown to be archived")
+    world.until(lambda: world.states("left")["web"] == "ARCHIVED", "the visible findings to be archived")
     assert there(world)
     assert world.states("left")["late"] == "ACTIVE"
     world.hub.clear_fault(number)
@@ -167,7 +167,7 @@ def test_what_security_hub_does_not_show_yet(world: World) -> None:
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_a_cluster_that_is_gone(world: World, second: World) -> None:
+def test_an_unreachable_cluster(world: World, second: World) -> None:
     """The cluster is unreachable, and the operator has been restarted since: its findings are archived all the same."""
     second.clear()
     second.apply(report("web", result("left")))
@@ -176,7 +176,9 @@ def test_a_cluster_that_is_gone(world: World, second: World) -> None:
     world.start()
     world.synced("beta")
     kept(world, "beta")
-    world.until(lambda: world.monitored("beta")["status"].get("clusterUid") == second.cluster.uid, "the uid to be kept")
+    world.until(
+        lambda: world.monitored("beta")["status"].get("clusterUid") == second.cluster.uid, "the uid to be in the status"
+    )
     world.operator.kill()
     second.cluster.kill()
     try:
@@ -191,9 +193,9 @@ def test_a_cluster_that_is_gone(world: World, second: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["younger", "older"])
-def test_one_of_two(world: World, name: str) -> None:
-    """Of two MonitoredClusters of one identity one is deleted, the younger, which sent nothing, or the older: the
-    findings are the other's, and stay.
+def test_one_of_two_with_the_same_identity(world: World, name: str) -> None:
+    """One of two MonitoredClusters of one identity is deleted, the younger, which sent nothing, or the older: the
+    findings belong to the other and stay.
     """
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
     world.apply(report("web", result("left")))
@@ -201,7 +203,7 @@ def test_one_of_two(world: World, name: str) -> None:
     world.start()
     world.synced("older")
     kept(world, "older")
-    time.sleep(1)  # creation times are of whole seconds
+    time.sleep(1)  # creation times have whole seconds
     world.monitor("younger", clusterArn=arn, deletionPolicy="Archive")
     world.await_condition("IdentityConflict", "True", reason="ClaimedTwice", name="younger")
     assert finalizers(world, "younger") == []
@@ -216,7 +218,7 @@ def test_one_of_two(world: World, name: str) -> None:
 
 
 def test_the_finalizer_follows_the_spec(world: World) -> None:
-    """It is there while Archive asks for work, and no longer: Retain and DryRun take it off."""
+    """It is set while Archive applies, and removed with Retain and DryRun."""
     begin(world, "web")
     for spec in ({"deletionPolicy": "Retain"}, {"mode": "DryRun"}):
         patch(world, **spec)
@@ -230,8 +232,10 @@ def test_the_finalizer_follows_the_spec(world: World) -> None:
     assert world.states("left") == {"web": "ACTIVE"}
 
 
-def test_an_operator_that_gives_it_up(world: World) -> None:
-    """When its label goes, the finalizer goes: whoever takes it sets it again, and nobody else is in the way."""
+def test_a_moved_label_releases_the_finalizer(world: World) -> None:
+    """When the label is removed, the operator removes its finalizer; the next operator sets it again, and nothing
+    blocks.
+    """
     world.apply(report("web", result("left")))
     world.monitor(deletionPolicy="Archive")
     path = f"{CLUSTERS}/alpha"
@@ -251,7 +255,7 @@ def test_an_operator_that_gives_it_up(world: World) -> None:
 
 
 def test_another_finalizer(world: World) -> None:
-    """Another finalizer outlives ours: nothing is sent while it keeps the object, and ours is not set again."""
+    """A foreign finalizer outlives ours: nothing is sent while it blocks the deletion, and ours is not set again."""
     begin(world, "web")
     path = f"{CLUSTERS}/alpha"
     world.cluster.request("PATCH", path, {"metadata": {"finalizers": [FINALIZER, "example.com/other"]}})

@@ -1,4 +1,6 @@
-"""ClusterDiscovery, with accounts of the local AWS, a real API server as one of their clusters, and another as home."""
+"""ClusterDiscovery with accounts of the local AWS: one cluster has a real API server, and another real cluster is
+home.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ TAGS = {"policyhub": "yes"}
 
 
 class Fleet:
-    """What the accounts hold: the real cluster, and more that are names alone."""
+    """The clusters of the accounts: the real one, and others that exist by name only."""
 
     def __init__(self, world: World, hub: HubProcess, real: Eks) -> None:
         self.world = world
@@ -36,12 +38,12 @@ class Fleet:
         }
         self.cluster = real.cluster
 
-    def be(self, *others: Document, real: bool = True, **said: Any) -> None:
-        """These clusters, and the real one with `said` of it."""
-        self._hub.eks([*([{**self._real, **said}] if real else []), *others])
+    def describe_as(self, *others: Document, real: bool = True, **reported: Any) -> None:
+        """These clusters exist, and the real one, changed by `reported`."""
+        self._hub.eks([*([{**self._real, **reported}] if real else []), *others])
 
     def discover(self, name: str = "fleet", **spec: Any) -> None:
-        """By the role in its account, unless the spec names others."""
+        """Create the ClusterDiscovery, by the role in the account unless the spec names others."""
         given = {
             "accounts": [account(OTHER, roleArn=ROLE, externalId=EXTERNAL_ID)],
             "regions": [stand.REGION],
@@ -68,7 +70,7 @@ class Fleet:
         self.world.until(holds, what)
 
     def looked_again(self) -> None:
-        """Wait for two more looks that have ended."""
+        """Wait for two more complete discoveries."""
         mark = self.world.mark()
         self.until("more looks", lambda: len(self.world.calls(mark, "ListClusters")) >= 3)
 
@@ -77,8 +79,8 @@ def account(number: str, **members: str) -> Document:
     return {"accountId": number, **members}
 
 
-def cluster(name: str, *, owner: str = OTHER, region: str = stand.REGION, **said: Any) -> Document:
-    return {"arn": f"arn:aws:eks:{region}:{owner}:cluster/{name}", "endpoint": "https://127.0.0.1:1", **said}
+def cluster(name: str, *, owner: str = OTHER, region: str = stand.REGION, **reported: Any) -> Document:
+    return {"arn": f"arn:aws:eks:{region}:{owner}:cluster/{name}", "endpoint": "https://127.0.0.1:1", **reported}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def real(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
 
 @pytest.fixture(scope="module")
 def discovering(real: Eks, home: World, hub: HubProcess) -> Iterator[Fleet]:
-    """One operator that discovers, with the chart's rights for that."""
+    """One operator that discovers, with the chart's permissions for that."""
     home.clear()
     hub_ = {"securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION}}
     values = {"clusterDiscovery": {"enabled": True}, "clusterName": "alpha", **hub_}
@@ -109,8 +111,8 @@ def discovering(real: Eks, home: World, hub: HubProcess) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(discovering: Fleet, hub: HubProcess) -> Iterator[Fleet]:
-    """Nothing discovered yet."""
-    discovering.be()
+    """No cluster is discovered yet."""
+    discovering.describe_as()
     yield discovering
     hub.clear_faults()
     for path in (DISCOVERIES, CLUSTERS):
@@ -123,15 +125,15 @@ def world(discovering: Fleet) -> World:
     return discovering.world
 
 
-def test_from_a_tag_to_findings_and_after_the_end(fleet: Fleet, world: World) -> None:
-    """A cluster with the tag gets a MonitoredCluster that signs in by the account's role, and its findings are in
-    Security Hub. Once EKS does not know it any more the status says so; the MonitoredCluster and the findings stay.
+def test_from_a_tag_to_findings_and_the_deletion(fleet: Fleet, world: World) -> None:
+    """A cluster with the tag gets a MonitoredCluster that signs in with the account's role, and its findings are in
+    Security Hub. When EKS no longer knows the cluster, the status says so; the MonitoredCluster and the findings stay.
     """
     others = [cluster("sandbox", tags={"policyhub": "no"}), cluster("edge", connected=True)]
-    fleet.be(*others, cluster("later", status="CREATING", tags=TAGS))
+    fleet.describe_as(*others, cluster("later", status="CREATING", tags=TAGS))
     fleet.discover()
     expected = {"prod-eu": "Made/Monitored", "sandbox": "Skipped/TagsDiffer", "later": "Skipped/ClusterCreating"}
-    fleet.until("three clusters to be told", lambda: fleet.told() == expected)
+    fleet.until("three clusters in the status", lambda: fleet.told() == expected)
     world.well(NAME)
     assert world.states("probes", cluster=ARN) == {"web": "ACTIVE"}
     made = world.monitored(NAME)
@@ -155,10 +157,10 @@ def test_from_a_tag_to_findings_and_after_the_end(fleet: Fleet, world: World) ->
     world.cluster.request("PATCH", f"{CLUSTERS}/{NAME}", {"spec": {"mode": "NoArchive"}})
     fleet.discover(template={"spec": {"mode": "DryRun"}})
     fleet.looked_again()
-    assert world.monitored(NAME)["spec"]["mode"] == "NoArchive"  # discovery changes nothing that it made
+    assert world.monitored(NAME)["spec"]["mode"] == "NoArchive"  # discovery does not change what it has created
 
     mark = world.mark()
-    fleet.be(*others, real=False)
+    fleet.describe_as(*others, real=False)
     fleet.until("the cluster to be gone", lambda: fleet.told().get("prod-eu") == "Gone/ClusterGone")
     assert f"kubectl delete monitoredcluster {NAME}; then" in fleet.status()["clusters"][0]["message"]
     assert fleet.status()["made"] == fleet.status()["gone"] == 1
@@ -171,17 +173,17 @@ def test_from_a_tag_to_findings_and_after_the_end(fleet: Fleet, world: World) ->
     assert world.monitored(NAME)["metadata"]["uid"] == made["metadata"]["uid"]
 
 
-def test_what_fails_in_one_place_stops_no_other(fleet: Fleet, world: World, hub: HubProcess) -> None:
-    """An account that denies the role and a Region that is off are told with what to do, once, while the clusters of
-    the others are monitored; and silence there ends nothing.
+def test_a_failure_in_one_account_stops_no_other(fleet: Fleet, world: World, hub: HubProcess) -> None:
+    """An account that denies the role and a disabled Region are reported once with what to do, while clusters of the
+    others are monitored; silence there ends nothing.
     """
     hub.fault("region_off", operation="ListClusters", region=OFF)
     denying = f"arn:aws:iam::{DENYING}:role/policyhub"
     here = account(OTHER, roleArn=ROLE, externalId=EXTERNAL_ID)
     own = account(stand.ACCOUNT)
-    fleet.be(cluster("own", owner=stand.ACCOUNT, tags=TAGS, authority="LS0t"))
+    fleet.describe_as(cluster("own", owner=stand.ACCOUNT, tags=TAGS, authority="LS0t"))
     fleet.discover(accounts=[here, account(DENYING, roleArn=denying), own], regions=[stand.REGION, OFF])
-    fleet.until("all six to be told", lambda: "4 of 6" in fleet.condition("Listed").get("message", ""))
+    fleet.until("all six in the status", lambda: "4 of 6" in fleet.condition("Listed").get("message", ""))
     fleet.until("all to be made", lambda: fleet.condition("ClustersMade")["status"] == "True")
     assert fleet.told() == {"prod-eu": "Made/Monitored", "own": "Made/Monitored"}
     places = {one["name"]: one["reason"] for one in fleet.status()["places"]}
@@ -204,41 +206,41 @@ def test_what_fails_in_one_place_stops_no_other(fleet: Fleet, world: World, hub:
     fleet.looked_again()  # an Event follows its status
     told = events(world)
     assert set(told) <= {"AccessDenied", "RegionOff", "AllWell"}
-    fleet.be(real=False)
+    fleet.describe_as(real=False)
     fleet.looked_again()
-    assert fleet.told()["prod-eu"] == "Made/Monitored"  # not asked is no evidence
-    assert events(world) == told  # a look that finds the same tells nothing new
+    assert fleet.told()["prod-eu"] == "Made/Monitored"  # a failed discovery is no evidence
+    assert events(world) == told  # a discovery with the same result reports nothing new
 
 
-def test_the_page(fleet: Fleet, hub: HubProcess, tmp_path: Path) -> None:
-    """docs/discovery.md as it stands: its ClusterDiscovery, its commands and what they print."""
+def test_the_documented_commands(fleet: Fleet, hub: HubProcess, tmp_path: Path) -> None:
+    """docs/discovery.md unchanged: its ClusterDiscovery, its commands and their output."""
     page = (ROOT / "docs/discovery.md").read_text("utf-8")
     (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     role = f"arn:aws:iam::{OTHER}:role/policyhub"
     hub.roles({ROLE: EXTERNAL_ID, role: "policyhub-prod"})
-    fleet.be(cluster("sandbox"))
-    said = Shell(fleet.world.cluster, tmp_path).run(script)
+    fleet.describe_as(cluster("sandbox"))
+    reported = Shell(fleet.world.cluster, tmp_path).run(script)
     hub.roles({ROLE: EXTERNAL_ID})
-    assert "clusterdiscovery.policyhub.dev/fleet condition met" in said
+    assert "clusterdiscovery.policyhub.dev/fleet condition met" in reported
     age = r"\d+m?s?$"
     for line in printed.splitlines():
-        assert re.sub(age, "", " ".join(line.split())) in " ".join(said.split())
-    assert NAME in said
+        assert re.sub(age, "", " ".join(line.split())) in " ".join(reported.split())
+    assert NAME in reported
 
 
 def events(world: World) -> list[str]:
-    """Reasons of those about the ClusterDiscovery that is there."""
+    """Reasons of the Events about the existing ClusterDiscovery."""
     uid = world.cluster.request("GET", f"{DISCOVERIES}/fleet")["metadata"]["uid"]
     found = world.cluster.request("GET", "/api/v1/namespaces/default/events")["items"]
     return sorted(one["reason"] for one in found if one["involvedObject"].get("uid") == uid)
 
 
-def test_names_and_templates_that_cannot_be(fleet: Fleet, world: World) -> None:
-    """Of two clusters with one name the first is monitored, and the clash names both; a template that the API server
-    refuses is told with its words; a cluster that is monitored by hand is left alone.
+def test_name_clashes_and_invalid_templates(fleet: Fleet, world: World) -> None:
+    """Of two clusters with one name the first is monitored, and the conflict names both; a template that the API server
+    rejects is reported with its message; a cluster that is monitored manually is left unchanged.
     """
-    fleet.be(cluster("Prod-EU", tags=TAGS, authority="LS0t"))
+    fleet.describe_as(cluster("Prod-EU", tags=TAGS, authority="LS0t"))
     fleet.discover(namePattern="{name}")
     fleet.until("the clash", lambda: fleet.told() == {"Prod-EU": "Made/Monitored", "prod-eu": "Skipped/NameClash"})
     clash = fleet.condition("ClustersMade")

@@ -1,4 +1,4 @@
-"""EKS clusters by their ARN: a real API server that knows callers by their tokens and access entries alone."""
+"""EKS clusters by their ARN: a real API server that authenticates callers only by their tokens and access entries."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from dev.stand import NAMESPACE, REGION
 from policyhub.api.eks import Eks as ApiEks
 from policyhub.clock import SteadyMs
 from policyhub.eks.connector import EksClusters
-from tests.faults.arena import CLOCK
+from tests.faults.harness import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
 from tests.integration.operator.test_operator_clusters import write
 from tests.integration.operator.test_operator_deletion import of_another
@@ -47,11 +47,11 @@ def eks(cluster: Eks, world: World, hub: HubProcess) -> Iterator[Eks]:
 def reports(eks: Eks, *names: str) -> None:
     """Exactly these Deployments violate the policy `probes`."""
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
-    wanted = [report(name, result("probes")) for name in names]
-    eks.cluster.apply([space, *wanted])
+    expected = [report(name, result("probes")) for name in names]
+    eks.cluster.apply([space, *expected])
     path = "/apis/wgpolicyk8s.io/v1alpha2/namespaces/shop/policyreports"
     for there in eks.cluster.request("GET", path)["items"]:
-        if there["metadata"]["name"] not in {one["metadata"]["name"] for one in wanted}:
+        if there["metadata"]["name"] not in {one["metadata"]["name"] for one in expected}:
             eks.cluster.request("DELETE", f"{path}/{there['metadata']['name']}")
 
 
@@ -69,13 +69,13 @@ def states(world: World) -> dict[str, str]:
 
 def asked(world: World) -> list[tuple[str, str]]:
     """Operations and accounts of the calls to EKS and STS."""
-    wanted = ("DescribeCluster", "AssumeRole", "GetCallerIdentity")
-    return [(call["operation"], call["account"]) for call in world.calls() if call["operation"] in wanted]
+    expected = ("DescribeCluster", "AssumeRole", "GetCallerIdentity")
+    return [(call["operation"], call["account"]) for call in world.calls() if call["operation"] in expected]
 
 
-def test_by_a_role_of_the_clusters_account(world: World, eks: Eks, hub: HubProcess) -> None:
-    """With the ARN and a role the operator asks EKS once where the cluster is, signs in with one token, watches with
-    the rights of the entry's group, and the findings name the cluster by its ARN.
+def test_with_a_role_of_the_clusters_account(world: World, eks: Eks, hub: HubProcess) -> None:
+    """With the ARN and a role the operator asks EKS once for the endpoint, signs in with one token, watches with the
+    permissions of the access entry's group, and the findings name the cluster by its ARN.
     """
     before = hub.tokens(ARN)
     monitor(world, **BY_ROLE)
@@ -89,11 +89,11 @@ def test_by_a_role_of_the_clusters_account(world: World, eks: Eks, hub: HubProce
     assert world.monitored("prod-eu")["status"]["clusterUid"] == eks.cluster.uid
 
 
-def test_by_the_operators_own_identity_of_another_account(world: World, eks: Eks) -> None:
-    """With endpoint and certificate authority given, an access entry for the operator itself is all that there is of it
-    in the cluster's account: nobody is asked there, no role is assumed.
+def test_with_the_operators_own_identity(world: World, eks: Eks) -> None:
+    """With endpoint and certificate authority in the spec, an access entry for the operator is all that the cluster's
+    account needs: no call is made there, no role is assumed.
     """
-    eks.be(principals=(OPERATOR,))
+    eks.describe_as(principals=(OPERATOR,))
     monitor(world, **eks.given)
     world.start()
     world.well("prod-eu")
@@ -101,18 +101,18 @@ def test_by_the_operators_own_identity_of_another_account(world: World, eks: Eks
     assert [call for call in asked(world) if call[0] != "GetCallerIdentity"] == []
 
 
-def test_the_name_is_the_identity_where_the_arn_is_the_connections(world: World, eks: Eks) -> None:
-    """`eks.arn` names the cluster for the connection alone: findings of a cluster that had no clusterArn keep their
-    ids.
-    """
+def test_the_name_stays_the_identity_with_eks_arn(world: World, eks: Eks) -> None:
+    """`eks.arn` is for the connection only: findings of a cluster without clusterArn keep their ids."""
     world.monitor("prod-eu", connection={"eks": {"arn": ARN, **BY_ROLE}})
     world.start()
     world.well("prod-eu")
     assert world.states("probes", cluster="prod-eu") == {"web": "ACTIVE"}
 
 
-def test_a_role_that_is_taken_away_and_given_back(world: World, eks: Eks, hub: HubProcess) -> None:
-    """While the role may not be assumed, Connected says so and no finding changes; then all goes on by itself."""
+def test_a_role_is_revoked_and_granted_again(world: World, eks: Eks, hub: HubProcess) -> None:
+    """While the role cannot be assumed, Connected says so and no finding changes; then the work continues without a
+    restart.
+    """
     monitor(world, **BY_ROLE)
     world.start()
     world.well("prod-eu")
@@ -122,16 +122,16 @@ def test_a_role_that_is_taken_away_and_given_back(world: World, eks: Eks, hub: H
     assert "sts:AssumeRole" in lost["message"]
     mark = world.mark()
     reports(eks)
-    world.until(lambda: len(world.calls(mark, "AssumeRole")) >= 2, "the role to be asked for again")
+    world.until(lambda: len(world.calls(mark, "AssumeRole")) >= 2, "the role to be assumed again")
     assert states(world) == {"web": "ACTIVE"}
     hub.roles({ROLE: EXTERNAL_ID})
     connected(world, "True")
     world.await_states("probes", cluster=ARN, web="ARCHIVED")
 
 
-def test_a_role_that_was_made_again_has_no_access_entry(world: World, eks: Eks, hub: HubProcess) -> None:
-    """The entry's ARN is that of the role, and the token is good, but the role is another: the message says that, with
-    the commands; a new entry mends it.
+def test_a_recreated_role_has_no_access_entry(world: World, eks: Eks, hub: HubProcess) -> None:
+    """The access entry has the role's ARN and the token is valid, but it is another role: the message says that, with
+    the commands; a new entry fixes it.
     """
     monitor(world, **BY_ROLE)
     world.start()
@@ -143,23 +143,25 @@ def test_a_role_that_was_made_again_has_no_access_entry(world: World, eks: Eks, 
     assert f"aws eks create-access-entry {at} --principal-arn {ROLE} --kubernetes-groups policyhub" in lost["message"]
     assert states(world) == {"web": "ACTIVE"}
     eks.gone()
-    eks.be()
+    eks.describe_as()
     connected(world, "True")
 
 
-def test_a_cluster_that_takes_no_access_entries(world: World, eks: Eks) -> None:
-    """In the authentication mode CONFIG_MAP an entry is of no use: that is said, and how to change it."""
-    eks.be(mode="CONFIG_MAP")
+def test_a_cluster_without_access_entries(world: World, eks: Eks) -> None:
+    """In the authentication mode CONFIG_MAP an access entry has no effect: the message says that, and how to change the
+    mode.
+    """
+    eks.describe_as(mode="CONFIG_MAP")
     monitor(world, **BY_ROLE)
     world.start()
     lost = connected(world, "False", "ConfigMapOnly")
     assert "--access-config authenticationMode=API_AND_CONFIG_MAP" in lost["message"]
-    eks.be(mode="API_AND_CONFIG_MAP")
+    eks.describe_as(mode="API_AND_CONFIG_MAP")
     connected(world, "True")
 
 
-def test_a_group_that_nothing_is_bound_to(world: World, eks: Eks) -> None:
-    """An access entry whose group has no rights in the cluster is told from one that is missing."""
+def test_a_group_without_a_binding(world: World, eks: Eks) -> None:
+    """An access entry whose group has no permissions is distinguished from a missing entry."""
     eks.bind(bound=False)
     monitor(world, **BY_ROLE)
     world.start()
@@ -169,8 +171,8 @@ def test_a_group_that_nothing_is_bound_to(world: World, eks: Eks) -> None:
     connected(world, "True")
 
 
-def test_a_clock_that_is_wrong(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
-    """A token that was signed by a clock an hour behind is refused: it is not the access entry that is to blame."""
+def test_a_wrong_clock(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
+    """A token that was signed an hour in the past is rejected: the message does not blame the access entry."""
     offset = tmp_path / "offset"
     offset.write_text("-3600")
     hub.switch(signing_time="checked")
@@ -184,7 +186,7 @@ def test_a_clock_that_is_wrong(world: World, eks: Eks, hub: HubProcess, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("reported", "reason"),
     [
         ({"status": "CREATING"}, "ClusterCreating"),
         ({"status": "PENDING"}, "ClusterCreating"),
@@ -194,18 +196,20 @@ def test_a_clock_that_is_wrong(world: World, eks: Eks, hub: HubProcess, tmp_path
     ],
     ids=str,
 )
-def test_clusters_that_do_not_serve_until_they_do(world: World, eks: Eks, said: dict[str, Any], reason: str) -> None:
-    """A cluster that DescribeCluster finds and that has no API server is told as what it is; UPDATING serves."""
-    eks.be(**said)
+def test_clusters_without_an_api_server(world: World, eks: Eks, reported: dict[str, Any], reason: str) -> None:
+    """A cluster that DescribeCluster finds but that has no API server is reported with its status; UPDATING is
+    served.
+    """
+    eks.describe_as(**reported)
     monitor(world, **BY_ROLE)
     world.start()
     connected(world, "False", reason)
-    eks.be(status="UPDATING")
+    eks.describe_as(status="UPDATING")
     connected(world, "True")
 
 
-def test_a_cluster_that_is_gone(world: World, eks: Eks) -> None:
-    """That EKS knows no such cluster, in the cluster's own account, is told with the way to retire it; its findings
+def test_a_deleted_cluster(world: World, eks: Eks) -> None:
+    """If EKS does not know the cluster in the cluster's own account, the message says how to retire it; its findings
     stay active.
     """
     monitor(world, **BY_ROLE)
@@ -218,24 +222,24 @@ def test_a_cluster_that_is_gone(world: World, eks: Eks) -> None:
         lost = connected(world, "False", "ClusterGone")
         assert f"account {OTHER} has no EKS cluster prod-eu in eu-west-1" in lost["message"]
         assert "policyhub retire prod-eu" in lost["message"]
-        world.until(lambda: len(world.calls(mark, "DescribeCluster")) >= 3, "EKS to be asked again")
+        world.until(lambda: len(world.calls(mark, "DescribeCluster")) >= 3, "EKS to be called again")
         assert states(world) == {"web": "ACTIVE"}
         assert world.journal(mark) == []
     finally:
         eks.cluster.restart()
-    eks.be()
+    eks.describe_as()
     connected(world, "True")
 
 
 def by_uid(hub: HubProcess) -> dict[str, str]:
-    """The record states of the cluster's findings, one for each uid."""
+    """The record states of the cluster's findings, by uid."""
     found = hub.findings(prefix=f"policyhub/{ARN}/")
     return {one["ProductFields"]["policyhub/cluster-uid"]: one["RecordState"] for one in found}
 
 
-def test_findings_of_a_cluster_that_is_gone(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
-    """After an hour they are archived where the MonitoredCluster says Archive, and stay where it says Hold; those of
-    another uid stay too. A cluster that comes back has its findings again.
+def test_findings_of_a_deleted_cluster(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
+    """After an hour they are archived if the MonitoredCluster says Archive, and stay if it says Hold; those of another
+    uid stay too. A cluster that returns has its findings again.
     """
     steady = tmp_path / "steady"
     steady.write_text("0")
@@ -262,13 +266,13 @@ def test_findings_of_a_cluster_that_is_gone(world: World, eks: Eks, hub: HubProc
         assert "policyhub retire held: it counts" in world.condition("Connected", "held")["message"]
     finally:
         eks.cluster.restart()
-    eks.be()
+    eks.describe_as()
     connected(world, "True")
     world.until(lambda: by_uid(hub) == {uid: "ACTIVE", "another": "ACTIVE"}, "the finding to be active again")
 
 
-def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks: Eks) -> None:
-    """Whoever asks in another account than the cluster's learns nothing of it, and the message names both."""
+def test_a_wrong_account_cannot_tell_that_a_cluster_is_gone(world: World, eks: Eks) -> None:
+    """DescribeCluster in another account than the cluster's proves nothing, and the message names both accounts."""
     monitor(world)
     world.start()
     lost = connected(world, "False", "ClusterNotFound")
@@ -277,25 +281,23 @@ def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks:
     assert "retire" not in lost["message"]
 
 
-def test_an_endpoint_that_moves(world: World, eks: Eks) -> None:
-    """Where the API server stays away, EKS is asked for its address again, and the work goes on at the new one."""
+def test_a_moved_endpoint(world: World, eks: Eks) -> None:
+    """If the API server stops answering, EKS is asked for its address again, and the work continues at the new one."""
     port = int(eks.cluster.url.rpartition(":")[2])
     with Relay("127.0.0.1", port) as relay:
-        eks.be(endpoint=f"https://127.0.0.1:{relay.port}")
+        eks.describe_as(endpoint=f"https://127.0.0.1:{relay.port}")
         monitor(world, **BY_ROLE)
         world.start()
         world.well("prod-eu")
-    eks.be(public=False, endpoint=f"https://127.0.0.1:{relay.port}")
+    eks.describe_as(public=False, endpoint=f"https://127.0.0.1:{relay.port}")
     assert "security group" in connected(world, "False", "EndpointPrivate")["message"]
-    eks.be()
+    eks.describe_as()
     reports(eks, "shop")
     world.await_states("probes", cluster=ARN, web="ARCHIVED", shop="ACTIVE")
 
 
-def test_eks_that_throttles_stops_nobody_who_knows_the_way(world: World, eks: Eks, hub: HubProcess) -> None:
-    """An operator that cannot ask where a cluster is goes on with what it was told before, and one that starts waits
-    and says why.
-    """
+def test_a_throttled_eks(world: World, eks: Eks, hub: HubProcess) -> None:
+    """An operator that knows the endpoint continues with it; one that starts waits and says why."""
     monitor(world, **BY_ROLE)
     world.start()
     world.well("prod-eu")
@@ -312,9 +314,9 @@ def test_eks_that_throttles_stops_nobody_who_knows_the_way(world: World, eks: Ek
     connected(world, "True")
 
 
-def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
-    """Neither the token nor what it was signed with is written anywhere, also where the API server refuses it."""
-    eks.be(principals=())
+def test_no_token_in_log_or_status(world: World, eks: Eks) -> None:
+    """Neither the token nor its signing key is written anywhere, even if the API server rejects it."""
+    eks.describe_as(principals=())
     monitor(world, **BY_ROLE)
     world.start()
     connected(world, "False", "AccessEntryMissing")
@@ -324,7 +326,7 @@ def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
 
 
 def signed(hub: HubProcess, offset: Path) -> str:
-    """A token of the operator's own identity, signed by the clock of that file."""
+    """A token of the operator's own identity, signed by the clock in that file."""
     program = "from policyhub.eks.token import encode; from policyhub.securityhub.credentials import Clients as C;"
     program += f"print(encode(C(region='{REGION}', version='0').caller_url('prod-eu').url))"
     environ = {**os.environ, **hub.env(), "FAKE_OFFSET": str(offset), "PYTHONPATH": str(CLOCK)}
@@ -333,8 +335,8 @@ def signed(hub: HubProcess, offset: Path) -> str:
 
 
 def test_a_kubeconfig_of_cluster_api(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
-    """The token in the Secret ends after 15 minutes and is replaced there before: Connected stays as it is, no report
-    is listed again, and what happens in the cluster arrives.
+    """The token in the Secret expires after 15 minutes and is replaced before that: Connected does not change, no
+    report is listed again, and changes of the cluster arrive.
     """
     offset = tmp_path / "offset"
 
@@ -363,8 +365,8 @@ def test_a_kubeconfig_of_cluster_api(world: World, eks: Eks, hub: HubProcess, tm
 
 
 async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch that was opened with a token goes on when that has ended; what is asked thirteen minutes later is asked
-    with a new one, before the old one ends.
+    """A watch continues after its token has expired; a request thirteen minutes later uses a new token, before the old
+    one expires.
     """
     for name, value in hub.env().items():
         monkeypatch.setenv(name, value)
@@ -379,7 +381,7 @@ async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch
         async with connection.stream(path, params, idle_seconds=60) as lines:
             await connection.get(path)
             assert hub.tokens(ARN) - before == 1
-            await asyncio.sleep(1)  # a signature is of a second: two of one are the same token
+            await asyncio.sleep(1)  # signatures have whole seconds: two of the same second are the same token
             now += 13 * 60_000
             hub.pass_time(13 * 60)
             await connection.get(path)
@@ -394,7 +396,7 @@ async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch
 
 
 class Proxy(Relaying):
-    """Answers CONNECT, to wherever it is asked."""
+    """A proxy that answers CONNECT to any host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -420,10 +422,10 @@ class Proxy(Relaying):
         await self._lead((reader, writer), host, int(port))
 
 
-def test_by_a_proxy(world: World, eks: Eks) -> None:
-    """The proxy of the operator's environment is the way to the cluster too, unless NO_PROXY names its endpoint."""
+def test_through_a_proxy(world: World, eks: Eks) -> None:
+    """The proxy in the operator's environment is used for the cluster too, unless NO_PROXY names its endpoint."""
     port = eks.cluster.url.rpartition(":")[2]
-    eks.be(endpoint=f"https://localhost:{port}")
+    eks.describe_as(endpoint=f"https://localhost:{port}")
     monitor(world, **BY_ROLE)
     with Proxy() as proxy:
         world.start(HTTPS_PROXY=proxy.url, https_proxy=proxy.url)

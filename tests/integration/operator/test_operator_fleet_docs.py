@@ -1,5 +1,5 @@
-"""docs/fleet.md, step by step, as it stands there: all but what only AWS can do, which is tried without it
-in tests/component/iam/test_iam_fleet_page.py. And the rights of docs/clusters.md.
+"""Runs docs/fleet.md step by step and unchanged, except what only AWS can do, which
+tests/component/iam/test_iam_fleet_page.py covers without it; and the permissions of docs/clusters.md.
 """
 
 import re
@@ -17,10 +17,10 @@ ARN = "arn:aws:eks:eu-west-1:444455556666:cluster/shop"
 ROLE = "arn:aws:iam::444455556666:role/policyhub"
 
 
-def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_path: Path) -> None:
-    """With the first of the page's clusters there, its commands make the templates, the rights in the cluster and the
-    MonitoredCluster. With the role and the access entry that the StackSet makes in that account and Region, and
-    with no more than these, it is then connected and in sync.
+def test_the_documented_steps(plane: ControlPlane, world: World, hub: HubProcess, tmp_path: Path) -> None:
+    """For the first cluster of the page, its commands create the templates, the permissions in the cluster and the
+    MonitoredCluster. With only the role and the access entry that the StackSet creates in that account and Region, the
+    cluster is then connected and in sync.
     """
     page = (ROOT / "docs/fleet.md").read_text("utf-8").partition("\n## Step by step\n")[2].partition("\n## ")[0]
     clusters, templates, _own, _stackset, rights, monitored, _update = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
@@ -32,7 +32,7 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     config = {**shop.kubeconfig(), "current-context": "shop-eu"}
     config["contexts"] = [{**config["contexts"][0], "name": "shop-eu"}]
     merged = kubeconfig.merge([world.cluster.kubeconfig(), config])
-    merged["contexts"].append({**merged["contexts"][1], "name": "prod-us"})  # as docs/clusters.md calls it
+    merged["contexts"].append({**merged["contexts"][1], "name": "prod-us"})  # the name in docs/clusters.md
     kubeconfig.write(merged, tmp_path / "kubeconfig")
 
     def run(script: str) -> str:
@@ -52,9 +52,9 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     assert (member.role_arn, entry["ClusterName"], entry["PrincipalArn"]) == (ROLE, "shop", ROLE)
     only = tmp_path / "clusters.txt"
     only.write_text(only.read_text().splitlines()[0] + "\n")
-    said = run(rights).splitlines()
-    assert "The group policyhub may now read what policyhub needs in this cluster. Nothing runs here." in said
-    assert said[-1] == "yes"
+    reported = run(rights).splitlines()
+    assert "The group policyhub may now read what policyhub needs in this cluster. Nothing runs here." in reported
+    assert reported[-1] == "yes"
     outside = (ROOT / "docs/clusters.md").read_text("utf-8").partition("**1. In the other cluster")[2]
     assert run(re.findall(r"```sh\n(.*?)```", outside, re.DOTALL)[0]).splitlines()[-1] == "yes"
     hub.roles({ROLE: "policyhub-prod"})

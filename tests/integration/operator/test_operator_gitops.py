@@ -1,12 +1,12 @@
-"""What GitOps tools hand over: MonitoredClusters that are rendered, and kubeconfigs that are rewritten all the time."""
+"""What GitOps tools apply: rendered MonitoredClusters."""
 
 from tests import gitops
 from tests.gitops import SHAPES
 from tests.integration.operator.world import CLUSTERS, World
 
 
-def test_a_real_server_takes_what_is_rendered(world: World) -> None:
-    """Schema and rules of the CRD accept the MonitoredCluster of each of Argo CD's shapes, and of Flux's."""
+def test_rendered_monitored_clusters_are_accepted(world: World) -> None:
+    """Schema and rules of the CRD accept the MonitoredCluster of each of Argo CD's cluster Secrets, and of Flux's."""
     made = gitops.flux()
     for secret, _, _ in SHAPES.values():
         for application in gitops.applications(secret):

@@ -1,4 +1,6 @@
-"""A Security Hub that throttles, fails, refuses or is not there: nothing is lost, and a condition says what it is."""
+"""A Security Hub that throttles, fails, refuses or is disabled: nothing is lost, and a condition reports the
+problem.
+"""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ def gate(hub: HubProcess) -> Iterator[Gate]:
 
 @pytest.fixture(scope="module")
 def live(home: World, gate: Gate) -> Iterator[World]:
-    """An operator that reaches the hub through the gate. Every test has policies of its own."""
+    """An operator that reaches the hub through a proxy. Every test has its own policies."""
     home.clear()
     home.monitor(archiveDelay="1s")
     home.start(AWS_ENDPOINT_URL=gate.url)
@@ -42,9 +44,9 @@ def live(home: World, gate: Gate) -> Iterator[World]:
         ("partial", {"count": 2, "share": 0.5}),
     ],
 )
-def test_calls_that_fail(live: World, kind: str, options: dict[str, float]) -> None:
-    """Calls that are throttled, fail, get no answer before or after the write, or fail in part are made again until all
-    is there, once: none is lost and no time moves.
+def test_failed_calls_are_repeated(live: World, kind: str, options: dict[str, float]) -> None:
+    """Calls that are throttled, fail, get no answer before or after the write, or fail in part are repeated until every
+    finding exists exactly once; no time moves.
     """
     names = [f"{kind}-{n}".replace("_", "-") for n in range(30)]
     live.hub.fault(kind, operation=IMPORT, **options)
@@ -57,12 +59,12 @@ def test_calls_that_fail(live: World, kind: str, options: dict[str, float]) -> N
     assert live.hub.stats()["moved"] == {}
 
 
-def test_refused_finding(live: World, gate: Gate) -> None:
-    """A finding that Security Hub refuses for good holds up no other; it is not sent again and again, the metric counts
-    it and InSync says FindingsRejected, until other content is accepted.
+def test_a_refused_finding(live: World, gate: Gate) -> None:
+    """A finding that Security Hub rejects for good delays no other; it is not sent repeatedly, the metric counts it and
+    InSync says FindingsRejected, until changed content is accepted.
     """
 
-    def judge(request: web.Request, body: bytes) -> web.Response | bytes | None:
+    def intercept(request: web.Request, body: bytes) -> web.Response | bytes | None:
         if request.path != "/findings/import":
             return None
         findings = json.loads(body)["Findings"]
@@ -82,14 +84,14 @@ def test_refused_finding(live: World, gate: Gate) -> None:
     def rejected() -> float:
         return live.operator.metric("policyhub_findings_rejected_total", reason="InvalidInput")
 
-    with gate.judged(judge, rewrite):
+    with gate.intercepted(intercept, rewrite):
         live.apply(
             report("bad", result("refused", message="poison")),
             *(report(f"good-{n}", result("refused")) for n in range(5)),
         )
         live.until(lambda: len(live.of("refused")) == 5, "the others")
-        told = live.await_condition("InSync", "False", reason="FindingsRejected")
-        assert "1 finding" in told["message"]
+        output = live.await_condition("InSync", "False", reason="FindingsRejected")
+        assert "1 finding" in output["message"]
         assert rejected() == 1
         mark = live.mark()
         live.apply(report("after", result("refused")))
@@ -97,50 +99,50 @@ def test_refused_finding(live: World, gate: Gate) -> None:
         assert [call["findings"] for call in live.calls(mark, IMPORT)] == [1]
         assert rejected() == 1
         live.apply(report("bad", result("refused", message="wholesome")))
-        live.until(lambda: live.states("refused").get("bad") == "ACTIVE", "the mended one")
+        live.until(lambda: live.states("refused").get("bad") == "ACTIVE", "the fixed one")
         live.synced()
 
 
 def refusal(bad: list[str], good: int) -> dict[str, object]:
-    """What Security Hub answers where it refuses these."""
+    """Security Hub's answer to a request with these findings rejected."""
     failed = [{"Id": id_, "ErrorCode": "InvalidInput", "ErrorMessage": "data.X should match"} for id_ in bad]
     return {"FailedCount": len(bad), "SuccessCount": good, "FailedFindings": failed}
 
 
-def test_hub_that_is_switched_off(live: World) -> None:
-    """While Security Hub is off in the account HubReachable says so; when it is on again all that came meanwhile, and
-    all that was fixed, is sent.
+def test_security_hub_is_disabled_and_enabled(live: World) -> None:
+    """While Security Hub is disabled in the account HubReachable says so; when it is enabled again, all new violations
+    and all fixes are sent.
     """
     live.apply(report("fixed", result("off")))
     live.await_states("off", fixed="ACTIVE")
     live.hub.enable(on=False)
     live.apply(report("fixed", result("off", result="pass")), report("new", result("off")))
-    told = live.await_condition("HubReachable", "False", reason="NotEnabled")
-    assert ACCOUNT in told["message"]
+    output = live.await_condition("HubReachable", "False", reason="NotEnabled")
+    assert ACCOUNT in output["message"]
     live.hub.enable(on=True)
     live.await_states("off", fixed="ARCHIVED", new="ACTIVE")
     live.well()
 
 
-def test_permission_that_is_missing(live: World) -> None:
+def test_a_missing_permission(live: World) -> None:
     """Without the permission to import, HubReachable names it; nothing is lost when it is granted."""
     fault = live.hub.fault("access_denied", operation=IMPORT)
     live.apply(report("web", result("denied")))
-    told = live.await_condition("HubReachable", "False", reason="AccessDenied")
-    assert f"securityhub:{IMPORT}" in told["message"]
+    output = live.await_condition("HubReachable", "False", reason="AccessDenied")
+    assert f"securityhub:{IMPORT}" in output["message"]
     live.hub.clear_fault(fault)
     live.await_states("denied", web="ACTIVE")
     live.well()
 
 
-def test_hub_off_at_start(world: World) -> None:
-    """Where Security Hub is off at the start HubReachable says so; once it is on, all is sent, in one call."""
+def test_security_hub_is_disabled_at_the_start(world: World) -> None:
+    """HubReachable says so; once it is enabled, everything is sent in one call."""
     world.hub.enable(on=False)
     world.apply(report("web", result("early")), report("api", result("early")))
     world.monitor()
     world.start()
-    told = world.await_condition("HubReachable", "False", reason="NotEnabled")
-    assert ACCOUNT in told["message"]
+    output = world.await_condition("HubReachable", "False", reason="NotEnabled")
+    assert ACCOUNT in output["message"]
     assert world.condition("Connected")["status"] == "True"
     mark = world.mark()
     world.hub.enable(on=True)
@@ -155,10 +157,10 @@ def test_credentials_of_another_account(world: World) -> None:
     world.apply(report("web", result("foreign")))
     world.monitor()
     world.start(account=OTHER_ACCOUNT)
-    told = world.await_condition("HubReachable", "False", reason="AccountMismatch")
-    assert ACCOUNT in told["message"]
-    assert OTHER_ACCOUNT in told["message"]
+    output = world.await_condition("HubReachable", "False", reason="AccountMismatch")
+    assert ACCOUNT in output["message"]
+    assert OTHER_ACCOUNT in output["message"]
     assert world.condition("Ready")["reason"] == "AccountMismatch"
-    # the sources were read as well, so that nothing but the account holds the finding back
+    # the sources are read too, so that only the account holds the finding back
     world.await_condition("SourcesComplete", "True")
     assert world.calls(operation=IMPORT) == []

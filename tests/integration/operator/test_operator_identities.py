@@ -1,4 +1,4 @@
-"""One cluster under two identities, and what becomes of a cluster whose identity is changed."""
+"""One cluster under two identities, and a cluster whose identity changes."""
 
 from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
@@ -10,24 +10,24 @@ ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
 
 
 def test_two_monitored_clusters_of_one_cluster(world: World) -> None:
-    """Both go on and both name the other; a dry run is told and tells nobody; when one is deleted the other is alone,
-    until a start finds what the deleted one has left.
+    """Both continue and name each other; a dry run is named by the other, but names none; when one is deleted the other
+    is alone, until a start finds the findings of the deleted one.
     """
     world.apply(report("web", result("doubled")))
     world.monitor()
     world.monitor("again", clusterArn=ARN, mode="DryRun")
     world.start()
     world.synced()
-    told = world.await_condition("IdentityConflict", "True", reason="TwoIdentities", name="again")
-    assert "MonitoredCluster alpha (identity alpha)" in told["message"]
+    output = world.await_condition("IdentityConflict", "True", reason="TwoIdentities", name="again")
+    assert "MonitoredCluster alpha (identity alpha)" in output["message"]
     world.await_condition("Ready", "True", reason="DryRun", name="again")
     assert world.condition("IdentityConflict")["reason"] == "NoConflict"
 
     world.monitor("again", clusterArn=ARN)
     world.synced("again")
     for name, other in (("alpha", f"again (identity {ARN})"), ("again", "alpha (identity alpha)")):
-        told = world.await_condition("IdentityConflict", "True", reason="TwoIdentities", name=name)
-        assert other in told["message"]
+        output = world.await_condition("IdentityConflict", "True", reason="TwoIdentities", name=name)
+        assert other in output["message"]
         world.await_condition("Ready", "True", reason="TwoIdentities", name=name)
     world.apply(report("next", result("doubled")))
     for cluster in ("alpha", ARN):
@@ -37,16 +37,17 @@ def test_two_monitored_clusters_of_one_cluster(world: World) -> None:
     world.await_condition("IdentityConflict", "False", reason="NoConflict")
     world.end()
     world.start()
-    told = world.await_condition("IdentityConflict", "True", reason="OtherIdentity")
+    output = world.await_condition("IdentityConflict", "True", reason="OtherIdentity")
     assert (
-        f"2 active findings of this cluster (uid {world.cluster.uid}) under another identity: {ARN}" in told["message"]
+        f"2 active findings of this cluster (uid {world.cluster.uid}) under another identity: {ARN}"
+        in output["message"]
     )
     world.await_condition("Ready", "True", reason="OtherIdentity")
 
 
 def test_from_a_name_to_an_arn(world: World) -> None:
-    """The findings are created again under new ids that end as the old ones do. The old ones stay as they are, with
-    their triage: nobody touches them, and the condition reports them until somebody archives them.
+    """The findings are created again under new ids with the same digits at the end. The old ones stay unchanged with
+    their triage; the condition reports them until somebody archives them.
     """
     web = report("web", result("moved"))
     world.apply(web, report("api", result("moved")))
@@ -66,8 +67,8 @@ def test_from_a_name_to_an_arn(world: World) -> None:
         name: f["Id"].rpartition("/")[2] for name, f in old.items()
     }
     assert new["web"]["Workflow"]["Status"] == "NEW"
-    told = world.await_condition("IdentityConflict", "True", reason="OtherIdentity", name="prod-eu")
-    assert "under another identity: alpha" in told["message"]
+    output = world.await_condition("IdentityConflict", "True", reason="OtherIdentity", name="prod-eu")
+    assert "under another identity: alpha" in output["message"]
     world.delete(web)
     world.await_states("moved", cluster=ARN, web="ARCHIVED", api="ACTIVE")
     assert world.states("moved") == {"web": "ACTIVE", "api": "ACTIVE"}
@@ -85,7 +86,7 @@ def test_from_a_name_to_an_arn(world: World) -> None:
 
 
 def archive(world: World, *findings: Document) -> None:
-    """By a person's word."""
+    """Archive as a person."""
     for finding in findings:
         later = timestamp(WallMs(int(milliseconds(finding["UpdatedAt"])) + 1_000))
         write(world, strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": later})

@@ -1,4 +1,4 @@
-"""What analysts do in Security Hub, and what is overdue, as the cluster's admins see it."""
+"""Analysts' triage in Security Hub and overdue findings, as the cluster's admins see them."""
 
 import csv
 import io
@@ -31,9 +31,9 @@ def run(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
-    """Findings that an analyst has notified or suppressed are counted as such in the status, its columns and the
-    metrics once they were read; what is older than its severity allows is past its SLA, unless it is suppressed.
+def test_triage_and_deadlines_are_visible_in_the_cluster(world: World) -> None:
+    """Findings that an analyst has notified or suppressed are counted so in the status, its columns and the metrics
+    once they were read; findings older than their severity allows are past their SLA, unless suppressed.
     """
     old: dict[str, Any] = {"severity": "high", "timestamp": {"seconds": int(time.time()) - 40 * DAY, "nanos": 0}}
     world.monitor(slaDays={"high": 30})
@@ -47,13 +47,13 @@ def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
     first.stop()
 
     operator = world.start()
-    wanted = {"open": 2, "notified": 1, "suppressed": 1, "resolved": 0, "pastSla": 2, "active": 4}
+    expected = {"open": 2, "notified": 1, "suppressed": 1, "resolved": 0, "pastSla": 2, "active": 4}
 
-    def told() -> bool:
+    def shown_in_status() -> bool:
         findings = world.monitored().get("status", {}).get("findings", {})
-        return bool(wanted.items() <= findings.items() and findings.get("triageRead"))
+        return bool(expected.items() <= findings.items() and findings.get("triageRead"))
 
-    world.until(told, f"the status to say {wanted}")
+    world.until(shown_in_status, f"the status to have {expected}")
     hub = {"cluster": "alpha", "hub": "111122223333/eu-west-1"}
     assert operator.metric("policyhub_findings", **hub, workflow_status="SUPPRESSED", severity="HIGH") == 1
     assert operator.metric("policyhub_findings", **hub, workflow_status="NOTIFIED", severity="CRITICAL") == 1
@@ -91,7 +91,7 @@ def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
 
 
 def fares(world: World) -> None:
-    """`policyhub clusters` says what the status says, and whether all is well by its exit code."""
+    """`policyhub clusters` prints the status; its exit code says whether all clusters are healthy."""
     fleet = run(world, "clusters")
     assert fleet.returncode == 0, fleet.stdout + fleet.stderr
     assert fleet.stdout.endswith("1 cluster: 1 healthy, 0 not healthy\n")

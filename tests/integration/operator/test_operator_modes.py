@@ -1,4 +1,4 @@
-"""One operator, one cluster, several MonitoredClusters that ask for different things of it."""
+"""One operator, one cluster, and several MonitoredClusters with different modes and filters."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ FILTERS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def live(home: World) -> Iterator[World]:
-    """`alpha` sends all, `keeping` archives nothing, `dry` sends nothing, `picky` filters."""
+    """`alpha` sends everything, `keeping` archives nothing, `dry` sends nothing, `picky` filters."""
     home.clear()
     home.monitor(archiveDelay="1s")
     home.monitor("keeping", archiveDelay="1s", mode="NoArchive")
@@ -32,7 +32,7 @@ def live(home: World) -> Iterator[World]:
 
 
 def test_no_archive(live: World) -> None:
-    """Mode NoArchive creates and changes findings and archives none, neither what passes nor what is gone."""
+    """Mode NoArchive creates and changes findings and archives none, whether a result passes or disappears."""
     live.apply(*(workload("Deployment", name) for name in ("gone", "fixed", "changed")))
     gone = report("gone", result("mode"))
     live.apply(gone, report("fixed", result("mode")), report("changed", result("mode")))
@@ -42,16 +42,16 @@ def test_no_archive(live: World) -> None:
     live.await_states("mode", gone="ARCHIVED", fixed="ARCHIVED", changed="ACTIVE")
     live.until(lambda: live.of("mode", cluster="keeping")["changed"]["Severity"]["Label"] == "HIGH", "the change")
     assert set(live.states("mode", cluster="keeping").values()) == {"ACTIVE"}
-    live.until(lambda: live.monitored("keeping")["status"]["findings"]["held"] == 2, "the status to tell of both")
+    live.until(lambda: live.monitored("keeping")["status"]["findings"]["held"] == 2, "the status to count both")
     live.synced("keeping")
 
 
 def test_dry_run(live: World) -> None:
-    """Mode DryRun sends nothing, is Ready, and its status says how many findings there would be."""
+    """Mode DryRun sends nothing, is Ready, and its status counts the findings that it would send."""
     live.apply(report("web", result("dry"), result("dry-too")))
     live.await_states("dry", web="ACTIVE")
-    told = live.await_condition("InSync", "False", reason="DryRun", name="dry")
-    assert "nothing is sent" in told["message"]
+    output = live.await_condition("InSync", "False", reason="DryRun", name="dry")
+    assert "nothing is sent" in output["message"]
     live.await_condition("Ready", "True", reason="DryRun", name="dry")
 
     def would() -> bool:
@@ -74,8 +74,8 @@ def test_dry_run(live: World) -> None:
 
 
 def test_filters(live: World) -> None:
-    """Only what passes the filters of namespace, result, severity, engine and API becomes a finding; a filter that is
-    taken away lets the rest in without sending anything again, one that is put back archives it after the delay.
+    """Only violations that pass the filters of namespace, result, severity, engine and API become findings. Removing a
+    filter lets the others in without sending anything again; adding it again archives them after the delay.
     """
     other = report("engine", result("filter", source="OtherEngine"))
     live.apply(
@@ -90,24 +90,24 @@ def test_filters(live: World) -> None:
         report("open", result("filter"), kind="Report"),
         report("last", result("filter")),
     )
-    wanted = dict.fromkeys(("wanted", "broken", "unknown", "last"), "ACTIVE")
-    live.await_states("filter", cluster="picky", **wanted)
-    everything = {*wanted, "banked", "kube-public", "warned", "low", "engine", "open"}
+    expected = dict.fromkeys(("wanted", "broken", "unknown", "last"), "ACTIVE")
+    live.await_states("filter", cluster="picky", **expected)
+    everything = {*expected, "banked", "kube-public", "warned", "low", "engine", "open"}
     live.await_states("filter", **dict.fromkeys(everything, "ACTIVE"))
     live.synced("picky")
-    assert live.states("filter", cluster="picky") == wanted
+    assert live.states("filter", cluster="picky") == expected
 
     mark = live.mark()
     live.monitor("picky", archiveDelay="1s", **{**FILTERS, "namespaces": {"exclude": ["kube-*"]}})
-    live.await_states("filter", cluster="picky", **wanted, banked="ACTIVE")
+    live.await_states("filter", cluster="picky", **expected, banked="ACTIVE")
     assert outcomes(live.journal(mark)) == ["created"]
     live.monitor("picky", archiveDelay="1s", **FILTERS)
-    live.await_states("filter", cluster="picky", **wanted, banked="ARCHIVED")
+    live.await_states("filter", cluster="picky", **expected, banked="ARCHIVED")
     assert outcomes(live.journal(mark)) == ["archived", "created"]
 
 
-def test_mode_that_changes(live: World) -> None:
-    """A MonitoredCluster that goes from DryRun to Sync sends then what it has not sent."""
+def test_a_changed_mode(live: World) -> None:
+    """A MonitoredCluster that changes from DryRun to Sync then sends its findings."""
     live.monitor("dry", archiveDelay="1s", mode="Sync")
     live.synced("dry")
     live.until(lambda: "wouldSend" not in live.monitored("dry")["status"], "the numbers of the dry run to go")

@@ -1,4 +1,6 @@
-"""Pods cannot hide behind what they name as their controller, on a real API server: ghosts, cycles, digits."""
+"""Violations of Pods cannot be hidden by a false ownerReference, on a real API server: missing owners, cycles, long
+numbers.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +12,7 @@ from tests.integration.operator.world import World, result
 
 GHOST = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "ghost", "uid": "11111111-1111"}}
 GRACE_SECONDS = 90.0
-"""The operator waits for 30 seconds for an owner that is not there."""
+"""The operator waits 30 seconds for an owner that does not exist."""
 
 
 @pytest.fixture
@@ -22,15 +24,16 @@ def live(home: World) -> Iterator[World]:
 
 
 def adopt(world: World, kind: str, name: str, owner: dict[str, Any]) -> None:
-    """Name a controller, as whoever may write the object can."""
+    """Set a controller, as anybody may who can write the object."""
     document = workload(kind, name, owner)
     references = {"metadata": {"ownerReferences": document["metadata"]["ownerReferences"]}}
     world.cluster.request("PATCH", world.cluster.path(document), references)
 
 
-def test_nothing_hides_behind_an_owner(live: World) -> None:
-    """A ghost, two ReplicaSets that own each other, another uid: each Pod's violation is found, what was there stays,
-    another's findings come within seconds all the while, and the condition tells of it without a fault.
+def test_no_violation_is_hidden_by_an_owner(live: World) -> None:
+    """With a missing owner, two ReplicaSets that own each other, or another uid, each Pod's violation is found,
+    existing findings stay, findings of others arrive within seconds meanwhile, and the condition reports it without a
+    problem.
     """
     web = create(live, "Deployment", "web")
     good = create(live, "ReplicaSet", "web-1", web)
@@ -63,7 +66,7 @@ def test_nothing_hides_behind_an_owner(live: World) -> None:
 
 
 def test_an_annotation_of_4301_digits(live: World) -> None:
-    """It is that object's affair: all others are found, before and after a restart."""
+    """It affects that object only: all others are found, before and after a restart."""
     create(live, "Pod", "before")
     live.apply(about("Pod", "before", result("limits")))
     live.start()

@@ -1,4 +1,4 @@
-"""What policies say of themselves, from policy objects on a real API server to the hub."""
+"""Titles, descriptions and severities from policy objects on a real API server reach the findings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,10 +25,10 @@ def engines(home: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def told(engines: World) -> Iterator[World]:
+def live(engines: World) -> Iterator[World]:
     engines.clear()
     engines.apply(
-        policy("require-probes", title="Require Probes", description="Probes tell whether it lives.", controls="C-1"),
+        policy("require-probes", title="Require Probes", description="Probes detect a dead container.", controls="C-1"),
         template("K8sAllowedRepos", title="Allowed Repositories", severity="critical"),
         report("web", result("require-probes"), result("untold")),
         constraint("registry", "pod-a"),
@@ -59,87 +59,87 @@ TOLD = {"require-probes": "Require Probes", "untold": "untold", "K8sAllowedRepos
 PLAIN = {"require-probes": "Require probes", "untold": "untold", "K8sAllowedRepos": "Allowed repos, registry"}
 
 
-def test_findings_say_what_their_policies_say(told: World) -> None:
-    """At once, not plain first; a restart sends nothing."""
-    told.monitor()
-    told.start()
-    told.well()
-    assert titles(told) == TOLD
-    assert outcomes(told.journal()) == ["created"] * 3
-    probes, repos = told.of("require-probes")["web"], told.of("K8sAllowedRepos")["pod-a"]
-    assert probes["Description"].endswith("About the policy: Probes tell whether it lives.")
+def test_findings_have_their_policies_texts(live: World) -> None:
+    """From the first import on; a restart sends nothing."""
+    live.monitor()
+    live.start()
+    live.well()
+    assert titles(live) == TOLD
+    assert outcomes(live.journal()) == ["created"] * 3
+    probes, repos = live.of("require-probes")["web"], live.of("K8sAllowedRepos")["pod-a"]
+    assert probes["Description"].endswith("About the policy: Probes detect a dead container.")
     assert probes["Compliance"]["RelatedRequirements"] == ["C-1"]
     assert repos["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
-    said = told.await_condition("PoliciesKnown", "True", reason="Watched")
-    assert said["message"] == "3 kinds of policies are listed and watched"  # the API server's own among them
+    reported = live.await_condition("PoliciesKnown", "True", reason="Watched")
+    assert reported["message"] == "3 kinds of policies are listed and watched"  # one of them is the API server's own
 
-    told.end()
-    mark = told.mark()
-    told.start()
-    told.synced()
-    assert told.journal(mark) == []
+    live.end()
+    mark = live.mark()
+    live.start()
+    live.synced()
+    assert live.journal(mark) == []
 
 
-def test_a_policy_that_says_something_else(told: World) -> None:
-    """Its violations are sent once more, once, and no others; what a controller writes about a policy is no news. The
-    words of one that is deleted stand, and its finding is archived when its result goes.
+def test_a_changed_policy(live: World) -> None:
+    """Its violations are sent once more, and no others; a controller's write to a policy changes nothing. The texts of
+    a deleted policy stay, and its finding is archived with its result.
     """
-    told.monitor(archiveDelay="2s")
-    told.start()
-    told.well()
-    mark = told.mark()
-    told.apply(policy("require-probes", title="Require Probes", description="Without probes nobody knows."))
-    told.until(
-        lambda: "nobody knows" in told.of("require-probes")["web"]["Description"], "the finding to say the new words"
+    live.monitor(archiveDelay="2s")
+    live.start()
+    live.well()
+    mark = live.mark()
+    live.apply(policy("require-probes", title="Require Probes", description="Without probes nobody knows."))
+    live.until(
+        lambda: "nobody knows" in live.of("require-probes")["web"]["Description"], "the finding to have the new text"
     )
-    told.apply(
+    live.apply(
         {**policy("require-probes", title="Require Probes", description="Without probes nobody knows."), "spec": {}}
     )
-    told.apply(report("marker", result("marker")))
-    told.await_states("marker", marker="ACTIVE")
-    told.synced()
-    assert outcomes(told.journal(mark)) == ["changed", "created"]
+    live.apply(report("marker", result("marker")))
+    live.await_states("marker", marker="ACTIVE")
+    live.synced()
+    assert outcomes(live.journal(mark)) == ["changed", "created"]
 
-    mark = told.mark()
-    told.delete(policy("require-probes"))
-    told.apply(report("marker", result("marker"), result("second")))
-    told.await_states("second", marker="ACTIVE")
-    assert outcomes(told.journal(mark)) == ["created"]
-    told.apply(report("web", result("untold")))
-    told.await_states("require-probes", web="ARCHIVED")
-    assert told.of("require-probes")["web"]["Title"].startswith("Require Probes:")
-    assert outcomes(told.journal(mark)) == ["archived", "created"]
+    mark = live.mark()
+    live.delete(policy("require-probes"))
+    live.apply(report("marker", result("marker"), result("second")))
+    live.await_states("second", marker="ACTIVE")
+    assert outcomes(live.journal(mark)) == ["created"]
+    live.apply(report("web", result("untold")))
+    live.await_states("require-probes", web="ARCHIVED")
+    assert live.of("require-probes")["web"]["Title"].startswith("Require Probes:")
+    assert outcomes(live.journal(mark)) == ["archived", "created"]
 
 
-def test_without_the_right_to_list_policies(told: World) -> None:
-    """Findings say what the reports say, a condition tells what to do, and all is well; once allowed, they say more."""
-    role = told.cluster.request("GET", ROLE)
+def test_without_the_permission_to_list_policies(live: World) -> None:
+    """Findings have the texts of the reports, and a condition says what to do; once permitted, they have more."""
+    role = live.cluster.request("GET", ROLE)
     rules = [rule for rule in role["rules"] if not GROUPS & {*rule["apiGroups"]}]
-    told.cluster.request("PUT", ROLE, {**role, "rules": rules})
+    live.cluster.request("PUT", ROLE, {**role, "rules": rules})
     try:
-        told.monitor()
-        told.start()
-        told.well()
-        assert titles(told) == PLAIN
-        assert "rbac.enrichment" in told.await_condition("PoliciesKnown", "False", reason="Forbidden")["message"]
+        live.monitor()
+        live.start()
+        live.well()
+        assert titles(live) == PLAIN
+        assert "rbac.enrichment" in live.await_condition("PoliciesKnown", "False", reason="Forbidden")["message"]
     finally:
-        current = told.cluster.request("GET", ROLE)
-        told.cluster.request("PUT", ROLE, {**current, "rules": role["rules"]})
-    told.until(lambda: titles(told) == TOLD, "the findings to say what their policies say")
-    assert outcomes(told.journal()) == [*["changed"] * 2, *["created"] * 3]
+        current = live.cluster.request("GET", ROLE)
+        live.cluster.request("PUT", ROLE, {**current, "rules": role["rules"]})
+    live.until(lambda: titles(live) == TOLD, "the findings to have their policies' texts")
+    assert outcomes(live.journal()) == [*["changed"] * 2, *["created"] * 3]
 
 
-def test_enrichment_that_is_not_asked_for(told: World) -> None:
+def test_enrichment_can_be_disabled(live: World) -> None:
     """No policy is read."""
-    told.monitor(enrichment=False)
-    told.start()
-    told.well()
-    assert titles(told) == PLAIN
-    told.await_condition("PoliciesKnown", "False", reason="EnrichmentOff")
+    live.monitor(enrichment=False)
+    live.start()
+    live.well()
+    assert titles(live) == PLAIN
+    live.await_condition("PoliciesKnown", "False", reason="EnrichmentOff")
 
 
-def test_an_engine_that_comes_later(engines: World) -> None:
-    """Its kinds of policies are found while the operator is at work."""
+def test_an_engine_that_is_installed_later(engines: World) -> None:
+    """Its kinds of policies are found while the operator runs."""
     engines.clear()
     engines.cluster.remove_crd("constrainttemplates", "templates.gatekeeper.sh")
     engines.apply(constraint("registry", "pod-a"))
@@ -149,6 +149,6 @@ def test_an_engine_that_comes_later(engines: World) -> None:
     assert titles(engines) == {"K8sAllowedRepos": "Allowed repos, registry"}
     engines.cluster.apply([TEMPLATES])
     engines.apply(template("K8sAllowedRepos", title="Allowed Repositories", severity="low"))
-    wanted: dict[str, Any] = {"K8sAllowedRepos": "Allowed Repositories, registry"}
-    engines.until(lambda: titles(engines) == wanted, "the finding to say what its template says")
+    expected: dict[str, Any] = {"K8sAllowedRepos": "Allowed Repositories, registry"}
+    engines.until(lambda: titles(engines) == expected, "the finding to have its template's text")
     engines.clear()

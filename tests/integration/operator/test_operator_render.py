@@ -1,4 +1,4 @@
-"""`policyhub render --live` beside the operator: the same cluster, the same findings."""
+"""`policyhub render --live` renders the same findings that the operator sends for the same cluster."""
 
 import json
 import os
@@ -34,9 +34,9 @@ POLICY: Document = {
 }
 
 
-def test_it_renders_what_the_operator_sent(world: World) -> None:
-    """Findings of a live cluster equal those that the hub has from the operator, but for the time of the rendering;
-    reports of each API, a constraint, a Pod that counts for its Deployment, and a policy that says what it is for.
+def test_rendered_findings_equal_the_sent_ones(world: World) -> None:
+    """Except for the time of rendering: reports of each API, a constraint, a Pod that rolls up to its Deployment, and a
+    policy with metadata.
     """
     on_pod = report("web-1-x", result("pods"))
     on_pod["scope"] = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}

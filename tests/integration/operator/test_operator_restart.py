@@ -1,4 +1,4 @@
-"""What a new process finds, and what an old one leaves."""
+"""Restarts of the operator: what a new process finds, and what an old one leaves."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +15,7 @@ DELAY_SECONDS = 3
 
 @pytest.fixture(scope="module")
 def silent(second: World) -> Iterator[World]:
-    """The second cluster, with a hub of its own that gives no answer to imports."""
+    """The second cluster, with its own hub that gives no answer to imports."""
     second.clear()
     with HubProcess.start() as hub:
         world = World(second.installed, hub)
@@ -31,14 +31,14 @@ def silent(second: World) -> Iterator[World]:
 
 @pytest.fixture(scope="module", autouse=True)
 def stopping(silent: World) -> Iterator[Future[float]]:
-    """Its operator, which has been told to stop: that takes long, so the other tests of the module go on beside it."""
+    """An operator that is stopping: that takes long, so the other tests of the module run meanwhile."""
     with ThreadPoolExecutor(1) as thread:
         yield thread.submit(silent.operator.stop)
 
 
-def test_killed_and_started_again(world: World) -> None:
-    """After kill -9 nothing unchanged is imported again and no CreatedAt moves; what was fixed meanwhile is archived at
-    once, what vanished meanwhile after its delay, what is new is imported.
+def test_kill_and_restart(world: World) -> None:
+    """After kill -9 nothing unchanged is imported again and no CreatedAt moves; violations that were fixed meanwhile
+    are archived at once, those that disappeared after the delay, new ones are imported.
     """
     gone = report("gone", result("restart"))
     world.apply(
@@ -73,7 +73,7 @@ def test_killed_and_started_again(world: World) -> None:
 
 
 def started_at(world: World) -> float:
-    """When the process that runs now began to look (Unix seconds)."""
+    """When the current process started to watch (Unix seconds)."""
     line = next(line for line in world.operator.log() if line.get("event") == "monitored_cluster_started")
     return datetime.fromisoformat(line["timestamp"]).timestamp()
 
@@ -82,8 +82,10 @@ def exit_code(operator: Operator) -> int | None:
     return operator._child.returncode if operator._child is not None else None
 
 
-def test_sigterm_drains(world: World) -> None:
-    """What was seen and not sent when SIGTERM comes is in the hub when the process ends, with code 0, within 20 s."""
+def test_sigterm_sends_pending_findings(world: World) -> None:
+    """Findings that were seen and not sent at SIGTERM are in the hub when the process ends, with code 0, within 20
+    s.
+    """
     world.monitor()
     operator = world.start()
     world.synced()
@@ -97,8 +99,8 @@ def test_sigterm_drains(world: World) -> None:
     assert len(world.found(state="ACTIVE")) == 60
 
 
-def test_stop_while_the_hub_is_silent(silent: World, stopping: Future[float]) -> None:
-    """A hub that does not answer holds up the end for no longer than 20 s, and the next process sends what was left."""
+def test_sigterm_while_the_hub_is_silent(silent: World, stopping: Future[float]) -> None:
+    """A hub that does not answer delays the end by at most 20 s, and the next process sends the rest."""
     assert stopping.result() < 20
     assert exit_code(silent.operator) == 0
     assert silent.journal() == []

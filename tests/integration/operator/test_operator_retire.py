@@ -1,4 +1,4 @@
-"""`policyhub retire` as a person runs it, in the Pod or from outside: what it counts, archives and refuses."""
+"""`policyhub retire`, run in the Pod or outside the cluster: what it counts, archives and refuses."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.stand import ACCOUNT, REGION
-from tests.integration.doctor.clinic import Clinic
+from tests.integration.doctor.cli import DoctorCli
 from tests.integration.operator.test_operator_clusters import names, uid, write
 from tests.integration.operator.test_operator_deletion import TRIAGE, begin, delete, kept, of_another, patch, there
 from tests.integration.operator.world import CLUSTERS, World, report, result
@@ -16,19 +16,19 @@ PLACE = ("--account-id", ACCOUNT, "--region", REGION)
 
 
 @pytest.fixture
-def person(world: World, tmp_path: Path) -> Clinic:
-    """Somebody who runs commands with the operator's rights."""
-    return Clinic(world, tmp_path)
+def person(world: World, tmp_path: Path) -> DoctorCli:
+    """A user's shell with the operator's permissions."""
+    return DoctorCli(world, tmp_path)
 
 
 def table(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
-    """The rows of what was counted, by severity."""
+    """The printed counts, by severity."""
     rows = (line.split() for line in done.stdout.splitlines())
     return {row[0]: row[1:] for row in rows if row and row[-1].isdecimal() and len(row) == 6}
 
 
 def left(world: World) -> None:
-    """Three findings of a MonitoredCluster that was deleted, and an operator that has ended."""
+    """Three findings of a deleted MonitoredCluster, and a stopped operator."""
     world.apply(
         *(report(name, result("left")) for name in ("web", "api")), report("db", result("left", severity="high"))
     )
@@ -41,10 +41,10 @@ def left(world: World) -> None:
     world.operator.stop()
 
 
-def test_numbers_first(world: World, person: Clinic) -> None:
-    """Of a MonitoredCluster that is gone the findings are counted, by severity and workflow status and by cluster, and
-    the command that archives them is given. Run as it is given it archives them: of this uid, of this identity, and
-    nothing of what analysts wrote. Run again it finds nothing.
+def test_counting_before_archiving(world: World, person: DoctorCli) -> None:
+    """For a deleted MonitoredCluster the findings are counted by severity, workflow status and cluster, and the command
+    that archives them is printed. It archives the findings of this uid and identity, and keeps analysts' values. A
+    second run finds none.
     """
     left(world)
     found = world.of("left")
@@ -82,8 +82,8 @@ def test_numbers_first(world: World, person: Clinic) -> None:
     assert "0 findings archived." in again.stdout
 
 
-def test_another_uid_has_to_be_named(world: World, person: Clinic) -> None:
-    """Nothing is archived without a uid where no MonitoredCluster says whose findings are meant."""
+def test_another_uid_must_be_named(world: World, person: DoctorCli) -> None:
+    """Nothing is archived without a uid if no MonitoredCluster identifies the cluster."""
     left(world)
     done = person.run("retire", "alpha", *PLACE, "--yes")
     assert done.returncode == 2
@@ -94,9 +94,9 @@ def test_another_uid_has_to_be_named(world: World, person: Clinic) -> None:
     assert set(world.states("left").values()) == {"ACTIVE"}
 
 
-def test_what_is_still_written(world: World, person: Clinic) -> None:
-    """While a MonitoredCluster writes the findings they are counted and not archived, under whatever name they are
-    asked for; what to do is said. Those of a uid that it does not write are archived. In DryRun it writes nothing.
+def test_findings_that_are_still_written(world: World, person: DoctorCli) -> None:
+    """While a MonitoredCluster writes the findings they are counted and not archived, under any name; the output says
+    what to do. Findings of a uid that it does not write are archived. In DryRun it writes none.
     """
     begin(world, "web")
     world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
@@ -121,9 +121,9 @@ def test_what_is_still_written(world: World, person: Clinic) -> None:
     assert world.hub.findings(record_state="ACTIVE") == []
 
 
-def test_an_operator_that_was_uninstalled_first(world: World, person: Clinic) -> None:
-    """The operator went before a MonitoredCluster with Archive, which is left Terminating: retire archives and lets it
-    go; while Security Hub refuses some, it stays, and the command ends with 1.
+def test_the_operator_was_uninstalled_first(world: World, person: DoctorCli) -> None:
+    """The operator was removed before a MonitoredCluster with Archive, which stays Terminating: retire archives its
+    findings and removes the finalizer; while Security Hub refuses some, the finalizer stays and the exit code is 1.
     """
     begin(world, "web", "api")
     world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
@@ -147,7 +147,7 @@ def test_an_operator_that_was_uninstalled_first(world: World, person: Clinic) ->
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_after_the_move_to_an_arn(world: World, person: Clinic) -> None:
+def test_after_the_move_to_an_arn(world: World, person: DoctorCli) -> None:
     """A MonitoredCluster that was deleted and created again with clusterArn leaves the findings of its name: they are
     archived beside the new ones.
     """
@@ -165,8 +165,8 @@ def test_after_the_move_to_an_arn(world: World, person: Clinic) -> None:
     assert set(world.states("left", cluster=arn).values()) == {"ACTIVE"}
 
 
-def test_without_the_operators_cluster(world: World, person: Clinic) -> None:
-    """Where the operator's cluster is gone as well, that has to be said; then the uid and the hub are."""
+def test_without_the_operators_cluster(world: World, person: DoctorCli) -> None:
+    """If the operator's cluster is gone too, a flag must say so, with the uid and the hub."""
     left(world)
     nowhere = person.kubeconfig(
         {
@@ -192,8 +192,8 @@ def test_without_the_operators_cluster(world: World, person: Clinic) -> None:
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_it_may_be_interrupted(world: World, person: Clinic) -> None:
-    """A run that Security Hub stopped answering says so and ends with 2; run again it goes on with what is left."""
+def test_an_interrupted_run(world: World, person: DoctorCli) -> None:
+    """If Security Hub stops answering, the run says so and ends with 2; the next run continues with the rest."""
     left(world)
     world.hub.fault("error500", operation="BatchImportFindings", count=1)
     given = ["retire", "alpha", "--uid", world.cluster.uid, *PLACE, "--yes"]
@@ -207,8 +207,8 @@ def test_it_may_be_interrupted(world: World, person: Clinic) -> None:
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_archive_others_is_not_for_ours(world: World, person: Clinic) -> None:
-    """`archive-others policyhub` archives nothing and names the command that does."""
+def test_archive_others_refuses_our_own_findings(world: World, person: DoctorCli) -> None:
+    """`archive-others policyhub` archives nothing and names the right command."""
     left(world)
     for name in ("policyhub", "PolicyHub"):
         done = person.run("archive-others", name, *PLACE, "--yes")
@@ -217,8 +217,8 @@ def test_archive_others_is_not_for_ours(world: World, person: Clinic) -> None:
     assert set(world.states("left").values()) == {"ACTIVE"}
 
 
-def test_the_operator_is_not_in_the_way(world: World, person: Clinic) -> None:
-    """While the operator is at it and Security Hub refuses, a person who retires it is in nobody's way."""
+def test_retire_beside_a_running_operator(world: World, person: DoctorCli) -> None:
+    """While the operator archives and Security Hub refuses, retire can run at the same time."""
     begin(world, "web")
     world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
     kept(world)
@@ -227,15 +227,15 @@ def test_the_operator_is_not_in_the_way(world: World, person: Clinic) -> None:
     world.await_condition("Ready", "False", reason="RetireFailed")
     world.hub.clear_faults()
     done = person.run("retire", "alpha", "--yes")
-    gone = "there is no MonitoredCluster alpha" in done.stderr  # the operator was quicker
+    gone = "there is no MonitoredCluster alpha" in done.stderr  # the operator was faster
     assert done.returncode == 0 or gone, done.stdout + done.stderr
     world.until(lambda: not there(world), "it to be gone")
     assert set(world.states("left").values()) == {"ARCHIVED"}
 
 
-def test_one_that_was_never_worked_on(world: World, person: Clinic) -> None:
-    """A deleted MonitoredCluster that waits, of which no operator ever learned the cluster: where there are no findings
-    it is let go; where there are some, their uid has to be named.
+def test_a_monitoredcluster_that_was_never_connected(world: World, person: DoctorCli) -> None:
+    """A deleted MonitoredCluster waits, and no operator ever learned its cluster's uid: without findings it is
+    released; with findings their uid must be named.
     """
     begin(world, "web")
     world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")

@@ -1,4 +1,4 @@
-"""Roll-up, with real Pods, ReplicaSets and Deployments on the API server, and no controller but the test."""
+"""Roll-up with real Pods, ReplicaSets and Deployments on the API server, without controllers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def template(name: str) -> dict[str, Any]:
 
 
 def workload(kind: str, name: str, owner: dict[str, Any] | None = None, *, namespace: str = "shop") -> dict[str, Any]:
-    """A Deployment, ReplicaSet or Pod; with its controller, as the API server has it."""
+    """A Deployment, ReplicaSet or Pod with its controller reference."""
     metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {"app": "web"}}
     if owner is not None:
         metadata["ownerReferences"] = [
@@ -49,21 +49,21 @@ def create(world: World, kind: str, name: str, owner: dict[str, Any] | None = No
 
 
 def remove(world: World, kind: str, name: str) -> None:
-    """At once, as a kubelet ends it."""
+    """Delete at once, as a kubelet does."""
     path = world.cluster.path(workload(kind, name))
     world.cluster.request("DELETE", f"{path}?gracePeriodSeconds=0")
 
 
 def about(kind: str, name: str, *results: dict[str, Any]) -> dict[str, Any]:
-    """Kyverno's report of one object."""
+    """Kyverno's report about one object."""
     version = "v1" if kind == "Pod" else "apps/v1"
     document = report(f"{kind.lower()}-{name}", *results)
     return {**document, "scope": {"apiVersion": version, "kind": kind, "namespace": "shop", "name": name}}
 
 
 def test_a_rollout(live: World) -> None:
-    """Deployment, ReplicaSet and Pods are one finding; new ones come and old ones go, and nothing is sent; what an
-    analyst suppressed stays suppressed; when the last bad Pod is gone after the fix it is archived.
+    """Deployment, ReplicaSet and Pods are one finding; Pods are replaced and nothing is sent; a suppressed finding
+    stays suppressed; when the last bad Pod is gone after the fix it is archived.
     """
     web = create(live, "Deployment", "web")
     old = create(live, "ReplicaSet", "web-old", web)
@@ -90,7 +90,7 @@ def test_a_rollout(live: World) -> None:
     live.apply(about("ReplicaSet", "web-new", copied), about("Pod", "web-new-1", bad))
     remove(live, "Pod", "web-old-1")
     live.delete(about("Pod", "web-old-1"))
-    live.apply(report("marker", result("marker")))  # whatever came before has been seen
+    live.apply(report("marker", result("marker")))  # all earlier writes have been seen
     live.await_states("marker", marker="ACTIVE")
     assert outcomes(live.journal(mark)) == ["created"]
 
@@ -107,9 +107,9 @@ def test_a_rollout(live: World) -> None:
     assert after["Workflow"]["Status"] == "SUPPRESSED"
 
 
-def test_pods_that_were_not_looked_at_yet(live: World) -> None:
-    """All Pods of a Deployment are replaced, and their engine, which reports on clean ones too, has not come round: the
-    finding stays, and is held.
+def test_pods_that_were_not_scanned_yet(live: World) -> None:
+    """All Pods of a Deployment are replaced, and their engine, which reports on clean ones too, has not scanned the new
+    ones: the finding stays, and is held.
     """
     web = create(live, "Deployment", "web")
     old = create(live, "ReplicaSet", "web-old", web)
@@ -132,8 +132,8 @@ def test_pods_that_were_not_looked_at_yet(live: World) -> None:
     assert live.states("limits") == {"web": "ACTIVE"}
 
 
-def test_dead_pods_of_a_constraint(live: World) -> None:
-    """Gatekeeper lists one Pod that lives and one that does not: one finding; when the Pod is gone too it is archived,
+def test_deleted_pods_of_a_constraint(live: World) -> None:
+    """Gatekeeper lists an existing and a deleted Pod: one finding; when the first Pod is deleted too it is archived,
     although the audit has stopped.
     """
     web = create(live, "Deployment", "web")
@@ -151,8 +151,10 @@ def test_dead_pods_of_a_constraint(live: World) -> None:
     live.await_states("K8sAllowedRepos", web="ARCHIVED")
 
 
-def test_without_the_right_to_list_pods(live: World) -> None:
-    """Every Pod has its own finding, a condition says why and what to do; once allowed, they count for their owner."""
+def test_without_the_permission_to_list_pods(live: World) -> None:
+    """Every Pod has its own finding, and a condition says why and what to do; once permitted, they roll up to their
+    owner.
+    """
     web = create(live, "Deployment", "web")
     old = create(live, "ReplicaSet", "web-old", web)
     create(live, "Pod", "web-old-1", old)
@@ -163,8 +165,8 @@ def test_without_the_right_to_list_pods(live: World) -> None:
     try:
         live.start()
         live.until(lambda: live.states("limits") == {"web-old-1": "ACTIVE"}, "the Pod's own finding")
-        told = live.await_condition("OwnersKnown", "False", reason="Forbidden")
-        assert "rbac.rollUp" in told["message"]
+        output = live.await_condition("OwnersKnown", "False", reason="Forbidden")
+        assert "rbac.rollUp" in output["message"]
         live.well()
     finally:
         current = live.cluster.request("GET", ROLE)

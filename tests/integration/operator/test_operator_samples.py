@@ -39,7 +39,7 @@ def served(world: World) -> Iterator[World]:
 
 
 def synced(served: World, documents: list[Document]) -> list[Document]:
-    """The findings, of which Security Hub accepted each one at once, in as few calls as they fit into."""
+    """The findings: Security Hub accepted each of them at once, in as few calls as possible."""
     put(served, documents)
     served.monitor(sources={"exclude": [], "eventLogs": True})
     served.start()

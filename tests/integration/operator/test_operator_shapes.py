@@ -1,4 +1,4 @@
-"""Every API that the operator reads, on a cluster that serves it."""
+"""Every API that the operator reads, on a cluster that serves all of them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +12,14 @@ from tests.integration.operator.world import CLUSTERS, KINDS, World, constraint,
 
 
 def columns(world: World) -> dict[str, Any]:
-    """What `kubectl get monitoredclusters -o wide` shows of the only one."""
+    """What `kubectl get monitoredclusters -o wide` prints for the only one."""
     names, (cells,) = world.cluster.table(CLUSTERS, wide=True)
     return dict(zip(names, cells, strict=True))
 
 
 def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
-    """Violations of all report kinds and of constraints become one finding each, passes none, in one call; all is well,
-    and the printer columns say so.
+    """Violations of all report kinds and of constraints become one finding each, passes none, in one call; the cluster
+    is healthy, and the printer columns say so.
     """
     world.apply(
         report("web", result("run-as-nonroot", severity="high"), result("limits", result="pass")),
@@ -56,7 +56,7 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
     assert shown == {
         "Name": "alpha",
         "Ready": "True",
-        "Reason": "AuditStale",  # the shapes were recorded long ago
+        "Reason": "AuditStale",  # the samples were recorded long ago
         "InSync": "True",
         "Engines": "False",
         "Active": len(found),
@@ -81,7 +81,7 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
 
 
 def serve(world: World, *served: str) -> None:
-    """Serve only these of the two versions of wgpolicyk8s.io; v1alpha2 is the stored one either way."""
+    """Serve only these of the two versions of wgpolicyk8s.io; v1alpha2 is the stored version either way."""
     documents = crds.policy_reports("v1alpha2", "v1beta1")
     for document in documents:
         for version in document["spec"]["versions"]:
@@ -91,16 +91,16 @@ def serve(world: World, *served: str) -> None:
 
 @pytest.fixture
 def versions(world: World) -> Iterator[World]:
-    """A cluster whose served versions of wgpolicyk8s.io may be changed."""
+    """A cluster whose served versions of wgpolicyk8s.io can change."""
     yield world
     serve(world, "v1alpha2", "v1beta1")
-    world.clear()  # while all are served: what was written as v1beta1 can be written as nothing else without it
+    world.clear()  # while all versions are served: an object of v1beta1 can only be deleted with that version
     world.cluster.apply(crds.policy_reports())
 
 
 def test_one_version_of_each_group_is_read(versions: World) -> None:
-    """Where v1beta1 alone is served it is read; when v1alpha2 joins it is read in its place: each violation stays the
-    one finding that it was, with the id that any version gives it, and its end is still seen.
+    """v1beta1 is read if it is the only served version; when v1alpha2 is added it is read instead: each violation stays
+    the same finding, with a version-independent id, and its end is still seen.
     """
     world = versions
     serve(world, "v1beta1")
@@ -127,5 +127,5 @@ def test_one_version_of_each_group_is_read(versions: World) -> None:
 
 
 def read_versions(world: World) -> set[str]:
-    sources = world.monitored()["status"].get("sources", ())  # none while a reconnect is under way
+    sources = world.monitored()["status"].get("sources", ())  # none during a reconnect
     return {source["resource"].split(".")[1] for source in sources if source["resource"].endswith(".wgpolicyk8s.io")}

@@ -1,4 +1,6 @@
-"""Two operators of one cluster, divided by labels: no finding is archived, doubled or sent twice while labels move."""
+"""Two operators of one cluster, divided by labels: no finding is archived, duplicated or sent twice while labels
+move.
+"""
 
 import json
 import os
@@ -24,7 +26,7 @@ from tests.integration.takeover.relay import Relay
 
 UNANSWERED_SECONDS = 30
 LAG_SECONDS = 45
-"""A second look comes after a minute."""
+"""The second look-up comes after a minute."""
 FLEET = ("alpha", "beta", "gamma")
 
 
@@ -34,17 +36,17 @@ def label(world: World, name: str, shard: str | None) -> None:
 
 @dataclass
 class Shard:
-    """One operator with a way of its own to Security Hub and to the API server, and what it sent: ids and states."""
+    """One operator with its own way to Security Hub and to the API server, and its imports: ids and states."""
 
     gate: Gate
     relay: Relay
     process: Operator
     sent: list[tuple[str, str]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Imports that did not get through, while it is told to refuse."""
+    """Imports that were refused."""
     refuses: bool = False
 
-    def judge(self, request: web.Request, body: bytes) -> web.Response | None:
+    def interceptor(self, request: web.Request, body: bytes) -> web.Response | None:
         if not request.path.startswith("/findings/import"):
             return None
         found = [(finding["Id"], finding["RecordState"]) for finding in json.loads(body)["Findings"]]
@@ -55,7 +57,7 @@ class Shard:
         return None
 
     def logged(self, event: str, name: str) -> int:
-        """How often it has said so of this MonitoredCluster."""
+        """How often it has logged this about this MonitoredCluster."""
         return sum(line.get("event") == event and line.get("cluster") == name for line in self.process.log())
 
 
@@ -65,11 +67,11 @@ class Shards:
     a: Shard
     b: Shard
     freed: Event = field(default_factory=Event)
-    """Set once a MonitoredCluster has been moved."""
+    """Set when a MonitoredCluster has been moved."""
 
     def unanswered(self, body: bytes, answer: bytes) -> bytes:
-        """Security Hub has taken the import, and the operator waits for its answer until the label has moved; then the
-        connection breaks.
+        """Security Hub has accepted the import, and the operator waits for its answer until the label has moved; then
+        the connection breaks.
         """
         if b'"Findings"' in body:
             self.freed.wait(UNANSWERED_SECONDS)
@@ -85,8 +87,8 @@ class Shards:
         given_up: Shard | None = None,
         read: bool = False,
     ) -> None:
-        """Label it, and wait until one has begun with it, and one has let it go; with `read`, until the new one has
-        seen all that Security Hub shows of it.
+        """Change the label, and wait until one operator has started with it and the other has released it; with `read`,
+        until the new one has read the inventory.
         """
         began = by.logged("monitored_cluster_started", name) if by else 0
         inventories = by.logged("inventory_read", name) if by else 0
@@ -129,7 +131,7 @@ def shards(world: World, tmp_path: Path) -> Iterator[Shards]:
             path.write_text(json.dumps(config))
             own = {"KUBECONFIG": str(path), "AWS_ENDPOINT_URL": gate.url, "POLICYHUB_WATCH_SELECTOR": selector}
             made = Shard(gate, relay, world.start(wait=False, **own))
-            gate.judge = made.judge
+            gate.interceptor = made.interceptor
             return made
 
         both = Shards(world, start("a", "shard=a"), start("b", "shard in (b, c)"))
@@ -139,10 +141,10 @@ def shards(world: World, tmp_path: Path) -> Iterator[Shards]:
         world.end()
 
 
-def test_labels_that_move(shards: Shards) -> None:
-    """While GetFindings lags, clusters go from one operator to the other, to nobody and back, ten times in a second,
-    and in the middle of an import that gets no answer: each violation was sent once, by whoever had its cluster,
-    nothing is archived, and whoever has a cluster holds its finalizer.
+def test_moving_labels(shards: Shards) -> None:
+    """While GetFindings lags, clusters move between the operators, to none and back, ten times in a second, and during
+    an import without an answer: each violation is sent once, by its cluster's operator, nothing is archived, and that
+    operator holds the finalizer.
     """
     world, a, b = shards.world, shards.a, shards.b
     world.apply(*(report(f"app-{n}", result("first")) for n in range(5)))
@@ -159,7 +161,7 @@ def test_labels_that_move(shards: Shards) -> None:
     a.gate.rewrite = shards.unanswered
     world.apply(report("fresh", result("fresh")))
     world.until(lambda: len(a.sent) == 6, "an import that gets no answer")
-    shards.move("alpha", "c", by=b, given_up=a, read=True)  # in the middle of it
+    shards.move("alpha", "c", by=b, given_up=a, read=True)  # during the import
     a.gate.rewrite = None
     world.until(lambda: not a.process.metric("policyhub_in_sync"), "its metrics to end")
 
@@ -221,10 +223,10 @@ def test_changes_just_before_a_label_moves(shards: Shards) -> None:
     assert (len(a.sent), len(b.sent)) == (3 + 1 + 3 + 1, 3)
 
 
-def test_frozen_while_the_label_moved(shards: Shards) -> None:
-    """An operator is frozen with an archive that it could not send; meanwhile its cluster is another's, and the finding
-    is reported again. It wakes, and its API server is silent: it sends nothing, though Security Hub answers, and gives
-    the cluster up once it has read whose it is.
+def test_an_operator_is_frozen_while_the_label_moves(shards: Shards) -> None:
+    """An operator is frozen with an unsent archive; meanwhile its cluster moves to another, and the finding is reported
+    again. When it wakes its API server is silent: it sends nothing, although Security Hub answers, and gives the
+    cluster up once it reads the new label.
     """
     world, a, b = shards.world, shards.a, shards.b
     world.apply(report("app", result("comes-and-goes")), report("other", result("stays")))

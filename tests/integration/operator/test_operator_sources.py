@@ -1,4 +1,6 @@
-"""Sources that cannot be read, that fail, vanish and appear: nothing is archived on their silence, and it is told."""
+"""Sources that are unreadable, fail, disappear and appear: their silence archives nothing, and a condition reports
+it.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,8 +20,8 @@ DELAY = "2s"
 
 
 def outlast_the_delay(world: World, name: str) -> None:
-    """Return when a violation that goes missing after this call has been archived for that. It is a constraint's, which
-    is judged by its own API alone.
+    """Return after a violation that disappears after this call has been archived. It belongs to a constraint, which
+    depends on its own API only.
     """
     world.apply(constraint(name, name))
     world.until(lambda: world.states(KINDS[0]).get(name) == "ACTIVE", f"{name} to be found")
@@ -32,20 +34,20 @@ def complete(world: World, source: str) -> float:
 
 
 def failing(*paths: str) -> Callable[[web.Request, bytes], web.Response | None]:
-    """Answers 500 for what lies at the paths; 410 to watches, which asks for a new listing."""
+    """Answer 500 for these paths, and 410 to watches, which forces a new list."""
 
-    def judge(request: web.Request, _: bytes) -> web.Response | None:
+    def intercept(request: web.Request, _: bytes) -> web.Response | None:
         if request.path not in paths:
             return None
         code = 410 if "watch" in request.query else 500
         status = {"kind": "Status", "status": "Failure", "code": code, "message": "etcdserver: no leader"}
         return web.json_response(status, status=code)
 
-    return judge
+    return intercept
 
 
 def kubeconfig(world: World, gate: Gate, folder: Path) -> str:
-    """The operator's own, but through the gate."""
+    """The operator's own kubeconfig, but through the proxy."""
     config = json.loads(world.installed.kubeconfig().read_text())
     for entry in config["clusters"]:
         entry["cluster"] = {"server": gate.url}
@@ -74,9 +76,10 @@ def forbidden(world: World, group: str) -> Iterator[None]:
         world.cluster.request("PATCH", path, {"rules": role["rules"]})
 
 
-def test_listings_refused_at_start(world: World, gate: Gate, tmp_path: Path) -> None:
-    """Where reports may not (403) or cannot (500) be listed, nothing of theirs is archived, condition and metric say
-    why, and other sources go on; when they can be listed again, what is really gone is archived and nothing else sent.
+def test_lists_fail_at_the_start(world: World, gate: Gate, tmp_path: Path) -> None:
+    """If reports cannot be listed (403 or 500), none of their findings is archived, condition and metric say why, and
+    other sources continue; when they can be listed again, only violations that really ended are archived, and nothing
+    else is sent.
     """
     gone = [report("gone", result("denied")), report("gone", result("broken"), kind="Report")]
     kept = [report("kept", result("denied")), report("kept", result("broken"), kind="Report")]
@@ -88,12 +91,12 @@ def test_listings_refused_at_start(world: World, gate: Gate, tmp_path: Path) -> 
         world.await_states(policy, gone="ACTIVE", kept="ACTIVE")
     world.operator.kill()
     world.delete(*gone)
-    broken = gate.judged(failing("/apis/openreports.io/v1alpha1/reports"))
+    broken = gate.intercepted(failing("/apis/openreports.io/v1alpha1/reports"))
     with broken, forbidden(world, "wgpolicyk8s.io"):
         world.start(KUBECONFIG=through)
-        told = world.await_condition("SourcesComplete", "False", reason="ListingForbidden")
-        assert f"{REPORTS}: 403" in told["message"]
-        assert "reports.openreports.io: 500" in told["message"]
+        output = world.await_condition("SourcesComplete", "False", reason="ListingForbidden")
+        assert f"{REPORTS}: 403" in output["message"]
+        assert "reports.openreports.io: 500" in output["message"]
         world.await_condition("Ready", "False")
         outlast_the_delay(world, "clock")
         for policy in ("denied", "broken"):
@@ -111,7 +114,7 @@ def test_listings_refused_at_start(world: World, gate: Gate, tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def live(home: World, gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An operator that runs through the gate, in a cluster that serves no openreports yet."""
+    """An operator behind the proxy, in a cluster that does not serve openreports yet."""
     home.clear()
     for plural in ("reports", "clusterreports"):
         home.cluster.remove_crd(plural, "openreports.io")
@@ -123,16 +126,16 @@ def live(home: World, gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> I
     home.clear()
 
 
-def test_crd_that_appears(live: World) -> None:
-    """A report API that appears after the start is read within seconds."""
+def test_a_crd_is_added(live: World) -> None:
+    """A report API that is added after the start is read within seconds."""
     live.cluster.apply(crds.open_reports())
     live.apply(report("web", result("appeared"), kind="Report"))
     live.await_states("appeared", web="ACTIVE")
     live.synced()
 
 
-def test_watch_that_is_cut(live: World, gate: Gate) -> None:
-    """What happens while a watch is being resumed is not lost, and costs no listing that archives anything."""
+def test_a_watch_is_cut(live: World, gate: Gate) -> None:
+    """Changes while a watch is resumed are not lost, and cost no list that archives anything."""
     live.apply(report("before", result("cut")))
     live.await_states("cut", before="ACTIVE")
     mark = live.mark()
@@ -144,8 +147,8 @@ def test_watch_that_is_cut(live: World, gate: Gate) -> None:
 
 
 def test_errors_while_running(live: World, gate: Gate) -> None:
-    """A watch that is cut and cannot be resumed while the listings fail, and a discovery that fails, archive nothing,
-    and the condition says so; when the errors end, what is deleted is archived, what came is found.
+    """A watch that is cut and cannot be resumed while lists fail, and a failing discovery, archive nothing, and the
+    condition says so; after the errors, deleted violations are archived and new ones found.
     """
     objects = workload("Deployment", "gone"), workload("Deployment", "kept")
     live.apply(*objects)
@@ -157,15 +160,15 @@ def test_errors_while_running(live: World, gate: Gate) -> None:
         live.await_states(policy, gone="ACTIVE", kept="ACTIVE")
     live.synced()
     listing = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
-    with gate.judged(failing(listing, "/apis/openreports.io")):
+    with gate.intercepted(failing(listing, "/apis/openreports.io")):
         gate.cut(listing)
         live.delete(*gone)
         live.apply(*(report("new", result(policy), kind=kind) for policy, kind in kinds.items()))
 
-        def told() -> str:
+        def message() -> str:
             return str(live.condition("SourcesComplete")["message"])
 
-        live.until(lambda: f"{REPORTS}: 500" in told() and "openreports.io: 500" in told(), "both to be told")
+        live.until(lambda: f"{REPORTS}: 500" in message() and "openreports.io: 500" in message(), "both in the message")
         assert live.condition("SourcesComplete")["status"] == "False"
         outlast_the_delay(live, "clock-errors")
         assert live.states("listing") == {"gone": "ACTIVE", "kept": "ACTIVE"}
@@ -178,7 +181,7 @@ def test_errors_while_running(live: World, gate: Gate) -> None:
 
 @contextmanager
 def without_policy_reports(world: World) -> Iterator[None]:
-    """The CRD of PolicyReports is deleted, and all of them with it."""
+    """Delete the CRD of PolicyReports with all of them."""
     world.cluster.remove_crd("policyreports", "wgpolicyk8s.io")
     try:
         yield
@@ -186,9 +189,9 @@ def without_policy_reports(world: World) -> Iterator[None]:
         world.cluster.apply(crds.policy_reports())
 
 
-def test_crd_that_vanishes(live: World) -> None:
-    """A report CRD that is deleted, and all reports with it, archives nothing; the condition says Vanished. When it is
-    back with the reports nothing is sent; what did not come back with them is archived once its object is deleted.
+def test_a_crd_is_deleted(live: World) -> None:
+    """A report CRD that is deleted with its reports archives nothing; the condition says Vanished. When it returns with
+    the reports nothing is sent; a finding whose result did not return is archived when its object is deleted.
     """
     live.apply(workload("Deployment", "back"), workload("Deployment", "lost"))
     back, lost = report("back", result("crd")), report("lost", result("crd"))
@@ -197,9 +200,9 @@ def test_crd_that_vanishes(live: World) -> None:
     live.synced()
     mark = live.mark()
     with without_policy_reports(live):
-        told = live.await_condition("SourcesComplete", "False", reason="Vanished")
-        assert REPORTS in told["message"]
-        live.until(lambda: complete(live, REPORTS) == 0, "the metric to tell")
+        output = live.await_condition("SourcesComplete", "False", reason="Vanished")
+        assert REPORTS in output["message"]
+        live.until(lambda: complete(live, REPORTS) == 0, "the metric to change")
         outlast_the_delay(live, "clock-crd")
         assert live.states("crd") == {"back": "ACTIVE", "lost": "ACTIVE"}
         assert [entry for entry in live.journal(mark) if entry["id"] in ids(live, "crd")] == []
@@ -210,16 +213,16 @@ def test_crd_that_vanishes(live: World) -> None:
     assert [entry["outcome"] for entry in live.journal(mark) if entry["id"] in ids(live, "crd")] == ["archived"]
 
 
-def test_constraint_kinds_come_and_go(live: World) -> None:
-    """A new template's kind is read. One that is deleted with its constraints is no fault, but is told; its findings
-    are archived once two discoveries that are an archive delay apart lack the kind.
+def test_constraint_kinds_are_added_and_removed(live: World) -> None:
+    """A new template's kind is read. A kind that is deleted with its constraints is no problem, but is reported; its
+    findings are archived after two discoveries, an archive delay apart, without the kind.
     """
     kind = "K8sPassing"
     live.cluster.apply([crds.constraint(kind)])
     live.apply(constraint("passing", "pod-a", kind=kind))
     live.await_states(kind, **{"pod-a": "ACTIVE"})
     live.cluster.remove_crd(kind.lower(), "constraints.gatekeeper.sh")
-    live.until(lambda: "no longer served" in live.condition("SourcesComplete")["message"], "it to be told")
+    live.until(lambda: "no longer served" in live.condition("SourcesComplete")["message"], "the condition to report it")
     assert live.condition("SourcesComplete")["status"] == "True"
     live.await_states(kind, **{"pod-a": "ARCHIVED"})
     live.synced()

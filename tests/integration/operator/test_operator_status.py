@@ -1,4 +1,4 @@
-"""What is told on a real API server when a status is hard to tell: long names, and a CRD that takes less."""
+"""Statuses that are difficult to write on a real API server: long names, and a CRD that rejects fields."""
 
 import copy
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.integration.operator.world import Document, World, report, result
 
 CRD = f"{CRDS}/monitoredclusters.policyhub.dev"
 LOST = 20
-"""As many of one engine at once are held, and its name is told."""
+"""This many losses of one engine at once are held, and the status has its name."""
 
 
 def schema_of(crd: Document) -> Document:
@@ -21,14 +21,14 @@ def schema_of(crd: Document) -> Document:
 
 @pytest.fixture
 def older(world: World) -> Iterator[World]:
-    """The CRD of this world may be changed; it is put back."""
+    """The CRD may be changed; it is restored."""
     before = world.cluster.request("GET", CRD)
     yield world
     put(world, schema_of(before))
 
 
 def put(world: World, status: Document) -> None:
-    """Replace the status' schema; tried again where somebody else has written the CRD meanwhile."""
+    """Replace the status' schema; retried after a write conflict on the CRD."""
     for _ in range(5):
         crd = world.cluster.request("GET", CRD)
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"] = status
@@ -42,9 +42,9 @@ def put(world: World, status: Document) -> None:
     raise AssertionError("the CRD changes all the time")
 
 
-def test_a_source_of_33000_characters(world: World) -> None:
-    """A tenant's report that names an engine of 33,000 characters stops no status: what it says of that engine is cut,
-    and what goes wrong later is told as ever.
+def test_an_engine_name_of_33000_characters(world: World) -> None:
+    """A tenant's report with such a name does not block the status: what the status has about that engine is cut, and
+    later problems are reported as usual.
     """
     long = "!" + "x" * 33_000
     names = [f"n{number}" for number in range(LOST)]
@@ -67,9 +67,9 @@ def test_a_source_of_33000_characters(world: World) -> None:
     assert not any(line.get("event") in {"status_failed", "status_not_written"} for line in world.operator.log())
 
 
-def test_a_status_that_the_api_server_refuses(older: World) -> None:
-    """Where the CRD takes less than the operator writes, the status says that it failed, and so does the metric; with
-    the right CRD it is right again by itself. Findings go out meanwhile.
+def test_a_status_that_the_api_server_rejects(older: World) -> None:
+    """If the CRD accepts less than the operator writes, the status and the metric report the failure; with the right
+    CRD it recovers without a restart. Findings are sent meanwhile.
     """
     world = older
     world.apply(report("web", result("limits")))
@@ -87,7 +87,7 @@ def test_a_status_that_the_api_server_refuses(older: World) -> None:
     assert world.operator.metric("policyhub_condition", cluster="alpha", condition="Ready", reason="StatusFailed") == 1
     assert world.operator.metric("policyhub_status_write_failures_total", cluster="alpha", reason="422") >= 1
     world.await_states("limits", web="ACTIVE", next="ACTIVE")
-    assert world.monitored()["status"]["hub"]["region"]  # what must never be lost stays
+    assert world.monitored()["status"]["hub"]["region"]  # the most important fields stay
     put(world, right)
     world.await_condition("Ready", "True", reason="AllWell")
     world.until(

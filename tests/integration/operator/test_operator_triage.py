@@ -1,4 +1,6 @@
-"""One operator, a long archive delay, and what engines and analysts do: rewrites, fixes, relapses, oddities."""
+"""One operator with a long archive delay: rewrites, fixes, relapses and unusual objects of engines, and triage of
+analysts.
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +11,7 @@ from tests.integration.operator.world import World, constraint, outcomes, report
 
 @pytest.fixture(scope="module")
 def live(home: World) -> Iterator[World]:
-    """A running operator. Every test has policies of its own, so that none sees another's findings."""
+    """A running operator. Every test has its own policies, so that none sees another's findings."""
     home.clear()
     home.monitor(archiveDelay="3s")
     home.start()
@@ -49,16 +51,16 @@ def test_rewrites_cost_nothing(live: World) -> None:
             constraint("rewrite", "pod-a", "pod-b"),
         )
     live.until(lambda: seen(live, "none") >= before + 2 * 26, "all rewrites to be read")
-    live.apply(report(names[0], result("rewrite", message="now says something else")))
+    live.apply(report(names[0], result("rewrite", message="another message")))
     live.until(lambda: len(live.journal(mark)) == 1, "the one change")
     assert [(call["operation"], call["findings"]) for call in live.calls(mark)] == [("BatchImportFindings", 1)]
     assert outcomes(live.journal(mark)) == ["changed"]
 
 
 def test_fix_and_relapse(live: World) -> None:
-    """A result that turns `pass` archives its finding at once, whatever the delay; a relapse makes the same finding
-    active again, first seen when it was, with the analyst's note and severity; NOTIFIED becomes NEW by the hub's rule,
-    SUPPRESSED stays.
+    """A result that changes to `pass` archives its finding at once, whatever the delay; a relapse reactivates the same
+    finding with its first time and the analyst's note and severity; NOTIFIED becomes NEW by the hub's rule, SUPPRESSED
+    stays.
     """
     failing = [report(name, result("relapse")) for name in ("told", "quiet")]
     live.apply(*failing)
@@ -81,7 +83,7 @@ def test_fix_and_relapse(live: World) -> None:
     assert again["quiet"]["Workflow"] == {"Status": "SUPPRESSED"}
 
 
-def test_change_keeps_the_finding(live: World) -> None:
+def test_a_change_updates_the_finding(live: World) -> None:
     """Another message, severity or result changes the finding in place, and an analyst's workflow status stays."""
     live.apply(report("changing", result("change")))
     live.await_states("change", changing="ACTIVE")
@@ -98,9 +100,9 @@ def test_change_keeps_the_finding(live: World) -> None:
     assert changed["Workflow"] == {"Status": "NOTIFIED"}
 
 
-def test_one_report_dropped_another_still_calls(live: World) -> None:
-    """A violation that two reports call for stays active when one of them turns `pass`, until the other does too. As
-    they come through two APIs, the last pass counts after the archive delay.
+def test_a_violation_in_two_reports(live: World) -> None:
+    """It stays active when one of the reports passes, until the other does too. Because they are in two APIs, the last
+    pass counts after the archive delay.
     """
     live.apply(
         report("twice", result("voices", source="twofold")),
@@ -116,9 +118,9 @@ def test_one_report_dropped_another_still_calls(live: World) -> None:
     assert outcomes(live.journal(mark)) == ["archived", "created"]
 
 
-def test_malformed_objects_stop_nothing(live: World) -> None:
-    """Reports with members of the wrong type, null members, huge texts and any characters are read as far as they can
-    be: what they do say arrives whole, what cannot be read is counted, and the others are not touched.
+def test_malformed_objects_stop_no_others(live: World) -> None:
+    """Reports with members of the wrong type, null members, huge texts and any characters are read as far as possible:
+    readable results arrive complete, unreadable ones are counted, and other reports are not affected.
     """
     odd = "Ünïcödé 😀 \u202e \x07 " + "x" * 20_000
     nameless = {**report("list", result("odd")), "results": "not a list"}

@@ -1,4 +1,4 @@
-"""What a real operator tells of lists that are not whole, by a real API server: from the cut list to the archive."""
+"""The findings about truncated lists, from the truncated list to the archive, on a real API server."""
 
 import copy
 from typing import Any
@@ -10,7 +10,7 @@ from tests.integration.operator.world import World, constraint, outcomes, report
 
 DELAY_SECONDS = 2
 STRICT: dict[str, Any] = {"archiveDelay": f"{DELAY_SECONDS}s", "minimumSeverity": "critical", "results": ["error"]}
-"""Asks for nothing that anybody reports here, so that notices are all there is."""
+"""Selects no violation that is reported here, so that only notices remain."""
 
 Document = dict[str, Any]
 
@@ -23,8 +23,8 @@ def strict(world: World) -> World:
     return world
 
 
-def told(world: World) -> dict[str, tuple[str, str, str]]:
-    """What Security Hub has of each list: its state, and how many are listed of how many."""
+def notices(world: World) -> dict[str, tuple[str, str, str]]:
+    """The notice of each list in Security Hub: its state, the number of listed violations, and the total."""
     found = {}
     for about, finding in world.found().items():
         fields = finding["ProductFields"]
@@ -43,14 +43,14 @@ def summed(name: str, *, fail: int, namespace: str = "shop") -> Document:
     return {**report(name, result("policy"), namespace=namespace), "summary": {"fail": fail}}
 
 
-def test_from_the_cut_list_to_the_archive(strict: World) -> None:
-    """Said whatever is asked for else; another number or a restart sends nothing, twice the number does; whole lists
-    end it, and so does the end of the constraint.
+def test_from_the_truncated_list_to_the_archive(strict: World) -> None:
+    """It is sent whatever filters apply; a slightly different number or a restart sends nothing, twice the number does;
+    complete lists archive it, and so does the deletion of the constraint.
     """
     strict.apply(*(workload("Pod", f"pod-{name}") for name in "ab"))
     strict.apply(constraint("cut", "pod-a", "pod-b", total=5), constraint("dropped", "pod-a", total=3))
-    strict.until(lambda: len(told(strict)) == 2, "both notices")
-    assert told(strict) == {"cut": ("ACTIVE", "2", "5"), "dropped": ("ACTIVE", "1", "3")}
+    strict.until(lambda: len(notices(strict)) == 2, "both notices")
+    assert notices(strict) == {"cut": ("ACTIVE", "2", "5"), "dropped": ("ACTIVE", "1", "3")}
     strict.synced()
 
     mark = strict.mark()
@@ -64,23 +64,25 @@ def test_from_the_cut_list_to_the_archive(strict: World) -> None:
     assert strict.journal(mark) == []
 
     strict.write_status(constraint("cut", "pod-a", total=10))
-    strict.until(lambda: told(strict)["cut"] == ("ACTIVE", "1", "10"), "twice the number")
+    strict.until(lambda: notices(strict)["cut"] == ("ACTIVE", "1", "10"), "twice the number")
     assert outcomes(strict.journal(mark)) == ["changed"]
 
     strict.audit("cut", "pod-a")
-    strict.until(lambda: told(strict)["cut"][0] == "ARCHIVED", "whole lists to end it")
-    assert told(strict)["dropped"][0] == "ACTIVE"
+    strict.until(lambda: notices(strict)["cut"][0] == "ARCHIVED", "complete lists to archive it")
+    assert notices(strict)["dropped"][0] == "ACTIVE"
     strict.delete(constraint("dropped"))
-    strict.until(lambda: told(strict)["dropped"][0] == "ARCHIVED", "the deleted constraint's to be archived")
+    strict.until(lambda: notices(strict)["dropped"][0] == "ARCHIVED", "the deleted constraint's to be archived")
 
 
-def test_a_list_that_became_whole_while_nobody_looked(strict: World) -> None:
-    """The report says so at the start, the constraint by its next audits; one whose object is gone is archived too."""
+def test_a_list_that_was_completed_during_downtime(strict: World) -> None:
+    """For a report it is seen at the start, for a constraint with the next audits; the notice of a deleted object is
+    archived too.
+    """
     strict.apply(workload("Pod", "pod-a"))
     strict.apply(constraint("whole", "pod-a", total=3), constraint("gone", "pod-a", total=3))
     strict.apply(summed("short", fail=4), summed("left", fail=4), summed("cut", fail=4))
     names = {"whole", "gone", "report-short", "report-left", "report-cut"}
-    strict.until(lambda: told(strict).keys() == names, "the notices")
+    strict.until(lambda: notices(strict).keys() == names, "the notices")
     strict.operator.kill()
     strict.write_status(constraint("whole", "pod-a"))
     strict.apply(summed("short", fail=1))
@@ -89,31 +91,31 @@ def test_a_list_that_became_whole_while_nobody_looked(strict: World) -> None:
     strict.synced()
     strict.audit("whole", "pod-a")
     left = {"report-cut"}
-    strict.until(lambda: {n for n, (state, *_) in told(strict).items() if state == "ACTIVE"} == left, "the archives")
+    strict.until(lambda: {n for n, (state, *_) in notices(strict).items() if state == "ACTIVE"} == left, "the archives")
 
 
-def test_the_switch_ends_them(strict: World) -> None:
-    """And with it none comes."""
+def test_the_switch_archives_them(strict: World) -> None:
+    """With the switch set no notice is sent."""
     strict.apply(workload("Pod", "pod-a"))
     cut = constraint("cut", "pod-a", total=3)
     strict.apply(cut, summed("short", fail=4))
-    strict.until(lambda: len(told(strict)) == 2, "the notices")
+    strict.until(lambda: len(notices(strict)) == 2, "the notices")
     strict.monitor(**STRICT, sources={"truncatedLists": False})
     strict.until(lambda: strict.monitored()["status"].get("observedGeneration") == 2, "the spec to be taken")
 
     def archived_by_the_next_audit() -> bool:
-        """The first may be read before anything is watched: audits go on."""
+        """The first audit may be before the watch starts, so audits continue."""
         strict.write_status(constraint("cut", "pod-a", total=4))
-        return {state for state, *_ in told(strict).values()} == {"ARCHIVED"}
+        return {state for state, *_ in notices(strict).values()} == {"ARCHIVED"}
 
     strict.until(archived_by_the_next_audit, "both to be archived")
     strict.apply(constraint("another", "pod-a", total=3))
     strict.until(lambda: unlisted(strict) == 5, "it to be read")
-    assert len(told(strict)) == 2
+    assert len(notices(strict)) == 2
 
 
-def test_a_tenants_report_speaks_of_its_own_namespace(strict: World) -> None:
-    """Whatever it is called and says that it is about; the company's constraint is told of by itself alone."""
+def test_a_tenants_report_is_about_its_own_namespace(strict: World) -> None:
+    """Whatever name and subject it has; the notice of the company's constraint depends on the constraint only."""
     strict.apply(workload("Pod", "pod-a"))
     strict.apply(constraint("repos", "pod-a", total=3))
     forged = copy.deepcopy(summed("repos", fail=40, namespace="tenant"))

@@ -1,10 +1,10 @@
-"""An upgrade, and a roll-back: from the state that another version left, ids are the same and nothing is sent without
+"""An upgrade and a rollback: from the state that another version left, ids stay the same and nothing is sent without
 need.
 
 The other version is the operator of the newest release tag or, before the first release, of the newest commit whose
-`operator/` differs from the one that is checked out here. So a change of the digest or of an id shows in the very
-change that makes it. Where the two render alike, a copy of this version that says to render otherwise stands in for a
-newer one. Each copy notes that it was the one that ran.
+`operator/` differs from the checked-out one. So a change of the digest or of an id shows in the very change that makes
+it. If both render alike, a copy of this version that renders otherwise stands in for a newer one. Each copy records
+that it was the one that ran.
 """
 
 import io
@@ -43,13 +43,15 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("former")
     with tarfile.open(fileobj=io.BytesIO(git("archive", other(), "operator"))) as archive:
         archive.extractall(folder, filter="data")
-    return told(folder / "operator")
+    return instrumented(folder / "operator")
 
 
 @pytest.fixture
 def next_one(tmp_path: Path) -> Path:
-    """The source root of a version of another name that renders otherwise, and is else the same."""
-    root = told(Path(shutil.copytree(ROOT / "operator", tmp_path / "next", ignore=shutil.ignore_patterns("*.pyc"))))
+    """The source root of a copy with another version name that renders otherwise."""
+    root = instrumented(
+        Path(shutil.copytree(ROOT / "operator", tmp_path / "next", ignore=shutil.ignore_patterns("*.pyc")))
+    )
     asff = root / "policyhub" / "findings" / "asff.py"
     text = asff.read_text()
     assert text.count(f"\nRENDERER = {RENDERER}\n") == 1
@@ -57,8 +59,8 @@ def next_one(tmp_path: Path) -> Path:
     return root
 
 
-def told(root: Path) -> Path:
-    """The copy writes `ran` beside it when it is imported, and is of another version in name."""
+def instrumented(root: Path) -> Path:
+    """Change a copy so that it writes the file `ran` when it is imported, and has another version name."""
     init = root / "policyhub" / "__init__.py"
     note = (
         '\n__version__ += "+copy"\n' + f"import pathlib\n\npathlib.Path({str(root / 'ran')!r}).write_text(__file__)\n"
@@ -68,7 +70,7 @@ def told(root: Path) -> Path:
 
 
 def has_run(root: Path) -> bool:
-    """Whether it was this copy that was started since the last time that this was asked."""
+    """Whether this copy was started since the last call."""
     ran = root / "ran"
     if not ran.exists():
         return False
@@ -78,8 +80,8 @@ def has_run(root: Path) -> bool:
 
 
 def test_upgrade_and_back(world: World, former: Path) -> None:
-    """The newer version keeps every id and CreatedAt and sends only what it renders otherwise; the older one likewise
-    on the way back.
+    """The newer version keeps every id and CreatedAt and sends only what it renders otherwise; so does the older one on
+    the way back.
     """
     world.apply(
         *(report(f"web-{n}", result("kept"), result("kept-too", result="warn")) for n in range(10)),
@@ -94,7 +96,7 @@ def test_upgrade_and_back(world: World, former: Path) -> None:
     world.well()
     assert has_run(former)
     first = world.found()
-    for path in ("", str(former)):  # nothing on the path: the one that is installed here
+    for path in ("", str(former)):  # without a path: the installed operator
         before = world.found()
         world.operator.stop()
         mark = world.mark()
@@ -109,9 +111,9 @@ def test_upgrade_and_back(world: World, former: Path) -> None:
         assert sent == {f["Id"] for a, f in after.items() if renderer(f) != renderer(before[a])}
 
 
-def test_a_version_that_renders_otherwise_writes_everything_anew(world: World, next_one: Path) -> None:
-    """Each active finding once, with its id, its first time and its digest; what an analyst wrote stands, and what is
-    archived is left alone.
+def test_a_version_that_renders_otherwise_sends_everything_again(world: World, next_one: Path) -> None:
+    """Each active finding once, with its id, its first time and its digest; analysts' values stay, and archived
+    findings are left unchanged.
     """
     world.apply(*(report(f"web-{n}", result("kept")) for n in range(10)), report("web-x", result("over")))
     world.monitor()

@@ -1,7 +1,7 @@
-"""What the tests of the operator see and do: a cluster with the chart in it, the local hub, and operators as processes.
+"""The world of the operator's tests: a cluster with the chart, the local hub, and operators as processes.
 
-A `World` remembers what was put into its cluster, so that `clear` can take it out again: starting an API server for
-each test would take four seconds, deleting a dozen objects takes a fraction of one.
+A `World` remembers what was put into its cluster, so that `clear` can remove it: starting an API server for each test
+would take four seconds, deleting a dozen objects takes a fraction of one.
 """
 
 import copy
@@ -22,19 +22,19 @@ from dev.stand import ACCOUNT, Installed, Operator
 Document = dict[str, Any]
 
 SECONDS = 150.0
-"""How long anything that should happen is waited for: on an idle machine it takes one or two, back-offs take more."""
+"""The longest wait for any condition: on an idle machine it takes one or two seconds, back-offs take longer."""
 SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS": "127.0.0.1,localhost"}
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")
 ENGINES = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
 
-Told = tuple[str, str, str, str, str, str]
-"""Source, policy, rule, kind, namespace and name: what a finding is about."""
+FindingSubject = tuple[str, str, str, str, str, str]
+"""Source, policy, rule, kind, namespace and name of a finding."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment in the hub's journal."""
+    """A position in the hub's journal and call log."""
 
     entry: int
     call: int
@@ -53,16 +53,16 @@ class World:
 
     @property
     def operator(self) -> Operator:
-        """The one started last."""
+        """The operator that was started last."""
         return self._operators[-1]
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """All that were started, in order."""
+        """All started operators, in order."""
         return tuple(self._operators)
 
     def start(self, *, account: str = ACCOUNT, wait: bool = True, **settings: str) -> Operator:
-        """One more operator; with `wait`, ready. `settings` as environment variables."""
+        """Start one more operator; with `wait`, until it is ready. `settings` are environment variables."""
         operator = Operator(self.installed, self.hub, settings={**SETTINGS, **settings}, account=account)
         self._operators.append(operator)
         return operator.start(wait=wait)
@@ -72,7 +72,7 @@ class World:
         stand.until(holds, seconds=seconds, what=what, operator=operator, every=0.05)
 
     def clear(self) -> None:
-        """End the operators, remove what was applied, forget what the hub has."""
+        """Stop the operators, remove all applied objects, and empty the hub."""
         self.end()
         stand.until(self._answers, seconds=SECONDS, what=f"{self.cluster.name} to answer")
         for cluster in self.cluster.request("GET", CLUSTERS)["items"]:
@@ -86,7 +86,7 @@ class World:
         self.hub.reset()
 
     def _answers(self) -> bool:
-        """A server that has just been restarted asks for patience."""
+        """A restarted server may answer 429 at first."""
         try:
             self.cluster.request("GET", CLUSTERS)
         except ApiError as error:
@@ -104,8 +104,8 @@ class World:
     # -- the cluster ----------------------------------------------------------------------------------------------
 
     def monitor(self, name: str = "", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
-        """Apply the chart's MonitoredCluster; with `spec` changed, and under another name. Without roll-up: the Pods
-        that constraints list here do not exist.
+        """Apply the chart's MonitoredCluster, with `spec` changed, and maybe another name. Without roll-up, because the
+        Pods in the constraints here do not exist.
         """
         document = copy.deepcopy(next(d for d in self.installed.documents if d["kind"] == "MonitoredCluster"))
         document["metadata"]["name"] = name or document["metadata"]["name"]
@@ -117,11 +117,11 @@ class World:
         return stand.monitored(self.cluster, name)
 
     def condition(self, type_: str, name: str = "alpha") -> Document:
-        """With status, reason and message; all empty where the condition is not there yet."""
+        """Status, reason and message; all empty if the condition does not exist yet."""
         return {"status": "", "reason": "", "message": "", **stand.condition(self.monitored(name), type_)}
 
     def await_condition(self, type_: str, status: str, *, reason: str = "", name: str = "alpha") -> Document:
-        """Wait for the condition; returns it."""
+        """Wait for the condition and return it."""
 
         def holds() -> bool:
             found = self.condition(type_, name)
@@ -131,29 +131,29 @@ class World:
         return self.condition(type_, name)
 
     def synced(self, name: str = "alpha") -> None:
-        """Wait until all sources are seen whole and nothing waits to be sent (the condition would tell 2 s later)."""
+        """Wait until all sources are read and nothing waits to be sent (the condition would change 2 s later)."""
         self.until(lambda: self.operator.metric("policyhub_in_sync", cluster=name) == 1, f"{name} to be in sync")
 
     def well(self, name: str = "alpha") -> None:
-        """Wait until the MonitoredCluster says that all is well."""
+        """Wait until the MonitoredCluster is Ready and InSync."""
         self.await_condition("Ready", "True", name=name)
         self.await_condition("InSync", "True", name=name)
 
     def apply(self, *documents: Document) -> None:
-        """With the namespaces that they lie in."""
+        """Apply the documents and their namespaces."""
         self.spaces({d["metadata"].get("namespace", "default") for d in documents})
         self.cluster.apply(documents)
         for document in documents:
             self._applied[self.cluster.path(document)] = None
 
     def spaces(self, names: set[str]) -> None:
-        """Make sure that these namespaces exist."""
+        """Create these namespaces if they do not exist."""
         new = sorted(names - self._namespaces)
         self.cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in new])
         self._namespaces.update(new)
 
     def end_space(self, name: str) -> None:
-        """Delete a namespace, which no controller empties here: without finalizers it is gone at once."""
+        """Delete a namespace; no controller empties it here, so without finalizers it is gone at once."""
         path = f"/api/v1/namespaces/{name}"
         self.cluster.request("DELETE", path)
         space = self.cluster.request("GET", path)
@@ -161,7 +161,7 @@ class World:
         self._namespaces.discard(name)
 
     def create(self, document: Document) -> None:
-        """As plain JSON: server-side apply reads YAML, which knows fewer characters."""
+        """Create from plain JSON: server-side apply reads YAML, which supports fewer characters."""
         path = self.cluster.path(document)
         self.cluster.request("POST", path.rpartition("/")[0], document)
         self._applied[path] = None
@@ -173,7 +173,7 @@ class World:
         self.cluster.request("PUT", f"{path}/status", {**stored, "status": document["status"]})
 
     def audit(self, name: str, *pods: str, total: int | None = None, kind: str = KINDS[0]) -> None:
-        """Two audits that say the same: a list that got shorter counts from the second on."""
+        """Two audits with the same result, because a shorter list counts from the second audit on."""
         for _ in range(2):
             self.write_status(constraint(name, *pods, total=total, kind=kind))
 
@@ -194,38 +194,38 @@ class World:
         return Mark(entry=len(self.hub.journal()), call=len(self.hub.calls()))
 
     def journal(self, mark: Mark = Mark(0, 0)) -> list[Document]:
-        """What the operators sent since."""
+        """The operators' imports since the mark."""
         return [entry for entry in self.hub.journal(mark.entry) if entry["kind"] == "import"]
 
     def calls(self, mark: Mark = Mark(0, 0), operation: str = "") -> list[Document]:
-        """The operators' calls since; of one operation where it is named."""
+        """The operators' calls since the mark, or those of one operation."""
         calls = [call for call in self.hub.calls(mark.call) if "analyst" not in call["operation"]]
         return [call for call in calls if operation in {"", call["operation"]}]
 
-    def found(self, *, cluster: str = "alpha", state: str = "") -> dict[Told, Document]:
-        """The hub's findings of a cluster; no two of them are about the same."""
+    def found(self, *, cluster: str = "alpha", state: str = "") -> dict[FindingSubject, Document]:
+        """The hub's findings of a cluster by subject; no two have the same one."""
         findings = self.hub.findings(prefix=f"policyhub/{cluster}/", **({"record_state": state} if state else {}))
-        found = {told(finding): finding for finding in findings}
+        found = {subject_of(finding): finding for finding in findings}
         assert len(found) == len(findings)
         return found
 
     def of(self, policy: str, *, cluster: str = "alpha") -> dict[str, Document]:
-        """The findings of one policy by the name of their object."""
+        """The findings of one policy, by the name of their object."""
         return {about[5]: finding for about, finding in self.found(cluster=cluster).items() if about[1] == policy}
 
     def states(self, policy: str, *, cluster: str = "alpha") -> dict[str, str]:
-        """The record states of one policy's findings by the name of their object."""
+        """The record states of one policy's findings, by the name of their object."""
         return {name: finding["RecordState"] for name, finding in self.of(policy, cluster=cluster).items()}
 
-    def await_states(self, policy: str, *, cluster: str = "alpha", **wanted: str) -> None:
+    def await_states(self, policy: str, *, cluster: str = "alpha", **expected: str) -> None:
         """Wait until the policy's findings are exactly these."""
         self.until(
-            lambda: self.states(policy, cluster=cluster) == wanted,
-            f"{policy} to be {wanted}",
+            lambda: self.states(policy, cluster=cluster) == expected,
+            f"{policy} to be {expected}",
         )
 
 
-def told(finding: Document) -> Told:
+def subject_of(finding: Document) -> FindingSubject:
     return violation_in(finding)
 
 
@@ -233,11 +233,11 @@ def outcomes(entries: Iterable[Document]) -> list[str]:
     return sorted(entry["outcome"] for entry in entries)
 
 
-# -- what engines write -------------------------------------------------------------------------------------------
+# -- objects of engines ----------------------------------------------------------------------------------------
 
 
 def result(policy: str, *, rule: str = "check", result: str = "fail", **members: Any) -> Document:
-    """One result as Kyverno writes it, of now."""
+    """One current result as Kyverno writes it."""
     stamp = {"seconds": int(time.time()), "nanos": 0}
     return {
         "source": "kyverno",
@@ -253,14 +253,14 @@ def result(policy: str, *, rule: str = "check", result: str = "fail", **members:
 
 
 def held(world: World, reason: str) -> float:
-    """Findings that nobody reports and that wait, for this reason."""
+    """The number of unreported findings that are held for this reason."""
     return world.operator.metric("policyhub_archives_held", cluster="alpha", reason=reason)
 
 
 def report(
     name: str, *results: Document, namespace: str = "shop", kind: str = "PolicyReport", version: str = ""
 ) -> Document:
-    """The report about one Deployment of that name, or about one Namespace where the kind is a cluster's."""
+    """A report about the Deployment of that name, or about the Namespace for a cluster-scoped kind."""
     scope = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": name}
     metadata = {"name": f"report-{name}", "namespace": namespace}
     if kind.startswith("Cluster"):
@@ -282,7 +282,7 @@ _audits = count(int(time.time()) - 100_000)
 def constraint(
     name: str, *pods: str, total: int | None = None, kind: str = KINDS[0], namespace: str = "shop", audited: bool = True
 ) -> Document:
-    """A constraint after one more audit that lists these Pods; `total` where it counts more than it lists."""
+    """A constraint after one more audit that lists these Pods; `total` if it counts more."""
     stamp = datetime.fromtimestamp(next(_audits), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     listed = [
         {

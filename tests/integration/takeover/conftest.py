@@ -1,4 +1,4 @@
-"""A cluster with the chart for two replicas in it, and a hub that each replica calls by an address of its own."""
+"""A cluster with the chart for two replicas, and a hub in which each replica has its own address."""
 
 import json
 import time
@@ -24,7 +24,7 @@ LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{stand.NAMESPACE}/leases/polic
 
 @dataclass
 class Replica:
-    """One operator, its calls to the hub (moment, path, when it was signed), and its way to the API server."""
+    """One operator, its calls to the hub (time, path, signing time), and its way to the API server."""
 
     name: str
     gate: Gate
@@ -50,7 +50,7 @@ class Replica:
         return self.process._child.returncode if self.process._child is not None else None
 
     def signed_after(self, moment: float) -> list[str]:
-        """When the calls were signed that came after this moment, as AWS writes it."""
+        """The signing times, in AWS's format, of the calls after this moment."""
         return [signed for came, _, signed in self.calls if came > moment]
 
     def events(self) -> list[str]:
@@ -66,7 +66,7 @@ class Pair:
         self._stack = stack
 
     def start(self, name: str, *, wait: bool = True, **settings: str) -> Replica:
-        """One more replica; with `wait` ready, so at work or standing by."""
+        """Start one more replica; with `wait` until it is ready: active or waiting for the Lease."""
         server = urlsplit(self.world.cluster.url)
         assert server.hostname is not None
         assert server.port is not None
@@ -82,7 +82,7 @@ class Pair:
         def note(request: web.Request, _: bytes) -> None:
             calls.append((time.monotonic(), request.path, request.headers.get("X-Amz-Date", "")))
 
-        gate.judge = note
+        gate.interceptor = note
         own = {"KUBECONFIG": str(path), "AWS_ENDPOINT_URL": gate.url, "POD_NAME": name}
         process = self.world.start(wait=wait, **own, **settings)
         return Replica(name, gate, relay, process, calls)
@@ -104,7 +104,7 @@ def home(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def pair(home: World, tmp_path: Path) -> Iterator[Pair]:
-    """Nothing runs yet; no Lease, no finding."""
+    """No replica runs yet; no Lease, no finding."""
     home.clear()
     home._remove(LEASE)
     home.monitor()

@@ -93,8 +93,8 @@ def test_without_permission(pair: Pair) -> None:
         with pytest.raises(HTTPError) as caught:
             only.process.get("/readyz")
         assert caught.value.code == 503
-        said = caught.value.read().decode()
-        assert "get, patch and create on leases of coordination.k8s.io in namespace policyhub" in said
+        reported = caught.value.read().decode()
+        assert "get, patch and create on leases of coordination.k8s.io in namespace policyhub" in reported
         assert not only.calls
     finally:
         pair.world.cluster.apply([binding])
@@ -136,15 +136,15 @@ def test_handed_over(pair: Pair) -> None:
     first = pair.start("one")
     second = pair.start("two")
     busy(pair, first, imports=4)
-    told = time.monotonic()
+    signalled = time.monotonic()
     first.process.stop()
     ended = time.monotonic()
     assert first.code == 0
     assert "lease_released" in first.events()
     spin(lambda: bool(second.calls), "the second to begin")
     print(  # noqa: T201  (a figure of the documentation)
-        f"\nSIGTERM: the first was gone after {ended - told:.1f} s, first call of the other after"
-        f" {second.first - told:.1f} s"
+        f"\nSIGTERM: the first was gone after {ended - signalled:.1f} s, first call of the other after"
+        f" {second.first - signalled:.1f} s"
     )
     assert first.last < second.first
     pair.world.until(lambda: second.process.metric("policyhub_in_sync", cluster="alpha") == 1, "the second in sync")

@@ -13,7 +13,7 @@ FORBIDDEN = ("$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "patt
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every schema in a schema, with the path that `kubectl explain` calls it by."""
+    """Every schema within a schema, with its path for `kubectl explain`."""
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         yield from nodes(child, f"{path}.{name}")
@@ -45,8 +45,10 @@ def test_maps_are_bounded() -> None:
         assert node["additionalProperties"]["maxLength"] <= 256
 
 
-def test_the_template_is_the_spec_of_clusters_to_come() -> None:
-    """It has each field of a MonitoredCluster's spec but the cluster's own, no default, and no rule against change."""
+def test_the_template_has_the_spec_of_future_clusters() -> None:
+    """It has each field of a MonitoredCluster's spec except the cluster's own, no default, and no rule against
+    changes.
+    """
     template = DISCOVERY["properties"]["spec"]["properties"]["template"]["properties"]["spec"]
     spec = SCHEMA["properties"]["spec"]["properties"]
     assert template["properties"].keys() == spec.keys() - {"clusterArn", "connection"}
@@ -72,7 +74,7 @@ def test_schema_is_structural(node: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("node", FIELDS)
 def test_every_field_is_described(node: dict[str, Any]) -> None:
-    """`kubectl explain` says something about every field, in whole sentences on one line."""
+    """`kubectl explain` describes every field, in whole sentences on one line."""
     assert node["description"].endswith((".", "`."))
     assert "\n" not in node["description"]
 
@@ -82,7 +84,7 @@ def test_every_field_is_described(node: dict[str, Any]) -> None:
     [pytest.param(node, id=path) for path, node in BOTH if node["type"] in {"string", "array"} and path not in TYPE],
 )
 def test_everything_is_bounded(node: dict[str, Any]) -> None:
-    """Strings and lists have a bound, so that the API server can price the rules and nobody can fill etcd."""
+    """Strings and lists are bounded, so that the API server can price the rules and nobody can fill etcd."""
     if node["type"] == "array":
         assert "maxItems" in node
         assert node["x-kubernetes-list-type"] in {"set", "map"}
@@ -91,7 +93,7 @@ def test_everything_is_bounded(node: dict[str, Any]) -> None:
 
 
 def test_a_default_never_contradicts_its_own_field() -> None:
-    """Only what the spec leaves out is defaulted; of the status, that nobody has looked at the object yet."""
+    """Only omitted spec fields are defaulted; and the initial status says that the operator has not seen the object."""
     defaulted = {path: node["default"] for path, node in NODES if "default" in node}
     assert {p: d for p, d in defaulted.items() if p.startswith(".status")} == {".status": {"observedGeneration": -1}}
     assert defaulted[".spec.securityHub"] == {}
@@ -99,8 +101,8 @@ def test_a_default_never_contradicts_its_own_field() -> None:
     assert ".spec.connection.inCluster" not in defaulted
 
 
-def test_lists_with_keys() -> None:
-    """Conditions merge by type and sources by resource, so two writers do not overwrite each other's."""
+def test_list_keys() -> None:
+    """Conditions merge by type and sources by resource, so that two writers do not overwrite each other."""
     status = SCHEMA["properties"]["status"]["properties"]
     assert status["conditions"]["x-kubernetes-list-map-keys"] == ["type"]
     assert status["sources"]["x-kubernetes-list-map-keys"] == ["resource"]
@@ -124,7 +126,7 @@ def test_columns_read_fields_that_exist() -> None:
         pytest.param({"type": "string", "exclusiveMaximum": 3}, id="unknown keyword"),
     ],
 )
-def test_what_a_structural_schema_cannot_say_is_an_error(node: dict[str, Any]) -> None:
-    """The generator never drops a constraint in silence."""
+def test_an_inexpressible_constraint_is_an_error(node: dict[str, Any]) -> None:
+    """The generator never drops a constraint silently."""
     with pytest.raises(ValueError, match="a structural schema"):
         crd._structural(node, {})

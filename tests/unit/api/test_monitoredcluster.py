@@ -33,7 +33,7 @@ def test_the_smallest_spec_has_the_documented_defaults() -> None:
 
 
 def test_identity_is_the_arn_else_the_name() -> None:
-    """The cluster's identity is its ARN, or else the name of the object."""
+    """The cluster's identity is its ARN, or else the object's name."""
     assert cluster(clusterArn=ARN).identity == ARN
     assert cluster().identity == "prod-eu"
 
@@ -52,7 +52,7 @@ def test_unknown_fields_are_ignored() -> None:
     ],
 )
 def test_exactly_one_connection(connection: dict[str, Any]) -> None:
-    """A connection that is not exactly one of the two is refused."""
+    """A spec with none or both of the connections is rejected."""
     with pytest.raises(ValidationError, match="exactly one"):
         Connection.model_validate(connection)
 
@@ -84,8 +84,8 @@ def test_cluster_arns_of_each_partition(arn: str) -> None:
         " " + ARN,
     ],
 )
-def test_what_is_no_cluster_arn_is_refused(arn: str) -> None:
-    """Nothing but an EKS cluster ARN becomes part of finding ids."""
+def test_invalid_cluster_arns(arn: str) -> None:
+    """Only an EKS cluster ARN becomes part of finding ids."""
     with pytest.raises(ValidationError):
         cluster(clusterArn=arn)
 
@@ -101,14 +101,14 @@ def test_durations(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-1m", "1.5h", "5s1m", "1d", "10 m", "1ms", "10m\n"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """What Go would not read, or what would be ambiguous, is no duration."""
+def test_invalid_durations(text: str) -> None:
+    """Durations that Go cannot read, or that are ambiguous, are rejected."""
     with pytest.raises(ValidationError):
         cluster(archiveDelay=text)
 
 
-def test_status_in_the_form_of_kubernetes() -> None:
-    """A status is written in camelCase, with times in UTC to the second, and null where a number is not known."""
+def test_the_status_has_the_form_of_kubernetes() -> None:
+    """CamelCase names, times in UTC with whole seconds, and null for unknown numbers."""
     paris = timezone(timedelta(hours=1))
     status = Status(
         observed_generation=3,
@@ -129,32 +129,32 @@ def test_status_in_the_form_of_kubernetes() -> None:
     body = status_patch(status)["status"]
     assert body["observedGeneration"] == 3
     assert body["conditions"][0]["lastTransitionTime"] == "2026-05-01T11:00:00Z"
-    told = {name: number for name, number in body["findings"].items() if number is not None}
-    assert told == {"active": 209, "pending": 0}
+    output = {name: number for name, number in body["findings"].items() if number is not None}
+    assert output == {"active": 209, "pending": 0}
     assert body["findings"].keys() >= {"critical", "high", "held", "open", "pastSla"}
     assert body["sources"][0]["lastListed"] == "2026-05-01T00:00:00Z"
     assert Status.model_validate(body).findings == status.findings
 
 
 def test_written_specs_read_back() -> None:
-    """What the operator writes of a spec reads back equal."""
+    """A spec that the operator writes is read back equal."""
     spec = cluster(clusterArn=ARN, archiveDelay="1h30m", securityHub={"accountId": "111122223333"}).spec
     assert Spec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
 
 
-def test_a_clusters_own_days_win_over_the_settings() -> None:
-    """Days that a spec names replace the operator's, 0 takes a deadline away, and the rest stays."""
+def test_a_clusters_deadlines_override_the_settings() -> None:
+    """Days in a spec replace the operator's, 0 removes a deadline, and the others stay."""
     spec = cluster(slaDays={"critical": 3, "high": 0}).spec
     assert spec.sla_days.over(SlaDays(critical=7, high=30, low=180)) == {"CRITICAL": 3, "LOW": 180}
 
 
 ACCOUNT = "111122223333"
 CRAFTED = f"arn:aws:iam::999999999999:role/x:iam::{ACCOUNT}:role/policyhub"
-"""A role of another account, in a path that reads like a role of ours."""
+"""A role of another account, with a path that looks like a role of ours."""
 
 
 @pytest.mark.parametrize(
-    ("role", "hub", "says"),
+    ("role", "hub", "expected_text"),
     [
         pytest.param(CRAFTED, {"accountId": ACCOUNT}, "account 999999999999", id="account in the path"),
         pytest.param(f"arn:aws:iam::999999999999:role/{ACCOUNT}", {"accountId": ACCOUNT}, "999999999999", id="name"),
@@ -163,9 +163,9 @@ CRAFTED = f"arn:aws:iam::999999999999:role/x:iam::{ACCOUNT}:role/policyhub"
         pytest.param(f"arn:aws:iam::{ACCOUNT}:role/aws-cn:iam/a", {"region": "cn-north-1"}, "aws", id="path"),
     ],
 )
-def test_a_role_is_checked_by_its_parts(role: str, hub: dict[str, str], says: str) -> None:
-    """Account and partition are where an ARN has them, whatever its path says."""
-    with pytest.raises(ValidationError, match=says):
+def test_a_role_is_checked_by_its_parts(role: str, hub: dict[str, str], expected_text: str) -> None:
+    """Account and partition are read from their fields in the ARN, whatever its path contains."""
+    with pytest.raises(ValidationError, match=expected_text):
         cluster(securityHub={**hub, "roleArn": role})
 
 
@@ -179,6 +179,6 @@ def test_a_role_is_checked_by_its_parts(role: str, hub: dict[str, str], says: st
         pytest.param(f"arn:aws-us-gov:iam::{ACCOUNT}:role/a", {"region": "us-gov-east-1"}, id="GovCloud"),
     ],
 )
-def test_a_role_of_the_account_is_taken(role: str, hub: dict[str, str]) -> None:
-    """What belongs to the account and partition of the findings is used, and what is not named is not judged."""
+def test_a_role_of_the_account_is_accepted(role: str, hub: dict[str, str]) -> None:
+    """A role of the findings' account and partition is accepted; missing parts are not checked."""
     assert cluster(securityHub={**hub, "roleArn": role}).spec.security_hub.role_arn == role

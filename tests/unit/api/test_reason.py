@@ -1,4 +1,4 @@
-"""The reasons of conditions: what the code, the docs and the chart say of them is the same."""
+"""The reasons of conditions are the same in the code, the docs and the chart."""
 
 import ast
 import re
@@ -23,11 +23,11 @@ DECIDED = {
     ("PoliciesKnown", "Listing"),
     ("EnginesReporting", "NotConnected"),
 }
-"""Condition and reason whose status is another than the reason's own."""
+"""Condition and reason whose status differs from the reason's own."""
 
 
 def used(*files: Path) -> set[str]:
-    """The members that are named in the code."""
+    """The members that the code uses."""
     return {
         node.attr
         for path in files or SOURCES
@@ -36,25 +36,25 @@ def used(*files: Path) -> set[str]:
     } & {*Reason.__members__}
 
 
-def words(members: set[str]) -> set[str]:
+def values(members: set[str]) -> set[str]:
     return {Reason[member].value for member in members}
 
 
 def test_every_reason_is_explained() -> None:
     """The tables of docs/conditions.md and docs/discovery.md have each reason, and no other."""
-    told = {reason for type_ in get_args(ConditionType) for reason in first_cells(type_)}
+    output = {reason for type_ in get_args(ConditionType) for reason in first_cells(type_)}
     discovered = table("Listed") | table("ClustersMade") | table("The state of a cluster", 1)
-    assert told | discovered == {reason.value for reason in Reason}
+    assert output | discovered == {reason.value for reason in Reason}
 
 
-def test_every_reason_is_given() -> None:
-    """No member is left over: the code names each."""
-    assert words(used()) == {reason.value for reason in Reason}
+def test_every_reason_is_used() -> None:
+    """The code uses each member."""
+    assert values(used()) == {reason.value for reason in Reason}
 
 
-def test_every_source_and_hub_reason_stands_in_its_condition() -> None:
-    """What a reflector can say is told under SourcesComplete, what Security Hub can answer under HubReachable."""
-    assert words(used(PACKAGE / "kube/state_reporter.py", PACKAGE / "kube/reflector.py")) <= {
+def test_every_source_and_hub_reason_is_in_its_condition() -> None:
+    """A reflector's reasons are in SourcesComplete, Security Hub's in HubReachable."""
+    assert values(used(PACKAGE / "kube/state_reporter.py", PACKAGE / "kube/reflector.py")) <= {
         *first_cells("SourcesComplete")
     }
     errors = {error.reason for error in HubError.__subclasses__() if error is not AccessLost}
@@ -63,7 +63,7 @@ def test_every_source_and_hub_reason_stands_in_its_condition() -> None:
 
 @pytest.mark.parametrize("type_", get_args(ConditionType))
 def test_the_status_of_a_reason_is_the_documented_one(type_: str) -> None:
-    """Each row says the status that the reason has, but for those that the condition decides."""
+    """Each row has the reason's status, except those that the condition decides."""
     for row in rows(type_):
         for word in code(row[0]):
             reason = Reason.known(word)
@@ -72,30 +72,30 @@ def test_the_status_of_a_reason_is_the_documented_one(type_: str) -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_the_api_takes_every_reason(reason: Reason) -> None:
-    """One CamelCase word, which both CRDs take as the reason of a condition, a source, a place and a cluster."""
+def test_the_api_accepts_every_reason(reason: Reason) -> None:
+    """One CamelCase word, which both CRDs accept as the reason of a condition, a source, a place and a cluster."""
     assert re.fullmatch(r"[A-Z][A-Za-z0-9]{0,63}", reason.value)
     assert Reason[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason.value).upper()] is reason
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_remedy(reason: Reason) -> None:
-    """In the table or in its own message, unless there is nothing to do."""
+    """In the table or in its own message, unless no action is needed."""
     nothing = reason.nature is Nature.WELL or reason in {Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OFF}
     assert nothing or Trait.ADVISED in reason.traits or reason in REMEDIES
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_what_ends_by_itself_is_not_well_yet(reason: Reason) -> None:
-    """Only what is in progress is Unknown, or what another condition says; Ready alone names troubles."""
+def test_reasons_that_end_on_their_own_are_unknown(reason: Reason) -> None:
+    """Only work in progress is Unknown, or what another condition reports; Ready alone names problems."""
     if reason.status == "Unknown":
         assert reason.nature in {Nature.PROGRESS, Nature.ELSEWHERE}
     if Trait.ALONE in reason.traits:
         assert reason.nature is Nature.TROUBLE
 
 
-def test_the_chart_names_reasons_that_there_are() -> None:
-    """Alerts and dashboards match the label `reason` of policyhub_condition with words that it can have."""
+def test_the_chart_uses_existing_reasons() -> None:
+    """Alerts and dashboards match existing values of the label `reason` of policyhub_condition."""
     named = {
         word
         for path in sorted((ROOT / "charts").rglob("*"))
@@ -107,7 +107,7 @@ def test_the_chart_names_reasons_that_there_are() -> None:
     assert all(Reason.known(word) for word in named), named
 
 
-def test_a_word_of_another_version_is_none() -> None:
-    """It is carried as text; this version has no member for it."""
+def test_an_unknown_reason_stays_text() -> None:
+    """A reason of another version is kept as text; this version has no member for it."""
     assert Reason.known("SomethingNew") is None
     assert Reason.known("Listing") is Reason.LISTING

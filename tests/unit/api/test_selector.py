@@ -1,4 +1,4 @@
-"""Label selectors: what kubectl's `-l` takes, and the same answers."""
+"""Label selectors have kubectl's `-l` syntax and semantics."""
 
 import pytest
 
@@ -36,18 +36,18 @@ HAS = {"shard": "a", "policyhub.dev/team": "shop"}
         ("shard=a,!shard", False),
     ],
 )
-def test_the_answer(text: str, expected: bool) -> None:  # noqa: FBT001  (a column of the table above)
-    """A selector holds for the labels when each of its terms does."""
+def test_matching(text: str, expected: bool) -> None:  # noqa: FBT001  (a column of the table above)
+    """A selector matches labels that match each of its terms."""
     assert parse(text).matches(HAS) is expected
 
 
 def test_an_empty_value_is_a_value() -> None:
-    """`shard=` asks for a label that is there and empty."""
+    """`shard=` matches a label with an empty value."""
     assert parse("shard=").matches({"shard": ""})
 
 
 @pytest.mark.parametrize("text", ["shard in a", "=a", "shard=a b", "shard=a,", "!shard=a", "shard in (a", "-a", "a//b"])
-def test_what_is_no_selector(text: str) -> None:
-    """Anything else is an error that shows the part."""
+def test_invalid_selectors(text: str) -> None:
+    """The error shows the invalid part."""
     with pytest.raises(ValueError, match="not a label selector"):
         parse(text)

@@ -1,4 +1,4 @@
-"""The annotation by which a person approves of archiving."""
+"""The annotation with which a person approves archiving."""
 
 import re
 
@@ -31,13 +31,13 @@ NOW = WallMs(1_790_000_000_000)  # 2026-09-21T14:13:20Z
         pytest.param("kyverno@,gatekeeper@2026-09-21T14:13:20Z", {"gatekeeper": NOW}, id="one of two unreadable"),
     ],
 )
-def test_what_is_approved(text: str, expected: dict[str, WallMs]) -> None:
-    """What cannot be read approves of nothing, and spoils nothing else."""
+def test_approved_engines(text: str, expected: dict[str, WallMs]) -> None:
+    """An unreadable entry approves nothing, and does not affect the others."""
     assert approval.parse(text) == expected
 
 
-def test_an_approval_keeps_the_others_and_drops_those_that_ended() -> None:
-    """The annotation does not grow for ever, and a second approval does not take back the first."""
+def test_an_approval_keeps_others_and_drops_expired_ones() -> None:
+    """The annotation does not grow for ever, and a second approval does not revoke the first."""
     text = "old@2026-09-21T14:13:19Z,kyverno@2026-09-21T14:13:30Z"
     merged = approval.merged(text, source="gatekeeper", until=NOW + 60_000, now=NOW)
     assert approval.parse(merged) == {"kyverno": NOW + 10_000, "gatekeeper": NOW + 60_000}
@@ -55,8 +55,8 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_source_approves_of_itself_alone(source: str) -> None:
-    """Whatever a report calls its source: the annotation reads back as it was meant, and is safe within quotes."""
+def test_a_source_cannot_approve_others(source: str) -> None:
+    """Whatever name a report gives its source: the annotation is read back as intended, and is safe within quotes."""
     text = approval.merged("kubewarden@2026-09-21T14:13:30Z", source=source, until=NOW + 60_000, now=NOW)
     expected = source.replace("\ud800", "?")
     assert approval.parse(text) == {"kubewarden": NOW + 10_000, expected: NOW + 60_000}

@@ -1,4 +1,4 @@
-"""The table of what the mapping costs. No time is asserted."""
+"""The mapping table has figures for every shape of source object. No time is asserted."""
 
 import gc
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def frozen() -> Iterator[None]:
 
 
 def test_each_shape_of_source_object_has_its_figures() -> None:
-    """The bench's own and those of every producer's samples have violations, and each of them costs something."""
+    """The bench's own shapes and those of every producer's samples have violations, each with a cost."""
     table = dict(mapping.table(20))
     shapes = mapping.shapes()
     assert len(shapes) > 10
@@ -28,14 +28,14 @@ def test_each_shape_of_source_object_has_its_figures() -> None:
         assert " 0.0 rendered" not in table[what]
 
 
-def test_what_stays_is_counted() -> None:
-    """What holds nothing holds next to nothing; more holds more."""
+def test_retained_bytes_are_counted() -> None:
+    """An empty object retains almost nothing; a larger one retains more."""
     assert mapping.kept(lambda: None) < 1000
     assert mapping.kept(lambda: [str(n) for n in range(1000, 2000)]) > 50_000
 
 
-def test_pods_are_rolled_up_where_their_cost_is_counted() -> None:
-    """Ten Pods with two failing results each are the two findings of their Deployment."""
+def test_pods_are_rolled_up_in_the_memory_figures() -> None:
+    """Ten Pods with two failing results each make two findings of their Deployment."""
     rolled = mapping.of_pods(10, failing=2)
     assert {str(one.subject.kind) for source in rolled for one in source.violations()} == {"Pod"}
     _, ledger = steps.viewed([source.raw for source in rolled], pods=10)

@@ -1,4 +1,4 @@
-"""Tasks that are to end, and task groups that failed."""
+"""Cancelled tasks, and failed task groups."""
 
 import ast
 import asyncio
@@ -28,7 +28,7 @@ async def unwinds(ending: asyncio.Event) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-async def test_a_failure_is_no_cancellation(*, waits: bool) -> None:
+async def test_a_failure_is_not_a_cancellation(*, waits: bool) -> None:
     """However often groups fail, while they wait or while their body runs."""
     for _ in range(3):
         try:
@@ -41,8 +41,8 @@ async def test_a_failure_is_no_cancellation(*, waits: bool) -> None:
         raise_if_cancelled()
 
 
-async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
-    """The group raises its own failure; whoever catches it is told."""
+async def test_a_cancellation_during_a_failure_is_kept() -> None:
+    """The group raises its own failure; the handler is still cancelled."""
     ending = asyncio.Event()
     caught: list[bool] = []
 
@@ -64,8 +64,8 @@ async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
     assert caught == [True]
 
 
-async def test_a_data_plane_that_fails_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever task of it failed; and it ends when it is cancelled."""
+async def test_a_failing_data_plane_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of its tasks failed; and it ends when it is cancelled."""
     monkeypatch.setattr(cancellation, "RESTART_SECONDS", 0)
     begun = 0
 
@@ -90,7 +90,7 @@ async def test_a_data_plane_that_fails_begins_again(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_other_groups_are_used() -> None:
-    """A group of asyncio's own would make a task look cancelled that is not."""
+    """Asyncio's own groups would make a task look cancelled that is not."""
     found = [
         f"{path.name}:{node.lineno}"
         for path in OPERATOR.rglob("*.py")

@@ -1,4 +1,4 @@
-"""What can be said about the chart without rendering it."""
+"""Properties of the chart that need no rendering."""
 
 import json
 import re
@@ -19,7 +19,7 @@ TEMPLATES = CHART / "templates"
 
 
 def test_every_value_is_used() -> None:
-    """No value is documented that no template reads."""
+    """Every documented value is used by a template."""
     text = "".join(path.read_text("utf-8") for path in TEMPLATES.iterdir())
     for value in parse((CHART / "values.yaml").read_text("utf-8")):
         assert f".Values.{value.path[0]}" in text
@@ -29,13 +29,13 @@ def test_every_value_is_used() -> None:
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "charts").iterdir()), ids=lambda path: path.name)
 def test_versions_agree(folder: Path) -> None:
-    """Each chart is for the version of the operator that it stands beside."""
+    """Each chart has the version of the operator beside it."""
     chart = yaml.safe_load((folder / "Chart.yaml").read_text("utf-8"))
     assert (chart["name"], chart["appVersion"]) == (folder.name, policyhub.__version__)
 
 
 def test_settings_exist() -> None:
-    """Every setting that the chart sets itself is one that the operator reads, and `settings` offers the others."""
+    """Every setting that the chart itself sets exists, and `settings` offers the others."""
     own = schema.own_settings((TEMPLATES / "_env.tpl").read_text("utf-8"))
     assert own
     assert own <= Settings.model_fields.keys()
@@ -46,8 +46,8 @@ def test_settings_exist() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.iterdir()), ids=lambda path: path.name)
-def test_nothing_needs_a_pod_or_the_operator_to_go(path: Path) -> None:
-    """No hook and no finalizer of the chart's: `helm uninstall` leaves nothing of it waiting."""
+def test_an_uninstall_waits_for_nothing(path: Path) -> None:
+    """The chart has no hook and no finalizer: `helm uninstall` leaves nothing waiting."""
     text = path.read_text("utf-8")
     assert "helm.sh/hook" not in text
     assert "finalizers:" not in text

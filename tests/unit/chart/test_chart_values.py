@@ -54,7 +54,7 @@ def made(text: str) -> dict[str, Any]:
 
 
 def test_a_comment_is_the_description() -> None:
-    """What stands directly above a value describes it; the line `schema:` is no part of that, nor is a title."""
+    """The comment directly above a value describes it, without the line `schema:` and without titles."""
     found = {value.name: value for top in parse(EXAMPLE) for value in top.walk()}
     assert list(found) == ["name", "group", "group.count", "group.labels", "spec", "many", "choice"]
     assert found["name"].description == "The name, in two lines."
@@ -74,14 +74,14 @@ def test_a_comment_is_the_description() -> None:
         ("- 1\n", "is not a map"),
     ],
 )
-def test_what_is_not_said_is_not_guessed(text: str, message: str) -> None:
-    """A value without a comment, and a map or list of anything, are errors that name it."""
+def test_missing_information_is_an_error(text: str, message: str) -> None:
+    """A value without a comment, and a map or list without element types, are errors that name it."""
     with pytest.raises(ValuesError, match=message):
         parse(text)
 
 
 def test_types_come_from_defaults() -> None:
-    """A default gives the type, a group takes nothing that it does not name, hints add to that."""
+    """A default gives the type, a group accepts only its own names, hints add to that."""
     properties = made(EXAMPLE)["properties"]
     assert properties["group"]["additionalProperties"] is False
     assert properties["group"]["properties"]["count"] == {
@@ -94,7 +94,7 @@ def test_types_come_from_defaults() -> None:
 
 
 def test_values_and_api_agree() -> None:
-    """A value that goes into a MonitoredCluster is accepted as there; where the default is empty, empty too."""
+    """A value that goes into a MonitoredCluster has the same form as there; if the default is empty, empty too."""
     document = made(EXAMPLE)
     pattern = schema._scalar("ObjectName", optional=False, name="")["pattern"]
     assert document["properties"]["name"]["if"]["pattern"] == f"^({pattern[1:-1]})?$"
@@ -105,8 +105,8 @@ def test_values_and_api_agree() -> None:
         made("# A.\n# schema: {scalar: Nothing}\na: ''\n")
 
 
-def test_each_scalar_of_the_api_has_its_sentence() -> None:
-    """Each one that has a form, so that none of them shows as a pattern."""
+def test_each_scalar_of_the_api_has_a_sentence() -> None:
+    """Each one with a pattern, so that no error shows the pattern."""
     forms = {
         name
         for name, kind in vars(scalar).items()
@@ -116,7 +116,7 @@ def test_each_scalar_of_the_api_has_its_sentence() -> None:
 
 
 def test_a_pattern_needs_a_sentence() -> None:
-    """A person is told what is wanted, not a pattern: by the line `schema:` or by the scalar."""
+    """An error says what is expected, not a pattern: by the line `schema:` or by the scalar."""
     text = "# A.\n# schema: {pattern: '^a+$'%s}\na: a\n"
     with pytest.raises(ValuesError, match=r"values\.properties\.a: the pattern \^a\+\$ has no sentence"):
         made(text % "")
@@ -126,15 +126,15 @@ def test_a_pattern_needs_a_sentence() -> None:
     assert not {"type", "pattern", "want"} & node.keys()
 
 
-def test_a_rule_that_is_a_pattern_counts_in_helm_too() -> None:
-    """What the API server refuses by such a rule, Helm refuses by its pattern."""
+def test_a_rule_with_a_pattern_applies_in_helm_too() -> None:
+    """What the API server rejects by such a rule, Helm rejects by its pattern."""
     spec = made(EXAMPLE)["definitions"]["spec"]
     region = spec["properties"]["securityHub"]["properties"]["region"]
     assert region["if"]["pattern"] == scalar.REGION_OF_A_PARTITION
 
 
-def test_a_name_that_is_none_passes_the_schema() -> None:
-    """It is let through to the template that says what it is now, at any depth; what may hold anything stays so."""
+def test_a_former_name_passes_the_schema() -> None:
+    """It is passed to the template, which prints the new name, at any depth; open maps stay open."""
     text = "# G.\ngroup:\n  # C.\n  count: 2\n# P.\n# schema: {additionalProperties: true}\nprobe: {}\n"
     others = frozenset({"old", "group.older", "gone.deep", "probe.enabled"})
     document = json.loads(schema.render(parse(text), own=NONE, others=others))["properties"]
@@ -146,22 +146,22 @@ def test_a_name_that_is_none_passes_the_schema() -> None:
     assert schema.other_names('{{- define "a" -}}\nold: new\na.b: "Sentence: more."\n{{- end }}\n') == {"old", "a.b"}
 
 
-def test_a_group_for_others_too() -> None:
-    """What a chart above ours sets for its other parts is not refused."""
+def test_global_values_are_allowed() -> None:
+    """Values that a parent chart sets for its other parts are not rejected."""
     document = made("# G.\n# schema: {others: true}\nglobal:\n  # A.\n  a: 1\n# H.\nhome:\n  # A.\n  a: 1\n")
     assert document["properties"]["global"]["additionalProperties"] is True
     assert document["properties"]["home"]["additionalProperties"] is False
 
 
-def test_a_least_length_holds_only_for_what_is_given() -> None:
-    """An external id has two characters at least, or is left out."""
+def test_a_minimum_length_applies_to_given_values_only() -> None:
+    """An external id has at least two characters, or is omitted."""
     node = schema._scalar("ExternalId", optional=True, name="")
     assert node["anyOf"] == [{"maxLength": 0}, {"minLength": 2}]
     assert schema._scalar("ExternalId", optional=False, name="")["minLength"] == 2
 
 
-def test_the_spec_is_the_crds() -> None:
-    """The spec in values has the fields of the CRD, takes no other, and requires what the place requires."""
+def test_the_spec_equals_the_crds() -> None:
+    """The spec in values has the fields of the CRD, no others, and the fields that the place requires."""
     document = made(EXAMPLE)
     spec = document["definitions"]["spec"]
     assert spec["properties"].keys() == crd.schema()["properties"]["spec"]["properties"].keys()
@@ -173,8 +173,8 @@ def test_the_spec_is_the_crds() -> None:
     assert document["properties"]["many"]["items"]["properties"]["spec"]["required"] == ["connection"]
 
 
-def test_the_settings_are_the_operators() -> None:
-    """Settings are offered by their names in values, without references and null, but for those of the chart's own."""
+def test_the_settings_equal_the_operators() -> None:
+    """`settings` has their names, without references and null, except those that the chart sets itself."""
     document = json.loads(schema.render(parse("# S.\n# schema: {settings: true}\ns: {}\n"), own=frozenset({"lease"})))
     offered = document["properties"]["s"]["properties"]
     assert len(offered) == len(Settings.model_fields) - 1
@@ -183,8 +183,8 @@ def test_the_settings_are_the_operators() -> None:
     assert "null" not in json.dumps(offered)
 
 
-def test_the_readme_keeps_what_is_around_the_tables() -> None:
-    """Only what is between the two marks is made anew; rows are one line each, with pipes escaped."""
+def test_the_readme_keeps_text_around_the_tables() -> None:
+    """Only the part between the two marks is generated; rows are one line each, with escaped pipes."""
     text = f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n"
     rendered = readme.render(text, parse(EXAMPLE))
     assert rendered.startswith("# Title\n")
@@ -196,6 +196,6 @@ def test_the_readme_keeps_what_is_around_the_tables() -> None:
 
 
 def test_a_readme_without_marks_is_refused() -> None:
-    """Without both marks nobody knows what may be replaced."""
+    """Without both marks it is unknown what may be replaced."""
     with pytest.raises(ValuesError, match="lacks one of the lines"):
         readme.render("# Title\n", parse(EXAMPLE))

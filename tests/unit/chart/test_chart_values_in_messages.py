@@ -1,4 +1,4 @@
-"""What messages call a value of the chart is one: a remedy that names a value that is not there helps nobody."""
+"""Chart values in the operator's messages exist, because a remedy with a missing value helps nobody."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ NAMED = re.compile(r"\(chart: ([^)]*)\)|chart's ((?:\w+\.)*[a-z]+[A-Z.]\w+)")
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Each text in the code of the operator, with its file; docstrings are among them."""
+    """Each text in the code of the operator, with its file, docstrings included."""
     for path in sorted((ROOT / "operator/policyhub").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -22,7 +22,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def there(name: str) -> bool:
-    """The schema knows the values that values.yaml leaves out, such as each of `settings`."""
+    """The schema has the values that values.yaml omits, such as each of `settings`."""
     found: Any = SCHEMA
     for part in name.split("."):
         found = found.get("properties", {}).get(part)
@@ -31,8 +31,8 @@ def there(name: str) -> bool:
     return True
 
 
-def test_messages_name_values_that_are_there() -> None:
-    """Whoever renames a value finds the messages that name it."""
+def test_messages_name_existing_values() -> None:
+    """A renamed value shows which messages use it."""
     named = {
         (file, name)
         for file, text in texts()

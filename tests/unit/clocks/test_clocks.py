@@ -1,7 +1,6 @@
-"""The two clocks: what passes from one to the other, and what must not.
+"""The monotonic and the wall clock: which values may be combined, and which must not.
 
-mypy reads this file as well, and an ignore that it does not need is an error to it: each one here says that the two
-cannot be mixed so.
+mypy checks this file too, and reports an unneeded ignore as an error: each ignore here proves a forbidden combination.
 """
 
 import pytest
@@ -15,8 +14,8 @@ NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(1_792_592_000_000)
 
 
-def test_mixing_the_two_is_a_type_error() -> None:
-    """Neither is passed, kept, compared or subtracted where the other is meant, and a plain number is neither."""
+def test_mixing_the_clocks_is_a_type_error() -> None:
+    """Neither time is accepted, stored, compared or subtracted in place of the other, nor is a plain number."""
     entry = Entry("policyhub/alpha/0000")
     entry.unclaimed_since = WALL  # type: ignore[assignment]  # kept as the other
     entry.observed_at = NOW  # type: ignore[assignment]  # kept as the other
@@ -32,7 +31,7 @@ def test_mixing_the_two_is_a_type_error() -> None:
 
 
 def test_times_and_durations() -> None:
-    """A sum is a time of the same clock, a difference of two a duration."""
+    """A sum is a time of the same clock, a difference is a duration."""
     later: SteadyMs = NOW + 5
     duration: int = later - NOW
     earlier: WallMs = WALL - 5

@@ -1,4 +1,4 @@
-"""Which hub the findings of a MonitoredCluster go to."""
+"""To which hub the findings of a MonitoredCluster go."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def monitored(**hub: str) -> MonitoredCluster:
         ),
     ],
 )
-def test_the_spec_goes_before_the_settings(spec: dict[str, str], key: tuple[str, str, str, str]) -> None:
+def test_the_spec_precedes_the_settings(spec: dict[str, str], key: tuple[str, str, str, str]) -> None:
     assert destination(monitored(**spec), OURS, recorded=None) == key
 
 
@@ -46,7 +46,7 @@ def test_the_spec_goes_before_the_settings(spec: dict[str, str], key: tuple[str,
         ({"region": "eu-west-1"}, "spec.securityHub.accountId,"),
     ],
 )
-def test_what_neither_names_is_asked_for(spec: dict[str, str], missing: str) -> None:
+def test_a_missing_destination_is_reported(spec: dict[str, str], missing: str) -> None:
     fault = destination(monitored(**spec), NONE, recorded=None)
     assert isinstance(fault, Cause)
     assert fault.reason == "HubNotNamed"
@@ -62,7 +62,7 @@ def test_what_neither_names_is_asked_for(spec: dict[str, str], missing: str) -> 
     ],
 )
 def test_findings_do_not_move_to_another_hub(account: str, region: str, changed: bool) -> None:  # noqa: FBT001  (a parameter of pytest)
-    """Nobody would archive those that stay behind."""
+    """Nobody would archive the findings in the old hub."""
     found = destination(monitored(), OURS, recorded=Hub(account_id=account, region=region))
     assert isinstance(found, Cause) == changed
     if isinstance(found, Cause):

@@ -1,4 +1,4 @@
-"""What the progress of a build says, and what a failure says."""
+"""The progress and error messages of a Go build."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from dev.cluster.gobuild import Output, duration, explain
 
 
 def test_output_tells_what_go_does() -> None:
-    """Downloads, then compiled packages are counted; anything else is kept for the account of a failure."""
+    """Downloads, then compiled packages are counted; other output is kept for the error message."""
     output = Output()
     assert output.doing(100) == "reading the cached modules and packages"
     output.add("go: downloading example.org/x v1.0.0")
@@ -28,19 +28,19 @@ def test_output_tells_what_go_does() -> None:
         ("mkdir /x: permission denied", "POLICYHUB_CACHE"),
     ],
 )
-def test_failure_says_what_may_help(line: str, mending: str) -> None:
-    """A failure shows go's own words and, where the cause is a known one, what mends it."""
+def test_a_known_failure_has_a_remedy(line: str, mending: str) -> None:
+    """An error shows go's own output and, for a known cause, the fix."""
     account = explain("etcd", 1, [line])
     assert line in account
     assert mending in account
 
 
-def test_unknown_failure_guesses_nothing() -> None:
-    """A failure of an unknown kind shows go's words alone."""
+def test_an_unknown_failure_has_no_remedy() -> None:
+    """It shows go's output only."""
     assert explain("etcd", 2, ["x.go:1: odd"]) == "go build of etcd ended with 2:\n  x.go:1: odd"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s")])
 def test_duration(seconds: float, text: str) -> None:
-    """Durations read as people say them."""
+    """Durations in a readable form."""
     assert duration(seconds) == text

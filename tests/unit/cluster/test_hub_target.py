@@ -37,29 +37,29 @@ def monitored(spec: dict[str, str], status: dict[str, str] | None) -> dict[str, 
 
 
 @pytest.mark.parametrize(("spec", "settings", "status", "place"), CASES.values(), ids=CASES)
-def test_all_look_at_the_same_hub(
+def test_all_use_the_same_hub(
     spec: dict[str, str], settings: Settings, status: dict[str, str] | None, place: HubTarget
 ) -> None:
-    """The status, else the spec, else the settings; role and external id never come from the status."""
+    """From the status, else the spec, else the settings; role and external id never come from the status."""
     body = monitored(spec, status)
     read_back = MonitoredCluster.model_validate(body)
     role = spec.get("roleArn") or settings.role_arn or ""
-    wanted = place._replace(role_arn=role, external_id=settings.external_id or "")
+    expected = place._replace(role_arn=role, external_id=settings.external_id or "")
     deleted = deletion.recorded_destination(read_back, settings, recorded=recorded_status(body).hub)
     assert not isinstance(deleted, Cause)
-    assert deleted == wanted
-    assert run.hub_of(read_back, settings) == wanted
-    assert read._location(body, settings).hub == wanted
-    assert target(Options(cluster="prod"), [body], settings=settings).hub == wanted
+    assert deleted == expected
+    assert run.hub_of(read_back, settings) == expected
+    assert read._location(body, settings).hub == expected
+    assert target(Options(cluster="prod"), [body], settings=settings).hub == expected
 
 
-def test_what_nothing_names_is_missing() -> None:
+def test_missing_parts_are_reported() -> None:
     assert resolve(named_in(None), Settings()).missing == ("accountId", "region")
     assert resolve(named_in(monitored({"region": "eu-west-1"}, None)), Settings()).missing == ("accountId",)
 
 
 def test_an_object_that_does_not_fit_the_model_still_names_its_hub() -> None:
-    """What is recorded or named is used as it is: the object may be of another version of the operator."""
+    """Recorded or given values are used as they are: the object may be of another version of the operator."""
     named = named_in({"spec": {"securityHub": {"accountId": 111122223333, "region": "eu-west-1", "odd": True}}})
     assert resolve(named, SETTINGS).place == ("111122223333", "eu-west-1")
     recorded = Hub(account_id="777788889999", region="eu-west-3")

@@ -1,4 +1,4 @@
-"""When what Security Hub holds is read again, and what is said while it cannot be read: in virtual time."""
+"""When the inventory of Security Hub is read again, and what is reported while it cannot be read: in virtual time."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ ID = id_of(1)
 
 
 class Hub:
-    """Security Hub, as far as it is read."""
+    """The reads of Security Hub."""
 
     def __init__(self) -> None:
         self.findings: dict[str, dict[str, Any]] = {}
@@ -39,9 +39,9 @@ class Hub:
         """Of the account."""
         self.inventories = 0
         self.aliases: list[dict[str, Any]] = []
-        """What it has of the same cluster under other identities."""
+        """Findings of the same cluster under other identities."""
         self.asked = 0
-        """How often it was asked for these."""
+        """How often these were requested."""
 
     async def verify_account(self) -> None:
         if self.refused is not None:
@@ -88,7 +88,7 @@ class Scene:
         )
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
         self.told: list[tuple[str | None, int]] = []
-        """At each change of what may be sent: why the account is not known to be ours, and inventories by then."""
+        """At each change of permission to send: why the account is unverified, and the inventories so far."""
         self.reader = InventoryReader(
             site,
             self.state,
@@ -111,7 +111,7 @@ class Scene:
         }
 
     async def after(self, seconds: float) -> None:
-        """Time passes, with a look each second, as the tick has it."""
+        """Advance the time with a check each second, as the tick does."""
         for _ in range(int(seconds)):
             await asyncio.sleep(1)
             self.reader.refresh()
@@ -138,8 +138,8 @@ def refused(kind: AccessKind) -> AccessLost:
     return AccessLost(kind, "refused", code="InvalidAccessException")
 
 
-def test_sending_begins_with_the_account() -> None:
-    """That the account is ours is told at once, before the inventory, and while it is not, nothing is."""
+def test_sending_starts_with_the_account() -> None:
+    """The verified account is reported at once, before the inventory; until then nothing is sent."""
 
     async def act(scene: Scene) -> None:
         scene.hub.refused = refused(Reason.ACCOUNT_MISMATCH)
@@ -153,7 +153,7 @@ def test_sending_begins_with_the_account() -> None:
 
 
 def test_one_inventory_a_day() -> None:
-    """While all is well, also where findings are looked for in between."""
+    """While all is well, even with searches for missing findings in between."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -167,8 +167,8 @@ def test_one_inventory_a_day() -> None:
     play(act)
 
 
-def test_enabled_again_it_is_read_again() -> None:
-    """The engine was told that Security Hub is not enabled, then that it is: an inventory begins at once."""
+def test_enabling_starts_an_inventory() -> None:
+    """The engine learned that Security Hub is not enabled, then that it is: an inventory starts at once."""
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
@@ -184,8 +184,8 @@ def test_enabled_again_it_is_read_again() -> None:
     play(act)
 
 
-def test_enabled_again_while_it_is_looked_at_again() -> None:
-    """In the first quarter of an hour too."""
+def test_enabling_is_noticed_during_checks() -> None:
+    """In the first 15 minutes too."""
 
     async def act(scene: Scene) -> None:
         await scene.after(120)
@@ -198,8 +198,8 @@ def test_enabled_again_while_it_is_looked_at_again() -> None:
     play(act)
 
 
-def test_other_trouble_begins_no_inventory() -> None:
-    """A permission that was missing for a while has removed nothing."""
+def test_other_errors_start_no_inventory() -> None:
+    """A temporarily missing permission has removed no findings."""
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
@@ -213,7 +213,7 @@ def test_other_trouble_begins_no_inventory() -> None:
 
 
 def test_emptied_while_nothing_was_sent() -> None:
-    """Nobody was told that it was disabled; what should be there is not."""
+    """The operator did not notice that it was disabled, but findings are missing."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -227,7 +227,9 @@ def test_emptied_while_nothing_was_sent() -> None:
 
 
 def test_emptied_again() -> None:
-    """What was sent again is looked for as before: a second loss is found out like the first, and each only once."""
+    """Findings that were sent again are checked as before: a second loss is found like the first, and each only
+    once.
+    """
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -248,8 +250,8 @@ def test_emptied_again() -> None:
     play(act)
 
 
-def test_disabled_while_nothing_was_sent() -> None:
-    """It is found out by the look for what should be there, said, and read when it is enabled again."""
+def test_disabled_without_imports() -> None:
+    """The search for findings finds it, the status reports it, and an inventory starts after it is enabled again."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -266,7 +268,7 @@ def test_disabled_while_nothing_was_sent() -> None:
 
 
 def test_archived_by_somebody_else() -> None:
-    """What another process has archived, in whatever way it moved its time, is found out within minutes, and once."""
+    """Findings that another process has archived, whatever their UpdatedAt, are found within minutes, and once."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -287,8 +289,8 @@ def test_archived_by_somebody_else() -> None:
 @pytest.mark.parametrize(
     "error", [Throttled("slow down", code="TooManyRequestsException"), refused(Reason.ACCESS_DENIED)]
 )
-def test_a_look_that_fails_says_nothing(error: HubError) -> None:
-    """Neither is there an inventory, nor is a fault told."""
+def test_a_failed_search_changes_nothing(error: HubError) -> None:
+    """It starts no inventory and reports no problem."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -304,7 +306,7 @@ def test_a_look_that_fails_says_nothing(error: HubError) -> None:
 
 
 def test_refused_for_15_minutes() -> None:
-    """Findings are sent without it, and that is said with the reason; an inventory ends it."""
+    """Findings are sent without an inventory, and the status has the reason; an inventory ends it."""
 
     async def act(scene: Scene) -> None:
         scene.hub.error = refused(Reason.ACCESS_DENIED)
@@ -330,7 +332,7 @@ def test_throttled_it_is_delayed() -> None:
 
 
 def test_an_account_that_is_not_ours() -> None:
-    """It is a fault from the first answer on; an answer that did not come is none once it was known to be ours."""
+    """It is a problem from the first answer on; a missing answer is none after the account was verified."""
 
     async def act(scene: Scene) -> None:
         scene.hub.refused = refused(Reason.ACCOUNT_MISMATCH)
@@ -359,7 +361,7 @@ def aliases(scene: Scene) -> Aliases | None:
 
 
 def test_findings_under_another_identity() -> None:
-    """They are asked for once with each inventory; while there are some, at each look, until they are archived."""
+    """They are searched once with each inventory; if there are any, at each check, until they are archived."""
 
     async def act(scene: Scene) -> None:
         scene.store()
@@ -392,8 +394,8 @@ def test_findings_under_another_identity() -> None:
         pytest.param({**alias(1), "ProductFields": None}, id="without fields"),
     ],
 )
-def test_what_is_no_other_identity(finding: dict[str, Any]) -> None:
-    """What the filter asked for is checked again."""
+def test_findings_that_are_not_of_another_identity(finding: dict[str, Any]) -> None:
+    """The filter's results are checked again."""
 
     async def act(scene: Scene) -> None:
         scene.hub.aliases = [finding]
@@ -404,8 +406,8 @@ def test_what_is_no_other_identity(finding: dict[str, Any]) -> None:
     play(act)
 
 
-def test_identities_that_cannot_be_asked_for() -> None:
-    """Nothing that is known changes: neither the inventory, nor what was found before."""
+def test_a_failed_search_for_other_identities() -> None:
+    """Known facts do not change: neither the inventory, nor earlier results."""
 
     async def act(scene: Scene) -> None:
         scene.hub.aliases = [alias(1)]

@@ -1,4 +1,4 @@
-"""Where the Kubernetes API comes from."""
+"""Which Kubernetes API the tests use."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def _kubeconfig(folder: Path) -> Path:
 
 
 def test_explicit_kubeconfig_comes_first(tmp_path: Path) -> None:
-    """POLICYHUB_KUBECONFIG counts before KUBEBUILDER_ASSETS, and an argument before both."""
+    """POLICYHUB_KUBECONFIG precedes KUBEBUILDER_ASSETS, and an argument precedes both."""
     path = _kubeconfig(tmp_path)
     assets = {"KUBEBUILDER_ASSETS": str(tmp_path)}
     assert isinstance(open_plane(environ={"POLICYHUB_KUBECONFIG": str(path), **assets}), KubeconfigPlane)
@@ -52,7 +52,7 @@ def test_plug_in(tmp_path: Path) -> None:
 
 
 def test_unreadable_kubeconfig(tmp_path: Path) -> None:
-    """A kubeconfig that is missing or no YAML mapping is refused by its path."""
+    """A missing kubeconfig, or one that is not a YAML mapping, is rejected with its path."""
     with pytest.raises(KubeconfigError, match="cannot be read"):
         KubeconfigPlane(tmp_path / "missing")
     (tmp_path / "list").write_text("[]")
@@ -61,7 +61,7 @@ def test_unreadable_kubeconfig(tmp_path: Path) -> None:
 
 
 def test_assets_must_hold_the_programs(tmp_path: Path) -> None:
-    """KUBEBUILDER_ASSETS is taken at its word: programs missing there are an error, not a reason to build."""
+    """If programs are missing in KUBEBUILDER_ASSETS, that is an error, not a reason to build."""
     environ = {"KUBEBUILDER_ASSETS": str(tmp_path)}
     with pytest.raises(StartError, match="KUBEBUILDER_ASSETS is set"):
         Binaries.find(environ=environ)

@@ -1,4 +1,4 @@
-"""Whether every report API has been heard."""
+"""Whether every report API has been listed."""
 
 from collections.abc import Collection
 
@@ -27,9 +27,9 @@ def api(group: str = POLICY_REPORTS, **changes: bool) -> Api:
         pytest.param([api()], True, {POLICY_REPORTS}, True, 1, id="one that was listed before"),
     ],
 )
-def test_what_is_covered(
+def test_coverage(
     *, apis: list[Api], discovered: bool, unknown: Collection[str], all_listed: bool, groups: int
 ) -> None:
-    """All that is served has been listed, and it is known what is served."""
+    """Everything that is served has been listed, and it is known what is served."""
     made = report_apis(apis, discovered=discovered, unknown=unknown)
     assert (made.all_listed, made.groups) == (all_listed, groups)

@@ -1,4 +1,4 @@
-"""A server that answers as another cluster each time it is asked. Nothing waits here: what would be waited is noted."""
+"""A server that answers as another cluster each time. Nothing waits here: the requested waits are recorded."""
 
 import asyncio
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from policyhub.settings import Settings
 
 
 class Rng:
-    """Notes the longest wait that is asked of it, and waits for none."""
+    """Records the longest requested wait, and waits for none."""
 
     def __init__(self) -> None:
         self.longest: list[float] = []
@@ -28,7 +28,7 @@ class Rng:
 
 
 class Changing(DataPlane):
-    """Works on each cluster for as long as `lasts` says, and meets another one then; ends after so many."""
+    """Works on each cluster for as long as `lasts` says, then meets another one; ends after so many."""
 
     def __init__(self, lasts: list[int]) -> None:
         self.time = SteadyMs(1_790_000_000_000)
@@ -75,18 +75,20 @@ async def waits(lasts: list[int]) -> list[float]:
     return plane.rng.longest
 
 
-async def test_replacements_that_follow_each_other_come_ever_later() -> None:
-    """Each costs a DescribeCluster and an inventory: a server that changes its uid gets them once a minute at last."""
+async def test_successive_replacements_back_off() -> None:
+    """Each costs a DescribeCluster and an inventory: a server that keeps changing its uid gets them at most once a
+    minute.
+    """
     assert await waits([0] * 9) == [2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
-async def test_a_replacement_of_a_cluster_that_was_at_work_is_the_first() -> None:
-    """Clusters are rebuilt now and then: the new one is at work within seconds."""
+async def test_a_replacement_after_normal_work_is_immediate() -> None:
+    """Clusters are rebuilt now and then: the new one is active within seconds."""
     assert await waits([0, 0, REPLACED_AFTER_MS, 0]) == [2, 4, 2, 4]
 
 
 async def test_former_uids_are_bounded_and_the_first_are_kept() -> None:
-    """What had findings before such a server came stays known, so that its findings are a conflict as before."""
+    """A cluster that had findings before such a server stays known, so that its findings are a conflict as before."""
     plane = Changing([0] * (FORMER + 50))
     with pytest.raises(asyncio.CancelledError):
         await plane.run()

@@ -1,4 +1,4 @@
-"""What a discovery does with the sources of a cluster, also with those that went while nobody looked."""
+"""The effect of a discovery on the sources of a cluster, including sources that disappeared during downtime."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ PORTS = Resource(CONSTRAINTS, "v1beta1", "k8sports", "K8sPorts", namespaced=Fals
 
 
 class Tasks:
-    """Takes what would run, and does not run it."""
+    """Records coroutines without running them."""
 
     def create_task(self, coroutine: Coroutine[Any, Any, None]) -> Any:
         coroutine.close()
@@ -44,7 +44,7 @@ class Tasks:
 
 
 class Scene:
-    """The sources of one cluster, and what its API server says."""
+    """The sources of one cluster, and its API server's discovery."""
 
     def __init__(self) -> None:
         self.time = START
@@ -83,7 +83,7 @@ class Scene:
         self.sources._apply(found, connection, cast(Any, Tasks()), started=self.time)
 
     def list(self, resource: Resource, *bodies: dict[str, Any]) -> None:
-        """A complete listing that brings these, and the watch after it."""
+        """A complete list with these objects, and the watch after it."""
         view = self.sources.watched[resource.group_resource].view
         view.begin()
         for body in bodies:
@@ -127,8 +127,8 @@ def constraint() -> dict[str, Any]:
     }
 
 
-def test_one_that_vanished_before_it_was_listed_is_not_waited_for() -> None:
-    """Two discoveries that prove its absence: silence is evidence again. One, or one that failed, is not enough."""
+def test_an_api_that_vanished_before_its_list_is_not_awaited() -> None:
+    """Two discoveries prove its absence: silence is evidence again. One, or a failed one, is not sufficient."""
     scene = Scene()
     scene.discover(OLD, NEW)
     scene.list(OLD)
@@ -142,8 +142,8 @@ def test_one_that_vanished_before_it_was_listed_is_not_waited_for() -> None:
     assert not scene.listed()
 
 
-def test_which_apis_are_live() -> None:
-    """Those that are served, listed and watched; none of a connection that has ended."""
+def test_live_apis() -> None:
+    """Those that are served, listed and watched; none after the connection has ended."""
     scene = Scene()
     scene.discover(OLD, NEW, PORTS)
     scene.list(OLD)
@@ -158,7 +158,7 @@ def test_which_apis_are_live() -> None:
     assert not scene.sources.report_apis.live
 
 
-def test_a_template_that_is_deleted_while_nobody_looks() -> None:
+def test_a_template_deleted_during_downtime() -> None:
     """After a reconnect, its kind is absent from discoveries an archive delay apart: its constraints are gone."""
     scene = Scene()
     scene.discover(OLD, PORTS)
@@ -174,7 +174,7 @@ def test_a_template_that_is_deleted_while_nobody_looks() -> None:
 
 
 def test_a_template_that_comes_back() -> None:
-    """Absent, there again, absent: the delay begins again."""
+    """Absent, present, absent: the delay starts again."""
     scene = Scene()
     scene.discover(PORTS)
     scene.list(PORTS, constraint())
@@ -190,8 +190,8 @@ def test_a_template_that_comes_back() -> None:
     assert not scene.wanted()
 
 
-def test_reports_left_behind_stay_so_over_a_reconnect() -> None:
-    """The older API is listed first after it, and again later: at no time does it speak."""
+def test_superseded_reports_stay_so_over_a_reconnect() -> None:
+    """The older API is listed first after it, and again later: at no time is it used."""
     left = {("kyverno", POLICY_REPORTS, "shop")}
     scene = Scene()
     now = START // 1000
@@ -213,7 +213,7 @@ def test_reports_left_behind_stay_so_over_a_reconnect() -> None:
 
 
 def test_a_report_of_one_namespace_supersedes_none_of_another() -> None:
-    """Whoever may write reports in one namespace has no say about an engine's reports elsewhere."""
+    """Whoever can write reports in one namespace does not affect an engine's reports elsewhere."""
     scene = Scene()
     now = START // 1000
     scene.discover(OLD, NEW)
@@ -224,8 +224,10 @@ def test_a_report_of_one_namespace_supersedes_none_of_another() -> None:
     assert scene.wanted() == 2
 
 
-def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
-    """The engine says it once: one more listing brings it again, and it ends what only the older report calls for."""
+def test_a_pass_from_before_the_older_report_was_superseded() -> None:
+    """The engine writes it once: another list reads it again, and it ends violations that only the older report
+    states.
+    """
     scene = Scene()
     now = START // 1000
     old, new = report(OLD, at=now - SUPERSEDED_AFTER_SECONDS - 1), report(NEW, at=now)
@@ -250,12 +252,12 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     asked.clear()
     scene.sources.evidence_due = True
     scene.work.tick._request_evidence()
-    assert not asked  # whoever can write reports cannot have all of them listed again and again
+    assert not asked  # whoever can write reports must not be able to cause a list each time
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "after a while"])
 async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.MonkeyPatch, *, late: bool) -> None:
-    """What was discovered is used when the policies are known soon after; when they take long it is asked for anew."""
+    """The discovery is used if the policies are known soon after; if they take long it is repeated."""
     scene, asked = Scene(), list[bool]()
     settling = [False, True] if late else [True]
     library = SimpleNamespace(is_ready=False)

@@ -1,4 +1,4 @@
-"""Which Go fits, what a pin is, and where a built program lies."""
+"""Which Go version is sufficient, how versions are pinned, and where built programs are stored."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -51,12 +51,12 @@ replace example.org/lib => example.org/fork v9.9.9
     ],
 )
 def test_go_version(output: str, expected: tuple[int, int, int] | None) -> None:
-    """The version is read from what `go version` prints; an unclear one is none."""
+    """It is read from the output of `go version`; unclear output has none."""
     assert go_version(output) == expected
 
 
 def test_pinned() -> None:
-    """A program's version is the one its go.mod requires, whatever is replaced."""
+    """A program's version is the one that its go.mod requires, whatever is replaced."""
     assert pinned(GO_MOD, "example.org/lib") == "v1.2.3"
     assert pinned(GO_MOD, "example.org/lib/v2") == "v2.0.0-rc.1"
     assert pinned(GO_MOD, "example.org/single") == "v0.9.1"
@@ -77,7 +77,7 @@ def test_recipes_are_pinned(recipe: Recipe) -> None:
 
 
 def test_first_fitting_go_wins() -> None:
-    """The machine's own Go is taken where it is new enough, else the bundled one; equal to what is needed is enough."""
+    """The machine's own Go is used if it is new enough, else the bundled one; an equal version is sufficient."""
     old = Go(Path("/old/go"), (1, 19, 8), bundled=False)
     bundled = Go(Path("/venv/go"), (1, 26, 0), bundled=True)
     assert find_go((1, 26, 0), [old, bundled]) == bundled
@@ -89,7 +89,7 @@ def test_first_fitting_go_wins() -> None:
 
 
 def test_go_of_path_is_asked_first(tmp_path: Path) -> None:
-    """A `go` on PATH is a candidate by what it prints; one that prints nothing usable is passed over."""
+    """A `go` on PATH is checked by its output; one with unusable output is skipped."""
     go = tmp_path / "go"
     go.write_text("#!/bin/sh\necho go version go1.99.1 linux/amd64\n")
     go.chmod(0o755)
@@ -109,11 +109,11 @@ def test_go_of_path_is_asked_first(tmp_path: Path) -> None:
     ids=["home", "xdg", "explicit", "empty is unset"],
 )
 def test_cache_folder(environ: dict[str, str], expected: str) -> None:
-    """POLICYHUB_CACHE counts before XDG_CACHE_HOME, which counts before HOME."""
+    """POLICYHUB_CACHE precedes XDG_CACHE_HOME, which precedes HOME."""
     assert cache_folder(environ) == Path(expected)
 
 
-def test_folder_name_follows_what_shapes_the_binary() -> None:
+def test_the_folder_name_follows_the_inputs_of_the_build() -> None:
     """Another pin, package or linker flag never finds the old binary; the estimate and the like change nothing."""
     recipe = RECIPES["kubectl"]
     name = folder_name(recipe)
@@ -124,7 +124,7 @@ def test_folder_name_follows_what_shapes_the_binary() -> None:
 
 
 def test_build_command_names_its_output() -> None:
-    """The program goes where the cache wants it, stripped."""
+    """The program is written to its place in the cache, stripped."""
     command = build_command(Path("/go"), RECIPES["etcd"], Path("/cache/etcd"))
     assert command[:2] == ("/go", "build")
     assert command[-3:] == ("-o", "/cache/etcd", ".")
@@ -132,7 +132,9 @@ def test_build_command_names_its_output() -> None:
 
 
 def test_build_environment_keeps_proxy_and_fixes_the_rest() -> None:
-    """The user's proxy settings stay; flags that would change the binary do not; no newer toolchain is downloaded."""
+    """The user's proxy settings stay; flags that would change the binary are removed; no newer toolchain is
+    downloaded.
+    """
     user = {"HOME": "/home/a", "GOPROXY": "off", "GOFLAGS": "-mod=vendor", "CGO_ENABLED": "1", "GOOS": "plan9"}
     env = build_environment(user, own_caches=None)
     assert env["GOPROXY"] == "off"
@@ -148,17 +150,17 @@ def test_build_environment_keeps_proxy_and_fixes_the_rest() -> None:
 
 
 def test_ensure_takes_what_is_cached(tmp_path: Path) -> None:
-    """A cached program is used without a Go toolchain and without a word."""
+    """A cached program is used without a Go toolchain and without output."""
     binary = tmp_path / "bin" / folder_name(RECIPES["helm"]) / "helm"
     binary.parent.mkdir(parents=True)
     binary.touch()
-    said: list[str] = []
-    assert ensure("helm", progress=said.append, environ={"POLICYHUB_CACHE": str(tmp_path)}) == binary
-    assert said == []
+    reported: list[str] = []
+    assert ensure("helm", progress=reported.append, environ={"POLICYHUB_CACHE": str(tmp_path)}) == binary
+    assert reported == []
 
 
-def test_failed_build_leaves_nothing_and_says_why(tmp_path: Path) -> None:
-    """A failing compiler's words reach the user with what may mend it, and no half-built program stays in the cache."""
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    """The compiler's output reaches the user with a remedy, and no incomplete program stays in the cache."""
     go = tmp_path / "go"
     go.write_text(
         '#!/bin/sh\n[ "$1" = version ] && echo go version go1.99.0 linux/amd64 && exit 0\n'
@@ -166,14 +168,14 @@ def test_failed_build_leaves_nothing_and_says_why(tmp_path: Path) -> None:
     )
     go.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "POLICYHUB_CACHE": str(tmp_path / "cache")}
-    said: list[str] = []
+    reported: list[str] = []
     with pytest.raises(ToolchainError, match=r"(?s)dial tcp.*Possible remedy: .*GOPROXY"):
-        ensure("etcd", progress=said.append, environ=environ)
-    assert said[0].startswith("building etcd v3.")
+        ensure("etcd", progress=reported.append, environ=environ)
+    assert reported[0].startswith("building etcd v3.")
     assert [entry.suffix for entry in (tmp_path / "cache" / "bin").iterdir()] == [".lock"]
 
 
 def test_unknown_program() -> None:
-    """A program without a recipe is refused with the names of those that have one."""
+    """A program without a recipe is rejected with the names of the known ones."""
     with pytest.raises(ToolchainError, match="known: etcd, kube-apiserver"):
         ensure("kubelet")

@@ -1,4 +1,4 @@
-"""Which MonitoredClusters are told of each other, since they send one cluster's findings under two identities."""
+"""Which MonitoredClusters are reported as twins, because they send one cluster's findings under two identities."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +11,7 @@ from policyhub.cluster.snapshot import Twin
 
 
 def plane(name: str, **differs: Any) -> DataPlane:
-    """One that sends; `differs`: identity, uid, account, region, sends."""
+    """A data plane that sends; `differs`: identity, uid, account, region, sends."""
     has = {
         "identity": name,
         "uid": "5b2d7f1c",
@@ -29,7 +29,7 @@ def plane(name: str, **differs: Any) -> DataPlane:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("one", "other", "is_twin"),
     [
         pytest.param({}, {}, True, id="both send"),
         pytest.param({"sends": False}, {}, True, id="this one is a dry run"),
@@ -42,8 +42,8 @@ def plane(name: str, **differs: Any) -> DataPlane:
         pytest.param({"uid": "a b"}, {"uid": "a b"}, False, id="no uid that Kubernetes gives"),
     ],
 )
-def test_who_is_told_of_whom(one: dict[str, Any], other: dict[str, Any], told: bool) -> None:  # noqa: FBT001  (a table)
-    """Of those that send findings of the same cluster to the same hub under another identity, and of no other."""
+def test_which_clusters_are_twins(one: dict[str, Any], other: dict[str, Any], is_twin: bool) -> None:  # noqa: FBT001  (a table)
+    """Those that send findings of the same cluster to the same hub under another identity."""
     first, second = plane("first", **one), plane("second", **other)
-    expected = (Twin("second", second.site.monitored.identity),) if told else ()
+    expected = (Twin("second", second.site.monitored.identity),) if is_twin else ()
     assert twins(first, [first, second]) == expected

@@ -1,4 +1,4 @@
-"""ClusterDiscoveries at work, without an API server or AWS: who waits for whom, and what is written."""
+"""The ClusterDiscovery controller without an API server or AWS: who waits for whom, and what is written."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 
 
 class Home:
-    """The operator's own API server, as far as discovery uses it."""
+    """The parts of the operator's own API server that discovery uses."""
 
     def __init__(self) -> None:
         self.discoveries: dict[str, dict[str, Any]] = {}
         self.clusters: dict[str, dict[str, Any]] = {}
         self.refuses: Exception | None = None
         self.hold: tuple[str, asyncio.Event] | None = None
-        """What POSTs of MonitoredClusters wait for whose name begins so."""
+        """POSTs of MonitoredClusters whose name has this prefix wait for this event."""
         self.posts: list[str] = []
         self.lists = 0
         self.statuses: dict[str, list[dict[str, Any]]] = {}
@@ -89,7 +89,7 @@ def role(account: str) -> str:
 
 
 class Account:
-    """As `Identity`; `holds` is what its listings wait for."""
+    """In the form of `Identity`; its lists wait for `holds`."""
 
     def __init__(self, number: str, *names: str) -> None:
         self.number = number
@@ -123,7 +123,7 @@ class Eks:
 
 
 class Work:
-    """A controller at work; `beat` lets all that wait for a time go on, once."""
+    """A running controller; `beat` lets all timed waits continue once."""
 
     def __init__(self, home: Home, *accounts: Account, **settings: Any) -> None:
         self._sleepers: list[asyncio.Event] = []
@@ -150,7 +150,7 @@ class Work:
             event.set()
 
     async def looks(self, times: int = 1) -> None:
-        """Let all look so often, as far as their accounts answer, and all that follows from it be done."""
+        """Run this many discoveries of all accounts, as far as they answer, and everything that follows."""
         for _ in range(times):
             self.beat()
             await quiet()
@@ -161,7 +161,7 @@ class Work:
 
 
 async def quiet() -> None:
-    """Until nothing goes on by itself: no fake takes longer than a few turns of the loop."""
+    """Wait until no task can continue: no fake takes longer than a few turns of the loop."""
     for _ in range(500):
         await asyncio.sleep(0)
 
@@ -171,8 +171,8 @@ def home() -> Home:
     return Home()
 
 
-async def test_an_account_that_does_not_answer_delays_no_other(home: Home) -> None:
-    """The clusters of the others get their MonitoredClusters while it hangs, and the status says who is missing."""
+async def test_an_unresponsive_account_delays_no_other(home: Home) -> None:
+    """Clusters of the other accounts get their MonitoredClusters while it hangs, and the status names it."""
     away, well = Account(FIRST, "a"), Account(SECOND, "b")
     away.holds = asyncio.Event()
     home.discover("fleet", FIRST, SECOND)
@@ -186,8 +186,8 @@ async def test_an_account_that_does_not_answer_delays_no_other(home: Home) -> No
     await work.end()
 
 
-async def test_two_discoveries_make_one_monitored_cluster(home: Home) -> None:
-    """Both find the same cluster at the same time: one makes it, for the other it is monitored already."""
+async def test_two_discoveries_create_one_monitored_cluster(home: Home) -> None:
+    """Both find the same cluster at the same time: one creates it, for the other it is monitored already."""
     home.discover("one", FIRST, namePattern="one-{name}")
     home.discover("two", FIRST, namePattern="two-{name}")
     work = Work(home, Account(FIRST, "a"))
@@ -239,8 +239,8 @@ async def test_what_is_made_while_a_post_waits_is_not_made_again(home: Home, by:
     ],
     ids=lambda value: value if isinstance(value, str) else str(getattr(value, "status", "none")),
 )
-async def test_a_monitored_cluster_that_is_not_taken(home: Home, error: Refused | Unreachable, reason: str) -> None:
-    """It is told why and what to do; once it is taken, all is well."""
+async def test_a_rejected_monitored_cluster(home: Home, error: Refused | Unreachable, reason: str) -> None:
+    """The status says why and what to do; after it is accepted, the condition is good."""
     home.discover("fleet", FIRST)
     home.refuses = error
     work = Work(home, Account(FIRST, "a"))
@@ -252,8 +252,8 @@ async def test_a_monitored_cluster_that_is_not_taken(home: Home, error: Refused 
     await work.end()
 
 
-async def test_a_status_is_written_where_it_has_changed(home: Home) -> None:
-    """A second look that finds the same writes nothing."""
+async def test_a_status_is_written_when_it_changes(home: Home) -> None:
+    """A second discovery with the same result writes nothing."""
     account = Account(FIRST, "a")
     home.discover("fleet", FIRST)
     work = Work(home, account)
@@ -269,8 +269,8 @@ async def test_a_status_is_written_where_it_has_changed(home: Home) -> None:
     await work.end()
 
 
-async def test_a_spec_that_cannot_be_read(home: Home) -> None:
-    """It is told, nobody is asked, and the others go on."""
+async def test_an_unreadable_spec(home: Home) -> None:
+    """It is reported, no account is called, and other discoveries continue."""
     home.discover("broken", FIRST, namePattern="no-placeholder")
     home.discover("fleet", SECOND)
     first = Account(FIRST, "a")
@@ -281,8 +281,8 @@ async def test_a_spec_that_cannot_be_read(home: Home) -> None:
     await work.end()
 
 
-async def test_a_mistake_of_ours_outside_of_a_look_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to edit the ClusterDiscovery, and the others go on; what ended by itself is not begun again."""
+async def test_an_internal_error_is_retried(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to edit the ClusterDiscovery, and the others continue; an orderly end is not restarted."""
     begun: list[str] = []
     rightly = Discoveries._work
 
@@ -303,8 +303,8 @@ async def test_a_mistake_of_ours_outside_of_a_look_is_tried_again(home: Home, mo
     await work.end()
 
 
-async def test_only_those_with_the_operators_labels(home: Home) -> None:
-    """Where operators divide a fleet by labels, each works on its own ClusterDiscoveries."""
+async def test_only_discoveries_with_the_operators_labels(home: Home) -> None:
+    """Operators that divide a fleet by labels each handle their own ClusterDiscoveries."""
     home.discover("fleet", FIRST, template={"metadata": {"labels": {"shard": "a"}}})
     home.discover("other", SECOND)
     home.discoveries["other"]["metadata"]["labels"] = {"shard": "b"}
@@ -315,8 +315,8 @@ async def test_only_those_with_the_operators_labels(home: Home) -> None:
     await work.end()
 
 
-async def test_an_edit_counts_for_the_next_clusters(home: Home) -> None:
-    """A new generation begins anew; what was made stays as it was."""
+async def test_an_edit_applies_to_future_clusters(home: Home) -> None:
+    """A new generation starts again; existing MonitoredClusters stay unchanged."""
     account = Account(FIRST, "a")
     home.discover("fleet", FIRST)
     work = Work(home, account)
@@ -338,7 +338,7 @@ SELECTED = {"policyhub": "yes"}
 
 
 async def selecting(home: Home, *accounts: Account, **spec: Any) -> Work:
-    """Both by their tag, until all is well."""
+    """Both are selected by their tag, and all is well."""
     home.discover("fleet", *(one.number for one in accounts), tagSelector={"matchTags": SELECTED}, **spec)
     for one in accounts:
         one.tags = SELECTED
@@ -351,9 +351,9 @@ SHOP = f"shop-{REGION}-{FIRST}"
 
 
 @pytest.mark.parametrize("looks_before", [0, 3])
-async def test_a_deleted_monitored_cluster_is_not_made_on_old_evidence(home: Home, looks_before: int) -> None:
-    """The tag was taken off, and the MonitoredCluster deleted: neither the look of another account brings it back, nor
-    the next one of its own.
+async def test_a_deleted_monitored_cluster_is_not_recreated_on_old_evidence(home: Home, looks_before: int) -> None:
+    """The tag was removed, and the MonitoredCluster deleted: neither another account's discovery recreates it, nor the
+    next one of its own.
     """
     first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
     work = await selecting(home, first, second)
@@ -367,13 +367,13 @@ async def test_a_deleted_monitored_cluster_is_not_made_on_old_evidence(home: Hom
     first.holds.set()
     await work.looks(2)
     assert SHOP not in home.clusters
-    told = {one["monitoredCluster"] or one["reason"] for one in home.statuses["fleet"][-1]["clusters"]}
-    assert told == {"TagsDiffer", f"bank-{REGION}-{SECOND}"}
+    output = {one["monitoredCluster"] or one["reason"] for one in home.statuses["fleet"][-1]["clusters"]}
+    assert output == {"TagsDiffer", f"bank-{REGION}-{SECOND}"}
     await work.end()
 
 
-async def test_an_account_that_denies_is_no_evidence(home: Home) -> None:
-    """What it said once makes nothing, however often a person deletes the MonitoredCluster."""
+async def test_a_denied_account_is_no_evidence(home: Home) -> None:
+    """Its earlier answer creates nothing, however often a person deletes the MonitoredCluster."""
     first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
     work = await selecting(home, first, second)
     first.denies = True
@@ -385,8 +385,8 @@ async def test_an_account_that_denies_is_no_evidence(home: Home) -> None:
     await work.end()
 
 
-async def test_a_cluster_that_is_still_selected_is_made_again(home: Home) -> None:
-    """At the next look of its account, however many others were skipped there; EKS is asked about it first."""
+async def test_a_cluster_that_is_still_selected_is_recreated(home: Home) -> None:
+    """At the next discovery of its account, however many others were skipped there; EKS is called for it first."""
     first = Account(FIRST, "shop")
     work = await selecting(home, first, template={"metadata": {"labels": {"team": "shop"}}})
     first.tags = {}
@@ -399,8 +399,8 @@ async def test_a_cluster_that_is_still_selected_is_made_again(home: Home) -> Non
     await work.end()
 
 
-async def test_what_is_refused_is_tried_at_its_own_looks_alone(home: Home) -> None:
-    """The looks of other accounts post nothing of it, and go on telling why it has none."""
+async def test_a_rejected_cluster_is_retried_at_its_own_discoveries_only(home: Home) -> None:
+    """Discoveries of other accounts do not POST it, and keep reporting the reason."""
     first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
     home.refuses = Refused(403, "Forbidden", "denied by policy")
     home.discover("fleet", FIRST, SECOND)
@@ -419,8 +419,8 @@ async def test_what_is_refused_is_tried_at_its_own_looks_alone(home: Home) -> No
     [Unreachable("no answer"), Refused(500, "InternalError", "webhook")],
     ids=lambda error: type(error).__name__,
 )
-async def test_an_api_server_that_fails_is_not_asked_on_and_on(home: Home, error: Exception) -> None:
-    """After three POSTs in a row the others wait for the next look; all are told."""
+async def test_a_failing_api_server_is_not_called_repeatedly(home: Home, error: Exception) -> None:
+    """After three failed POSTs in a row the others wait for the next discovery; all are reported."""
     home.refuses = error
     home.discover("fleet", FIRST)
     work = Work(home, Account(FIRST, *"abcdefgh"))
@@ -435,8 +435,8 @@ async def test_an_api_server_that_fails_is_not_asked_on_and_on(home: Home, error
 
 
 async def test_a_slow_api_server_delays_no_other(home: Home) -> None:
-    """While a MonitoredCluster waits for its admission, those of others are made and told; one that waits for the same
-    ARN finds it made.
+    """While a MonitoredCluster waits for its admission, those of others are created and reported; one with the same ARN
+    finds it.
     """
     home.hold = "slow", asyncio.Event()
     home.discover("slow", FIRST, namePattern="slow-{name}")
@@ -453,8 +453,8 @@ async def test_a_slow_api_server_delays_no_other(home: Home) -> None:
     await work.end()
 
 
-async def test_all_monitored_clusters_are_listed_once_a_look(home: Home) -> None:
-    """Where nothing is to be made; before one is made, once more."""
+async def test_monitored_clusters_are_listed_once_a_discovery(home: Home) -> None:
+    """If nothing is to be created; before a creation, once more."""
     first = Account(FIRST, "shop")
     work = await selecting(home, first)
     await quiet()
@@ -464,8 +464,8 @@ async def test_all_monitored_clusters_are_listed_once_a_look(home: Home) -> None
     await work.end()
 
 
-async def test_a_status_that_cannot_be_read(home: Home) -> None:
-    """A newer version wrote it: it is written anew, and the work goes on."""
+async def test_an_unreadable_status(home: Home) -> None:
+    """A newer version wrote it: it is written again, and the work continues."""
     home.discover("fleet", FIRST)
     cluster = {"arn": "arn:aws:eks:xx-new-1:1:cluster/x", "state": "Kept", "reason": "no word"}
     home.discoveries["fleet"]["status"] = {"clusters": [cluster], "conditions": [{"type": "Ready"}], "made": "many"}
@@ -475,8 +475,8 @@ async def test_a_status_that_cannot_be_read(home: Home) -> None:
     await work.end()
 
 
-async def test_a_region_that_no_finding_can_name(home: Home) -> None:
-    """It is refused with the spec: the status could not tell of its clusters."""
+async def test_an_unsupported_region(home: Home) -> None:
+    """It is rejected with the spec, because the status could not name its clusters."""
     home.discover("fleet", FIRST, regions=["us-iso-east-1"])
     work = Work(home, Account(FIRST, "shop"))
     await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "InvalidSpec")
@@ -484,8 +484,8 @@ async def test_a_region_that_no_finding_can_name(home: Home) -> None:
     await work.end()
 
 
-async def test_a_template_that_nobody_would_work_on(home: Home) -> None:
-    """None is made that the operator does not watch, and the condition says how to mend it."""
+async def test_a_template_that_no_operator_selects(home: Home) -> None:
+    """No MonitoredCluster is created that the operator does not watch, and the condition says how to fix it."""
     home.discover("fleet", FIRST, template={"metadata": {"labels": {"shard": "b"}}})
     work = Work(home, Account(FIRST, "shop"), watch_selector="shard=a")
     await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "NotSelected")

@@ -1,4 +1,4 @@
-"""docs/discovery.md and the code name the same reasons."""
+"""docs/discovery.md and the code have the same reasons."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ BARRING = {"ClusterExternal", "ClusterCreating", "ClusterDeleting", "ClusterFail
 
 
 def table(title: str, column: int = 0) -> set[str]:
-    """What stands in backticks in a column of the first table of a section."""
+    """The text in backticks in a column of a section's first table."""
     found = re.search(rf"^#+ {title}\n(.*?)(?=^#+ |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, title
     lines = [line for line in found[1].splitlines() if line.startswith("| ")]
@@ -23,7 +23,7 @@ def table(title: str, column: int = 0) -> set[str]:
 
 
 def written() -> set[str]:
-    """Reasons of clusters and places that stand in the code."""
+    """Reasons of clusters and places in the code."""
     return {
         Reason[cause.args[0].attr].value
         for path, tree in SOURCES.items()
@@ -38,7 +38,7 @@ def written() -> set[str]:
 
 
 def test_reasons_of_clusters() -> None:
-    """Each has a row, and nothing else has."""
+    """Each has a row, and there are no others."""
     assert table("The state of a cluster", 1) == (written() | BARRING) - {"InvalidSpec", "RegionOff"}
 
 

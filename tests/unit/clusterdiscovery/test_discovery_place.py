@@ -1,4 +1,4 @@
-"""What an account in a Region is asked, and what its answers are worth. AWS itself is not there."""
+"""The calls to one account and Region, and the meaning of its answers, without AWS."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -21,14 +21,14 @@ THROTTLED = NotTried(Reason.THROTTLED, "TooManyRequestsException", remedy="wait"
 
 
 class Aws:
-    """One account: what it answers, and what it was asked for."""
+    """One account: its answers, and the calls to it."""
 
     def __init__(self, *names: str) -> None:
         self.names_: frozenset[str] | NotTried = frozenset(names)
         self.account = OWN
         self.fault: Cause | None = None
         self.fails: dict[str, Exception] = {}
-        """By cluster; those that are neither listed nor here are missing."""
+        """By cluster; clusters that are neither listed nor here do not exist."""
         self.asked: list[str] = []
         self.pauses: list[float] = []
 
@@ -57,7 +57,7 @@ class Aws:
 
 
 async def search(place: Place, aws: Aws, *, monitored: Iterable[str] = (), made: Iterable[str] = ()) -> list[str]:
-    """Which clusters were asked about."""
+    """The clusters for which DescribeCluster was called."""
     before = len(aws.asked)
     made_arns = [arn_of(OWN, REGION, name) for name in made]
     all_ = {*(arn_of(OWN, REGION, name) for name in monitored), *made_arns}
@@ -65,15 +65,15 @@ async def search(place: Place, aws: Aws, *, monitored: Iterable[str] = (), made:
     return aws.asked[before:]
 
 
-async def test_what_is_monitored_is_never_described() -> None:
-    """Only new clusters are asked about, each after a pause: the operator needs the calls to connect."""
+async def test_monitored_clusters_are_never_described() -> None:
+    """Only new clusters are described, each after a pause: the operator needs the calls to connect."""
     aws = Aws("a", "b", "c")
     assert await search(aws.place(), aws, monitored=["a"], made=["b"]) == ["c"]
     assert len(aws.pauses) == 1
 
 
-async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
-    """Of what was skipped, some are asked about again at each look, in turn; what is not up is always asked about."""
+async def test_tags_of_known_clusters_are_read_rarely() -> None:
+    """Some of the skipped clusters are described at each discovery, in turn; inactive ones always."""
     names = [f"c{number:02}" for number in range(25)]
     aws = Aws(*names, "new")
     place = aws.place()
@@ -86,8 +86,8 @@ async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
 @pytest.mark.parametrize(
     "error", [THROTTLED, NotTried(Reason.UNAVAILABLE, "no answer")], ids=lambda error: error.reason
 )
-async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> None:
-    """No call follows one that was throttled or not answered; what was learned stays, and what lacks is asked next."""
+async def test_a_throttled_discovery_ends_and_the_next_continues(error: NotTried) -> None:
+    """No call follows a throttled or unanswered one; known facts stay, and missing ones are read next."""
     aws = Aws("a", "b", "c")
     aws.fails["b"] = error
     place = aws.place()
@@ -101,7 +101,7 @@ async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> No
     assert all(isinstance(found, Description) for found in place.answer.clusters.values())
 
 
-async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
+async def test_a_forbidden_cluster_stops_no_other() -> None:
     """A permission may be for some clusters only."""
     aws = Aws("a", "b")
     aws.fails["a"] = DENIED
@@ -118,14 +118,14 @@ async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
     [
         pytest.param(None, OWN, True, id="EKS does not know it"),
         pytest.param(None, "999999999999", False, id="another account does not know it"),
-        pytest.param(None, "", False, id="STS does not say who asks"),
+        pytest.param(None, "", False, id="STS does not report the caller"),
         pytest.param(DENIED, OWN, False, id="AccessDenied"),
         pytest.param(THROTTLED, OWN, False, id="throttled"),
         pytest.param(NotTried(Reason.UNAVAILABLE, "no answer"), OWN, False, id="no answer"),
     ],
 )
-async def test_what_counts_as_gone(failure: NotTried | None, account: str, *, gone: bool) -> None:
-    """A listing that lacks a cluster is silence; it is gone only where its own account says so."""
+async def test_which_clusters_count_as_gone(failure: NotTried | None, account: str, *, gone: bool) -> None:
+    """A list without the cluster is no evidence; only its own account can say that it is gone."""
     aws = Aws()
     aws.account = account
     aws.fails = {"shop": failure} if failure is not None else {}
@@ -134,7 +134,7 @@ async def test_what_counts_as_gone(failure: NotTried | None, account: str, *, go
     assert place.answer.gone == ({"shop"} if gone else set())
 
 
-async def test_a_listing_that_lacks_a_cluster_which_is_there() -> None:
+async def test_a_list_that_lacks_an_existing_cluster() -> None:
     """EKS may list late: DescribeCluster knows it."""
     aws = Aws()
     aws.describe = described  # type: ignore[method-assign]
@@ -147,8 +147,8 @@ async def described(arn: Arn) -> Description:
     return Description(arn=arn.text, status="ACTIVE")
 
 
-async def test_what_came_back_is_not_gone() -> None:
-    """A cluster that is listed again is there."""
+async def test_a_returning_cluster_is_not_gone() -> None:
+    """A cluster that is listed again exists."""
     aws = Aws()
     place = aws.place()
     await search(place, aws, made=["shop"])
@@ -158,8 +158,8 @@ async def test_what_came_back_is_not_gone() -> None:
     assert place.answer.gone == frozenset()
 
 
-async def test_a_listing_that_fails_changes_nothing() -> None:
-    """What was known stays known, and nothing is asked about single clusters."""
+async def test_a_failed_list_changes_nothing() -> None:
+    """Known facts stay, and no cluster is described."""
     aws = Aws("a")
     place = aws.place()
     await search(place, aws)
@@ -182,8 +182,8 @@ async def test_a_listing_that_fails_changes_nothing() -> None:
     ],
     ids=str,
 )
-async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
-    """Credentials that EKS refuses in one Region and STS knows mean that the Region is off."""
+async def test_a_disabled_region(error: NotTried, reason: str) -> None:
+    """Credentials that EKS rejects in one Region and STS accepts mean that the Region is disabled."""
     aws = Aws()
     aws.names_ = error
     place = aws.place()
@@ -192,8 +192,8 @@ async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
     assert place.fault.reason == reason
 
 
-async def test_credentials_that_sts_refuses_too_are_no_matter_of_the_region() -> None:
-    """Where STS does not know them either, they are to blame."""
+async def test_invalid_credentials_are_not_a_disabled_region() -> None:
+    """If STS rejects them too, they are the cause."""
     aws = Aws()
     aws.names_ = NotTried(Reason.CREDENTIALS_REJECTED, "InvalidClientTokenId")
     aws.account = ""
@@ -203,8 +203,8 @@ async def test_credentials_that_sts_refuses_too_are_no_matter_of_the_region() ->
     assert place.fault.reason == "CredentialsRejected"
 
 
-async def test_the_operators_own_identity_must_be_of_the_account() -> None:
-    """Without a role another account would be listed than the one that is named."""
+async def test_the_operators_identity_must_be_of_the_account() -> None:
+    """Without a role, another account than the named one would be listed."""
     aws = Aws("a")
     aws.account = "999999999999"
     place = aws.place(role_arn=None)
@@ -217,8 +217,8 @@ async def test_the_operators_own_identity_must_be_of_the_account() -> None:
 @pytest.mark.parametrize(
     "error", [THROTTLED, NotTried(Reason.UNAVAILABLE, "no answer")], ids=lambda error: error.reason
 )
-async def test_a_cluster_that_never_answers_holds_up_no_other(error: NotTried) -> None:
-    """One that was made, is missing and always ends the look: new ones are asked about, and other missing ones too."""
+async def test_a_cluster_that_never_answers_delays_no_other(error: NotTried) -> None:
+    """A missing cluster that always ends the discovery: new ones are described, and other missing ones too."""
     aws = Aws("new")
     aws.fails["a"] = error
     place = aws.place()
@@ -227,8 +227,8 @@ async def test_a_cluster_that_never_answers_holds_up_no_other(error: NotTried) -
     assert place.answer.gone == {"b"}
 
 
-async def test_a_known_cluster_that_never_answers_holds_up_no_other() -> None:
-    """What it said before still counts, and the others have their turn."""
+async def test_a_known_cluster_that_never_answers_delays_no_other() -> None:
+    """Its earlier state stays in effect, and the others have their turn."""
     aws = Aws("a", "b")
     place = aws.place()
     await search(place, aws)
@@ -237,8 +237,8 @@ async def test_a_known_cluster_that_never_answers_holds_up_no_other() -> None:
     assert isinstance(place.answer.clusters["a"], Description)
 
 
-async def test_what_was_said_of_a_monitored_cluster_is_forgotten() -> None:
-    """Once nobody monitors it any more it is as new."""
+async def test_the_state_of_an_unmonitored_cluster_is_dropped() -> None:
+    """When nobody monitors it any more it counts as new."""
     aws = Aws("a")
     place = aws.place()
     await search(place, aws)

@@ -1,4 +1,4 @@
-"""What becomes of each cluster that is known: a table of what AWS and the API server say, and of what is decided."""
+"""The decision for each known cluster: a table of the facts from AWS and the API server, and the outcome."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def spec(**members: Any) -> DiscoverySpec:
     )
 
 
-def up(name: str, **said: Any) -> Description:
+def up(name: str, **reported: Any) -> Description:
     return Description(
         **{
             "arn": arn(name),
@@ -47,13 +47,13 @@ def up(name: str, **said: Any) -> Description:
             "endpoint": "https://a",
             "authority": "LS0t",
             "tags": {"policyhub": "yes"},
-            **said,
+            **reported,
         }
     )
 
 
-def answer(*listed: str, gone: tuple[str, ...] = (), **said: Description | Cause) -> Answer:
-    clusters = {**{name: up(name) for name in listed}, **said}
+def answer(*listed: str, gone: tuple[str, ...] = (), **reported: Description | Cause) -> Answer:
+    clusters = {**{name: up(name) for name in listed}, **reported}
     return Answer(ACCOUNT, REGION, clusters, frozenset(gone), fresh=frozenset(clusters))
 
 
@@ -65,7 +65,7 @@ ROWS: dict[str, Row] = {
     "nothing is known": ([], [], {}),
     "a new cluster": ([answer("shop")], [], {"shop": "Make/Monitored shop"}),
     "one that was made": ([answer("shop")], [OURS], {"shop": "Made/Monitored shop"}),
-    "made, and EKS was not asked about it again": (
+    "made, and not described again": (
         [answer(shop=UNDESCRIBED)],
         [OURS],
         {"shop": "Made/Monitored shop"},
@@ -124,7 +124,7 @@ ROWS: dict[str, Row] = {
     "made, and gone": ([answer(gone=("shop",))], [OURS], {"shop": "Gone/ClusterGone shop"}),
     "monitored by hand, and not listed": ([answer()], [HERS], {}),
     "made, in an account that was never listed": ([], [OURS], {"shop": "Made/Monitored shop"}),
-    "made, in a Region that is not asked any more": (
+    "made, in a Region that is no longer searched": (
         [Answer(ACCOUNT, "us-east-1")],
         [OURS],
         {"shop": "Made/Monitored shop"},
@@ -139,19 +139,19 @@ ROWS: dict[str, Row] = {
 }
 
 
-def told(decision: Decision) -> str:
+def outcome_of(decision: Decision) -> str:
     return f"{decision.state}/{decision.why.reason} {decision.monitored}".strip()
 
 
 @pytest.mark.parametrize(("answers", "monitored", "expected"), ROWS.values(), ids=ROWS)
-def test_what_is_decided(answers: list[Answer], monitored: list[Existing], expected: dict[str, str]) -> None:
+def test_decisions(answers: list[Answer], monitored: list[Existing], expected: dict[str, str]) -> None:
     """Each state of a cluster has one outcome."""
     decisions = plan("fleet", spec(), answers, monitored)
-    assert {one.arn: told(one) for one in decisions} == {arn(name): outcome for name, outcome in expected.items()}
+    assert {one.arn: outcome_of(one) for one in decisions} == {arn(name): outcome for name, outcome in expected.items()}
 
 
-def test_whoever_has_a_name_is_named() -> None:
-    """A clash names both clusters, and how to end it; a name is the first one's by ARN, each time the same."""
+def test_a_name_clash_names_both_clusters() -> None:
+    """And how to end it; the first cluster by ARN gets the name, each time the same."""
     for listed in (("Shop", "shop"), ("shop", "Shop")):
         first, second = plan("fleet", spec(), [answer(*listed)], [])
         assert (first.arn, first.state) == (arn("Shop"), "Make")
@@ -168,8 +168,8 @@ def test_whoever_has_a_name_is_named() -> None:
     ],
 )
 def test_names(pattern: str, cluster: str, name: str) -> None:
-    """Placeholders are replaced, capitals and underscores become what an object's name may have, and what a cluster is
-    called is never taken for a placeholder.
+    """Placeholders are replaced, capitals and underscores become valid characters, and a cluster's name is never taken
+    for a placeholder.
     """
     assert rendered(pattern, Arn.parse(arn(cluster))) == name
 
@@ -193,13 +193,13 @@ def test_names(pattern: str, cluster: str, name: str) -> None:
     ids=str,
 )
 def test_tags(selector: dict[str, Any], *, selected: bool) -> None:
-    """All that is asked of the tags must hold, as with label selectors."""
+    """All requirements on the tags must match, as with label selectors."""
     assert selects(TagSelector.model_validate(selector), {"team": "shop"}) is selected
 
 
-def test_what_is_made() -> None:
-    """The template, with the ARN and the account's role filled in, and the label that says whose it is; read again, it
-    is this discovery's.
+def test_the_created_monitored_cluster() -> None:
+    """The template with the ARN, the account's role and the discovery's label; read back, it belongs to this
+    discovery.
     """
     account = Account(account_id=ACCOUNT, role_arn=ROLE, external_id="tell-nobody")
     template = {"metadata": {"labels": {"shard": "a"}}, "spec": {"mode": "DryRun", "securityHub": {"region": "x"}}}
@@ -215,14 +215,14 @@ def test_what_is_made() -> None:
     assert existing(made) == Existing("shop", arn("shop"), "fleet")
 
 
-def test_without_a_role_the_operator_itself_signs_in() -> None:
-    """An account without a role gives an empty connection.eks."""
+def test_without_a_role_the_operators_identity_is_used() -> None:
+    """An account without a role results in an empty connection.eks."""
     decision = Decision(arn("shop"), "Make", Cause(Reason.MONITORED), "shop")
     made = document("fleet", spec(), Account(account_id=ACCOUNT), decision)
     assert made["spec"]["connection"] == {"eks": {}}
 
 
-def test_the_arn_of_the_connection_is_an_arn_too() -> None:
-    """A MonitoredCluster whose identity is its name still monitors the cluster that its connection names."""
+def test_the_arn_of_the_connection_counts() -> None:
+    """A MonitoredCluster whose identity is its name still monitors the cluster in its connection."""
     body = {"metadata": {"name": "shop"}, "spec": {"connection": {"eks": {"arn": arn("shop")}}}}
     assert existing(body) == Existing("shop", arn("shop"))

@@ -1,4 +1,4 @@
-"""`policyhub clusters`: what a line says, and that kubectl's columns and the dashboard say the same."""
+"""`policyhub clusters` prints the same values as kubectl's columns and the dashboard."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ EVIL = "\x1b[31mAllWell\x1b[0m\nprod-eu True\u202e"
 
 
 def body(name: str = "prod", *, beat: str = BEAT, **status: Any) -> dict[str, Any]:
-    told = {
+    reported = {
         "conditions": [
             {"type": "Ready", "status": "True", "reason": "AllWell", "message": "fine"},
             {"type": "Connected", "status": "True"},
@@ -33,25 +33,25 @@ def body(name: str = "prod", *, beat: str = BEAT, **status: Any) -> dict[str, An
         },
         "sources": [{"lastListed": "2026-09-21T14:10:00Z"}, {"lastListed": "2026-09-21T14:00:00Z"}, {}],
     }
-    return {"metadata": {"name": name}, "status": {**told, **status}}
+    return {"metadata": {"name": name}, "status": {**reported, **status}}
 
 
 def at(path: str, document: dict[str, Any]) -> Any:
-    """What a printer column shows, by the few forms of JSONPath that ours have."""
+    """The value of a printer column, for the JSONPath forms that ours use."""
     found: Any = document
     for part in path.removeprefix(".").split("."):
         if part.startswith("conditions[?(@"):
             continue
         if part.startswith('type=="'):
-            wanted = part.split('"')[1]
-            found = next(one for one in found["conditions"] if one["type"] == wanted)
+            expected = part.split('"')[1]
+            found = next(one for one in found["conditions"] if one["type"] == expected)
         else:
             found = found[part]
     return found
 
 
 def test_kubectl_shows_the_same_under_the_same_names() -> None:
-    """Each column that has no unit of time is one of `kubectl get`, and shows what that shows."""
+    """Each column without a time unit exists in `kubectl get`, with the same value."""
     columns = {one["name"]: one["jsonPath"] for one in definition()["spec"]["versions"][0]["additionalPrinterColumns"]}
     document = body()
     line = row(document, now=NOW)
@@ -61,7 +61,7 @@ def test_kubectl_shows_the_same_under_the_same_names() -> None:
 
 
 def test_a_line_and_the_sum() -> None:
-    """Times are told as ages; the listing is the oldest one."""
+    """Times are printed as ages; the list's age is the oldest one."""
     lines = table([row(body(), now=NOW)], now=NOW, wide=True).splitlines()
     assert lines[0].split() == ["NAME", *map(str.upper, COLUMNS), "WAITING", "LISTED", "REASON", "IDENTITY", "MESSAGE"]
     assert [cell.strip() for cell in lines[1].split("   ") if cell] == [
@@ -100,22 +100,22 @@ def test_a_line_and_the_sum() -> None:
         "odd",
     ],
 )
-def test_which_are_well(given: dict[str, Any], well: bool, reason: str) -> None:  # noqa: FBT001  (a row of the table)
-    """Ready is True, and the operator has said so lately."""
+def test_healthy_clusters(given: dict[str, Any], well: bool, reason: str) -> None:  # noqa: FBT001  (a row of the table)
+    """Ready is True, and was written recently."""
     line = row(given, now=NOW)
     assert (line.well, line.reason) == (well, reason)
     assert STALE_MS == 600_000
 
 
-def test_numbers_that_are_not_known_are_not_zero() -> None:
+def test_unknown_numbers_are_not_zero() -> None:
     line = row(body(findings={"critical": True, "high": "1", "low": 0}), now=NOW)
     assert (line.critical, line.high, line.medium, line.low) == (None, None, None, 0)
     assert " 0 " in table([line], now=NOW, wide=False)
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_hostile_words_cannot_write_lines_or_colours(wide: bool) -> None:  # noqa: FBT001  (as above)
-    """What clusters and tenants put into a status stays in its cell."""
+def test_hostile_text_cannot_write_lines_or_colours(wide: bool) -> None:  # noqa: FBT001  (as above)
+    """Text of clusters and tenants in a status stays in its cell."""
     evil = {"type": "Ready", "status": EVIL, "reason": EVIL, "message": EVIL * 1000}
     hub = {"accountId": EVIL, "region": EVIL}
     line = row(body(EVIL, conditions=[evil], hub=hub, identity=EVIL), now=NOW)
@@ -127,8 +127,8 @@ def test_hostile_words_cannot_write_lines_or_colours(wide: bool) -> None:  # noq
     assert to_json([line]).isascii()
 
 
-def test_the_fleet_dashboard_has_the_same_words() -> None:
-    """Each column of its table of clusters but one is called as in `kubectl get monitoredclusters`."""
+def test_the_fleet_dashboard_has_the_same_columns() -> None:
+    """Each column of its table of clusters but one has a name of `kubectl get monitoredclusters`."""
     table = next(panel for panel in FLEET.panels if (panel.title, panel.kind) == ("Clusters", "table"))
     called = {query.legend.replace(" ", "").casefold() for query in table.queries}
     columns = {one["name"].casefold() for one in definition()["spec"]["versions"][0]["additionalPrinterColumns"]}

@@ -1,4 +1,4 @@
-"""The made-up company: its reports and constraints have the shapes that the engines write."""
+"""The fictional company's reports and constraints have the shapes that the engines write."""
 
 import copy
 import re
@@ -36,20 +36,20 @@ def of_engine(documents: list[Document], source: str) -> list[Document]:
     return [d for d in documents if any(result["source"] == source for result in d.get("results", ()))]
 
 
-def test_one_seed_one_company() -> None:
-    """The same seed and time give the same company and the same words; another seed gives another one."""
+def test_a_seed_gives_one_company() -> None:
+    """The same seed and time give the same company and the same texts; another seed gives another one."""
     assert Company.build(3).documents(now=NOW) == Company.build(3).documents(now=NOW)
     assert Company.build(3).documents(now=NOW) != Company.build(4).documents(now=NOW)
 
 
-def test_a_company_of_believable_size(company: Company, documents: list[Document]) -> None:
-    """About forty reports with some 250 violations, of every severity, results of every word, by four engines."""
+def test_the_size_is_realistic(company: Company, documents: list[Document]) -> None:
+    """About forty reports with some 250 violations of every severity, all kinds of results, from four engines."""
     reports = [document for document in documents if "results" in document]
     assert 40 <= len(reports) <= 50
     assert 240 <= len(violations(documents)) <= 260
-    said = [result for document in reports for result in document["results"]]
-    assert {result["result"] for result in said} == {"pass", "fail", "warn", "error", "skip"}
-    failing = [result for result in said if result["result"] == "fail"]
+    reported = [result for document in reports for result in document["results"]]
+    assert {result["result"] for result in reported} == {"pass", "fail", "warn", "error", "skip"}
+    failing = [result for result in reported if result["result"] == "fail"]
     assert {result["severity"] for result in failing} == {"critical", "high", "medium", "low", "info"}
     assert {violation.source for violation in violations(documents)} == {
         "kyverno",
@@ -61,8 +61,8 @@ def test_a_company_of_believable_size(company: Company, documents: list[Document
     assert {w.kind for w in company.workloads} == {"Deployment", "StatefulSet", "DaemonSet", "CronJob"}
 
 
-def test_names_are_valid(company: Company, documents: list[Document]) -> None:
-    """Every object has a name that an API server takes, and no two of one kind and namespace share it."""
+def test_names_are_valid_and_unique(company: Company, documents: list[Document]) -> None:
+    """An API server accepts every name, and no two objects of one kind and namespace share one."""
     everything = [*company.namespaces(), *company.manifests(), *company.replica_sets(), *documents]
     keys = [(d["kind"], d["metadata"].get("namespace", ""), d["metadata"]["name"]) for d in everything]
     assert max(Counter(keys).values()) == 1
@@ -72,8 +72,8 @@ def test_names_are_valid(company: Company, documents: list[Document]) -> None:
         assert not namespace or NAME.fullmatch(namespace)
 
 
-def test_kyverno_says_thirty_things_of_each_workload(company: Company, documents: list[Document]) -> None:
-    """One report per workload, named by its uid and owned by it, with thirty results and no `resources` in them."""
+def test_kyverno_reports_thirty_results_per_workload(company: Company, documents: list[Document]) -> None:
+    """One report per workload, named by its uid and owned by it, with thirty results without `resources`."""
     by_name = {document["metadata"]["name"]: document for document in of_kind(documents, "PolicyReport")}
     for workload in company.workloads:
         found = by_name[company.uids[workload.object]]
@@ -91,7 +91,7 @@ def test_kyverno_says_thirty_things_of_each_workload(company: Company, documents
             assert result["properties"]["process"] == "background scan"
 
 
-def test_summary_counts_the_results(documents: list[Document]) -> None:
+def test_summaries_count_the_results(documents: list[Document]) -> None:
     """Each report's summary is the sum of its results."""
     for document in documents:
         if "results" in document:
@@ -99,22 +99,22 @@ def test_summary_counts_the_results(documents: list[Document]) -> None:
             assert {word: number for word, number in document["summary"].items() if number} == counted
 
 
-def test_rules_are_one_result_each(documents: list[Document]) -> None:
+def test_each_rule_has_one_result(documents: list[Document]) -> None:
     """No report has two results of one policy and rule."""
     for document in documents:
-        named = [(result["policy"], result.get("rule")) for result in document.get("results", ())]
-        assert len(set(named)) == len(named)
+        output = [(result["policy"], result.get("rule")) for result in document.get("results", ())]
+        assert len(set(output)) == len(output)
 
 
-def test_unscored_excepted_and_unknown() -> None:
-    """A policy that is not scored says warn, an excepted one skip with the exception's name, one that cannot be
-    evaluated error.
+def test_unscored_exempt_and_erroneous_results() -> None:
+    """An unscored policy has warn, an exempt object skip with the exception's name, a policy that cannot be evaluated
+    error.
     """
     subject = Object("apps/v1", "Deployment", "shop", "web")
-    said = results(
+    reported = results(
         subject, {"no-digest", "root"}, now=NOW, excepted={"require-run-as-nonroot"}, unknown={"verify-image-signature"}
     )
-    by_policy = {result["policy"]: result for result in said}
+    by_policy = {result["policy"]: result for result in reported}
     assert (by_policy["require-image-digest"]["result"], by_policy["require-image-digest"]["scored"]) == ("warn", False)
     assert by_policy["require-run-as-nonroot"]["result"] == "skip"
     assert by_policy["require-run-as-nonroot"]["properties"]["exceptions"] == "shop-web"
@@ -132,12 +132,12 @@ def test_unscored_excepted_and_unknown() -> None:
     ],
 )
 def test_rule_names(rule: str, kind: str, named: str) -> None:
-    """Rules about Pods have generated names for their controllers, cut to 63 characters."""
+    """Pod rules have generated names for their controllers, cut to 63 characters."""
     assert rule_name(rule, kind) == named
 
 
-def test_cluster_reports(documents: list[Document]) -> None:
-    """A report about a cluster-scoped object lies in no namespace."""
+def test_reports_on_cluster_scoped_objects(documents: list[Document]) -> None:
+    """They are cluster-scoped themselves."""
     found = of_kind(documents, "ClusterPolicyReport")
     assert len(found) >= 2
     for document in found:
@@ -146,7 +146,9 @@ def test_cluster_reports(documents: list[Document]) -> None:
 
 
 def test_kubewarden(documents: list[Document]) -> None:
-    """Kubewarden speaks through openreports.io: no rule, an empty resourceSelector, policies by their unique names."""
+    """Kubewarden writes openreports.io reports without a rule, with an empty resourceSelector, and with unique policy
+    names.
+    """
     found = of_engine(documents, "kubewarden")
     assert found
     for document in found:
@@ -160,7 +162,7 @@ def test_kubewarden(documents: list[Document]) -> None:
 
 
 def test_trivy(documents: list[Document]) -> None:
-    """Trivy's report is about the ReplicaSet, under a name of its own; the policy is a title, the rule its id."""
+    """Trivy's report is about the ReplicaSet and has its own name; the policy is a title, the rule its id."""
     found = of_engine(documents, "Trivy ConfigAudit")
     assert found
     for document in found:
@@ -169,9 +171,9 @@ def test_trivy(documents: list[Document]) -> None:
         assert all(re.fullmatch(r"KSV\d{3}", result["rule"]) for result in document["results"])
 
 
-def test_the_truncated_constraint(company: Company) -> None:
-    """It counts 52 violations and lists the smallest 20 in descending order; when one of them is fixed, the next one
-    that was there all along comes in.
+def test_a_truncated_constraint(company: Company) -> None:
+    """It counts 52 violations and lists the smallest 20 in descending order; when one is fixed, the next one is
+    listed.
     """
     before, after = (company.container_limits(now=NOW, fixed=fixed) for fixed in (0, 1))
     assert (before["status"]["totalViolations"], after["status"]["totalViolations"]) == (52, 51)
@@ -183,7 +185,7 @@ def test_the_truncated_constraint(company: Company) -> None:
 
 
 def test_constraints(documents: list[Document]) -> None:
-    """Kinds of constraints with one dryrun, one with `byPod: null`, one without a violation and so without a list."""
+    """Kinds of constraints with one dryrun, one with `byPod: null`, one without violations and so without a list."""
     found = {document["kind"]: document for document in documents if "results" not in document}
     assert len(found) == 4
     for document in found.values():
@@ -204,13 +206,13 @@ def test_constraints(documents: list[Document]) -> None:
 
 
 def test_several_violations_of_one_object(documents: list[Document]) -> None:
-    """A Pod with two containers is listed twice in a constraint, and is one violation."""
+    """A Pod with two violating containers is listed twice in a constraint, and is one violation."""
     (repos,) = of_kind(documents, "K8sAllowedRepos")
     assert len(repos["status"]["violations"]) == len(violations([repos])) + 1
 
 
-def test_long_messages_are_cut_by_bytes() -> None:
-    """A message has at most 256 bytes, even where a character is split."""
+def test_messages_are_truncated_by_bytes() -> None:
+    """A message has at most 256 bytes, even if a character is split."""
     breach = Breach("", "v1", "Pod", "shop", "web", "é" * 200)
     made = constraint("K8sLong", "long", [breach], action="deny", match={}, uid="1", now=NOW)
     (listed,) = made["status"]["violations"]
@@ -219,8 +221,8 @@ def test_long_messages_are_cut_by_bytes() -> None:
     assert cut("a" * 256) == "a" * 256
 
 
-def test_a_rewrite_changes_times_and_nothing_else(documents: list[Document]) -> None:
-    """After a pass of the engines every time is new, everything else as it was, and the originals are untouched."""
+def test_a_rewrite_changes_only_times(documents: list[Document]) -> None:
+    """After another scan every time is new, all else is as before, and the original documents are unchanged."""
     before = copy.deepcopy(documents)
     fresh = rewrite(documents, NOW + 60)
     assert documents == before
@@ -229,8 +231,8 @@ def test_a_rewrite_changes_times_and_nothing_else(documents: list[Document]) -> 
     assert rewrite(fresh, NOW) == documents
 
 
-def test_a_fix(company: Company) -> None:
-    """A result that reads otherwise changes the violations and the summary; the rest is as after a rewrite."""
+def test_a_fix_changes_the_summary(company: Company) -> None:
+    """A changed result changes the violations and the summary; the rest is as after a rewrite."""
     gateway = company.workload("payments", "gateway").object
     before = company.report(gateway, now=NOW)
     after = with_result(before, policy="require-run-as-nonroot", word="pass", message="", now=NOW + 1)
@@ -239,8 +241,8 @@ def test_a_fix(company: Company) -> None:
     assert before["summary"]["fail"] - after["summary"]["fail"] == 1
 
 
-def test_uids_of_an_api_server(company: Company) -> None:
-    """Reports about objects that an API server has given uids carry these, in names, owners and scopes."""
+def test_reports_carry_uids_of_the_api_server(company: Company) -> None:
+    """Reports about objects with uids from an API server have these in names, owners and scopes."""
     web = company.workload("shop", "web").object
     served = company.known_as({web: "served"})
     metadata, scope = (served.report(web, now=NOW)[part] for part in ("metadata", "scope"))
@@ -252,7 +254,7 @@ def test_uids_of_an_api_server(company: Company) -> None:
     assert owners["web"]["uid"] == "served"
 
 
-def test_a_report_of_one_s_own() -> None:
+def test_a_custom_report() -> None:
     """The builder makes a report about any object with any results."""
     subject = Object("v1", "Node", "", "node-1")
     made = report(

@@ -1,4 +1,4 @@
-"""The chart's dashboards: the files are what the definitions make, and what they ask for exists."""
+"""The chart's dashboards equal their definitions, and their metrics exist."""
 
 import json
 import re
@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parents[3]
 EACH = pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
 
 
-def test_the_files_are_those_that_are_made() -> None:
-    """The chart has no other."""
+def test_the_files_equal_the_definitions() -> None:
+    """The chart has no other dashboards."""
     assert {path.name for path in (ROOT / FOLDER).iterdir()} == BOARDS.keys()
 
 
 @EACH
-def test_queries_ask_for_metrics_that_there_are(name: str, board: Board) -> None:
-    """Each metric in a query or a variable is one that the operator exports."""
+def test_queries_use_existing_metrics(name: str, board: Board) -> None:
+    """The operator exports each metric in a query or a variable."""
     known = {metric.name for metric in metrics.definitions()}
     asked = [query.expr for panel in board.panels for query in panel.queries] + [v.query for v in board.variables]
     for expr in asked:
@@ -35,7 +35,7 @@ def test_queries_ask_for_metrics_that_there_are(name: str, board: Board) -> None
 
 @EACH
 def test_panels_do_not_overlap(name: str, board: Board) -> None:
-    """Each panel has a place of its own within Grafana's grid, an id of its own, and says what it shows."""
+    """Each panel has its own place in Grafana's grid, an id, and a description."""
     taken: set[tuple[int, int]] = set()
     panels: list[dict[str, Any]] = to_json(board)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -52,7 +52,9 @@ def test_panels_do_not_overlap(name: str, board: Board) -> None:
 
 @EACH
 def test_a_config_map_can_hold_it(name: str, board: Board) -> None:
-    """A ConfigMap holds 1 MiB at most; both dashboards are far from it. No path or address of a machine is in them."""
+    """A ConfigMap holds at most 1 MiB; both dashboards are far below it. They contain no path or address of a
+    machine.
+    """
     text = render(board)
     assert len(text) < 100_000
     assert json.loads(text)["uid"] == board.uid
@@ -74,5 +76,5 @@ def test_a_config_map_can_hold_it(name: str, board: Board) -> None:
     ],
 )
 def test_numbers_are_short(value: float, unit: str, text: str) -> None:
-    """A number in a picture is as short as it can be read."""
+    """A number in a picture is as short as possible."""
     assert shown(value, unit) == text

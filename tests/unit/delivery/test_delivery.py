@@ -1,4 +1,4 @@
-"""What builds, tests and publishes: pinned, with least permissions, and of one mind with the rest."""
+"""Builds, tests and publishing are pinned, have least permissions, and match the rest of the project."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def jobs(path: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned(path: Path) -> None:
-    """Every action is named by a commit, with the version that it is beside it."""
+    """Every action is named by a commit, with its version beside it."""
     uses = re.findall(r"uses: (.*)", path.read_text("utf-8"))
     assert uses
     for line in uses:
@@ -41,7 +41,7 @@ def test_an_action_is_one_version() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_least_permissions(path: Path) -> None:
-    """A workflow has none, each job names its own and ends some time; only a release writes; no token stays on disk."""
+    """A workflow has none, each job names its own and has a timeout; only a release writes; no token stays on disk."""
     document = yaml.safe_load(path.read_text("utf-8"))
     assert document["permissions"] == {}
     assert document["concurrency"]
@@ -55,8 +55,8 @@ def test_least_permissions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_nothing_is_pasted_into_scripts(path: Path) -> None:
-    """A script takes what the event says from its environment: pasted in, it would be run."""
+def test_events_are_not_pasted_into_scripts(path: Path) -> None:
+    """A script reads event data from its environment: pasted in, it would be executed."""
     for name, job in jobs(path).items():
         for step in job["steps"]:
             assert "${{" not in step.get("run", ""), name
@@ -64,7 +64,7 @@ def test_nothing_is_pasted_into_scripts(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 def test_the_base_is_pinned(path: Path) -> None:
-    """Every base from a registry has a tag for people and a digest that decides; all are the same."""
+    """Every base from a registry has a tag for readers and a digest; all are the same."""
     bases = re.findall(r"^FROM (\S+/\S+)", path.read_text("utf-8"), re.MULTILINE)
     assert bases
     pinned = re.findall(r"^FROM (\S+/\S+)", DOCKERFILES[0].read_text("utf-8"), re.MULTILINE)
@@ -74,7 +74,7 @@ def test_the_base_is_pinned(path: Path) -> None:
 
 
 def test_the_engines_of_kind() -> None:
-    """The charts in the kind cluster are of the versions that the engines are built in elsewhere."""
+    """The kind cluster uses the engine versions that the project builds elsewhere."""
     script = (ROOT / "dev/kind/up.sh").read_text("utf-8")
     (kyverno,) = re.findall(r"^kyverno=\S+ +# Kyverno (v\S+)$", script, re.MULTILINE)
     (gatekeeper,) = re.findall(r"^gatekeeper=(\S+)$", script, re.MULTILINE)
@@ -84,7 +84,7 @@ def test_the_engines_of_kind() -> None:
 
 @pytest.mark.parametrize("script", sorted((ROOT / "dev").rglob("*.sh")), ids=lambda path: path.name)
 def test_scripts_parse(script: Path) -> None:
-    """Every script is executable, stops at errors or says that it does not, and is a script of POSIX's shell."""
+    """Every script is executable, stops at errors or says that it does not, and is POSIX shell."""
     text = script.read_text("utf-8")
     assert script.stat().st_mode & 0o111
     assert text.startswith("#!/bin/sh\n")
@@ -109,8 +109,8 @@ def test_scripts_parse(script: Path) -> None:
         ("unittest", False),
     ],
 )
-def test_what_the_image_leaves_out(name: str, out: bool) -> None:  # noqa: FBT001  (a column of the table)
-    """Of the standard library, by name."""
+def test_modules_left_out_of_the_image(name: str, out: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """From the standard library, by name."""
     assert left_out(name) is out
 
 
@@ -120,7 +120,7 @@ def test_the_hub_image_has_what_the_hub_imports() -> None:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    wanted = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"dev"}
+    expected = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"dev"}
     locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/run.lock").read_text("utf-8"), re.MULTILINE)
     (more,) = re.findall(r"/\^\((\S+)\)==/", DOCKERFILES[1].read_text("utf-8"))
-    assert wanted <= {*locked, *more.split("|")}
+    assert expected <= {*locked, *more.split("|")}

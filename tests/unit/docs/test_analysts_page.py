@@ -1,4 +1,4 @@
-"""What docs/analysts.md gives to copy: AWS takes it, and it matches what is sent."""
+"""The filters and rules in docs/analysts.md are valid for AWS, and match the findings."""
 
 import json
 import re
@@ -27,20 +27,20 @@ MAPS = {
 
 
 def test_there_are_insights_and_a_rule() -> None:
-    """So that the tests below have something to look at."""
+    """Otherwise the tests below would check nothing."""
     assert [next(iter(document)) for document in DOCUMENTS] == ["Name", "Name", "RuleName"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(next(iter(document.values()))))
-def test_aws_takes_it(document: dict[str, Any]) -> None:
-    """By the shapes of its own client."""
+def test_aws_accepts_them(document: dict[str, Any]) -> None:
+    """By the shapes of AWS's own client."""
     operation = "CreateInsight" if "Name" in document else "CreateAutomationRule"
     assert ParamValidator().validate(document, MODEL.operation_model(operation).input_shape).generate_report() == ""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(next(iter(document.values()))))
-def test_it_names_what_findings_have(document: dict[str, Any]) -> None:
-    """Members and keys are those of a finding; a value of the product is the product's."""
+def test_they_use_existing_fields(document: dict[str, Any]) -> None:
+    """Members and keys are those of a finding; product values are the product's."""
     for name, filters in (document.get("Filters") or document["Criteria"]).items():
         for one in filters:
             if name in MAPS:
@@ -52,8 +52,8 @@ def test_it_names_what_findings_have(document: dict[str, Any]) -> None:
                 assert one["Value"] == SENT[name]
 
 
-def test_every_product_field_that_it_names_is_sent() -> None:
-    """What it tells to filter by exists."""
+def test_every_named_product_field_is_sent() -> None:
+    """A field for filtering exists in findings."""
     named = set(re.findall(r"`(policyhub/[a-z-]+)`", PAGE))
     relapses = {"policyhub/relapses", "policyhub/relapsed-at"}
     assert named - relapses <= FINDING["ProductFields"].keys()

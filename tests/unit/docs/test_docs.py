@@ -1,4 +1,4 @@
-"""What the docs say and what the code is are the same: metrics, settings, conditions, columns, log events, links."""
+"""The docs and the code agree: metrics, settings, conditions, columns, log events, links."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ OPERATIONS = "\n".join(
 METRICS = (ROOT / "docs/metrics.md").read_text("utf-8")
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")})
 REPOSITORY_PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "charts").rglob("*.md"), *(ROOT / "dev").rglob("*.md")})
-"""Those that are no part of the site, whose links `make docs` checks."""
+"""Pages outside the site; `make docs` checks the links of the site."""
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "operator/policyhub").rglob("*.py")}
 
 
@@ -50,7 +50,7 @@ def rows(title: str) -> list[list[str]]:
 
 
 def code(cell: str) -> list[str]:
-    """What stands in backticks."""
+    """The text in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -104,13 +104,13 @@ def log_events() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("metric", metrics.definitions(), ids=lambda metric: metric.name)
-def test_every_metric_has_an_example_that_asks_for_it(metric: Definition) -> None:
-    """The example beside a metric queries this very metric."""
+def test_every_metric_has_an_example(metric: Definition) -> None:
+    """The example beside a metric queries this metric."""
     assert metric.name in metric.example
 
 
 def test_label_values_are_named() -> None:
-    """What findings are sent for, and what holds one, are told by the very words of the labels."""
+    """The reasons for imports and holds are the label values."""
     sent = next(metric for metric in metrics.definitions() if metric.name == "policyhub_findings_sent_total")
     assert {*code(sent.detail)} - {"change"} == {change.value for change in Change}
     assert {*first_cells("What holds a finding")} == {hold.value for hold in Hold}
@@ -118,14 +118,14 @@ def test_label_values_are_named() -> None:
 
 def test_every_setting_is_described_with_its_default() -> None:
     """The table of settings has each environment variable with its flag and default, and no other."""
-    told = {code(row[0])[0]: (code(row[1])[0], (code(row[2]) or [row[2]])[0]) for row in rows("Settings")}
-    assert told == {
+    output = {code(row[0])[0]: (code(row[1])[0], (code(row[2]) or [row[2]])[0]) for row in rows("Settings")}
+    assert output == {
         variable(name): (flag(name), default(field.default)) for name, field in Settings.model_fields.items()
     }
 
 
 def default(value: object) -> str:
-    """As a person would write it."""
+    """The default as a person would write it."""
     return "none" if value in {None, ()} else sla.render(value) if isinstance(value, SlaDays) else str(value)
 
 
@@ -137,7 +137,7 @@ def test_every_flag_is_described() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_names_a_setting_that_does_not_exist(page: Path) -> None:
-    """Wherever a page says POLICYHUB_…, there is such a setting."""
+    """Wherever a page has POLICYHUB_…, that setting exists."""
     names = {name.lower() for name in re.findall(r"POLICYHUB_([A-Z_]+)", page.read_text("utf-8"))}
     assert names <= Settings.model_fields.keys()
 
@@ -152,10 +152,10 @@ def test_every_condition_has_a_section() -> None:
 
 
 @pytest.mark.parametrize("type_", get_args(ConditionType))
-def test_a_reason_stands_once_in_a_condition(type_: str) -> None:
-    """A condition's table has no reason twice, and each says the status that goes with it."""
-    told = first_cells(type_)
-    assert len(told) == len({*told})
+def test_a_reason_is_unique_in_a_condition(type_: str) -> None:
+    """A condition's table has each reason once, with its status."""
+    output = first_cells(type_)
+    assert len(output) == len({*output})
     assert {row[1] for row in rows(type_)} <= {"True", "False", "Unknown"}
 
 
@@ -167,7 +167,7 @@ def test_every_column_is_explained() -> None:
 
 
 def test_the_sample_shows_the_columns() -> None:
-    """The sample output has the columns that kubectl shows without `-o wide`."""
+    """The sample output has the columns that kubectl prints without `-o wide`."""
     version = definition()["spec"]["versions"][0]
     shown = [column["name"].upper() for column in version["additionalPrinterColumns"] if not column.get("priority")]
     header = next(line for line in OPERATIONS.splitlines() if line.startswith("NAME "))
@@ -178,7 +178,7 @@ def test_the_sample_shows_the_columns() -> None:
 
 
 def test_events_of_the_log_exist() -> None:
-    """Each event in the table of the log is logged, at the level that stands beside it."""
+    """Each event in the log table is logged, at the level beside it."""
     logged = log_events()
     for row in rows("Logs"):
         event = code(row[0])[0]
@@ -186,7 +186,7 @@ def test_events_of_the_log_exist() -> None:
 
 
 def test_warnings_are_explained() -> None:
-    """Each event that is logged as a warning or an error stands in the table."""
+    """Each event that is logged as a warning or an error is in the table."""
     alarming = {event for event, levels in log_events().items() if levels & {"warning", "error"}}
     assert alarming <= {*first_cells("Logs")}
 
@@ -208,14 +208,14 @@ def test_relative_links_resolve(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_names_a_path_of_a_developers_machine(page: Path) -> None:
-    """A page names no home folder, and not the folder that the project lies in."""
+    """No page has a home folder, or the project's folder."""
     text = page.read_text("utf-8")
     assert not re.search(r"(?<![\w.])(/home/\w|/Users/\w|/root\b|[A-Z]:\\)", text)
     assert not re.search(rf"(?<![\w.-]){re.escape(str(ROOT))}\b", text)
 
 
 def test_the_index_and_the_site_have_the_same_pages() -> None:
-    """docs/README.md lists the pages that the site's navigation has, by the same titles, in the same four parts."""
+    """docs/README.md has the pages of the site's navigation with the same titles, in the same four parts."""
     index = (ROOT / "docs/README.md").read_text("utf-8")
     parts = re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", index, re.MULTILINE | re.DOTALL)
     listed = {part: {*re.findall(r"^\| \[(.+?)\]\((.+?)\)", text, re.MULTILINE)} for part, text in parts}

@@ -1,4 +1,4 @@
-"""docs/chart.md names values that the chart has, and others that it really refuses."""
+"""docs/chart.md names existing values of the chart, and values that it really rejects."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ VALUES = yaml.safe_load((ROOT / "charts/policyhub/values.yaml").read_text("utf-8
 
 
 def has(path: str) -> bool:
-    """Whether the chart has a value of this path."""
+    """Whether the chart has a value at this path."""
     node = VALUES
     for part in path.split("."):
         if not isinstance(node, dict) or part not in node:
@@ -21,7 +21,7 @@ def has(path: str) -> bool:
 
 
 def test_each_row_begins_with_values_of_the_chart() -> None:
-    """The first column: names in full, or after the first one with a dot, in the same group."""
+    """The first column: full names, or after the first one with a dot, names in the same group."""
     table = PAGE.partition("|---|---|---|---|---|\n")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines()]
     assert len(rows) > 25
@@ -31,8 +31,8 @@ def test_each_row_begins_with_values_of_the_chart() -> None:
         assert all(has(f"{group}{name}" if name.startswith(".") else name) for name in names), row
 
 
-def test_the_sentences_are_those_of_the_chart() -> None:
-    """What the page shows is what the tables of the chart say."""
+def test_the_sentences_equal_the_charts() -> None:
+    """The page shows the sentences of the chart's tables."""
     tables = (ROOT / "charts/policyhub/templates/_names.tpl").read_text("utf-8")
     sentences = re.findall(r"^(\S+) is (?:now called|called|not a value)", PAGE, re.MULTILINE)
     assert len(sentences) == 3

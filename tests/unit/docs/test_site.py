@@ -1,4 +1,4 @@
-"""The hook of the docs site: links that leave docs/ lead to the repository; it warns of what would break."""
+"""The docs site's hook: links out of docs/ lead to the repository, and it warns of text that would render wrongly."""
 
 import logging
 from types import SimpleNamespace
@@ -38,14 +38,14 @@ def test_only_links_that_leave_docs_lead_to_the_repository(link: str, leads_to: 
     ],
     ids=["no file", "outside the project", "paragraph of an item", "code of an item"],
 )
-def test_what_the_site_would_show_wrongly_is_warned_of(text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_rendering_is_warned_of(text: str, caplog: pytest.LogCaptureFixture) -> None:
     """MkDocs fails a strict build for each warning of a hook."""
     made(text)
     (record,) = caplog.records
     assert (record.levelno, record.name) == (logging.WARNING, "mkdocs.hooks.site")
 
 
-def test_what_is_right_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """Items indented by four blanks, lines that go on without a blank one, code blocks."""
+def test_right_rendering_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Items indented by four blanks, lines that continue without a blank one, code blocks."""
     made("* a\n  goes on\n\n    more\n\n    ```sh\n    b\n    ```\n\n```\nc\n\n  d\n```\n\n[a](../../LICENSE)\n")
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""What the engines' objects call for, as the end-to-end run reads them: it shares no code with what it judges."""
+"""The claims of the engines' objects, as the end-to-end run reads them without code of the operator."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import claims
-from tests.e2e.claims import Claims, Key, Thing
+from tests.e2e.claims import Claims, Key, OwnedObject
 from tests.faults.truth import Violation
 
 WEB = ("Deployment", "shop", "web")
@@ -26,23 +26,23 @@ def document(key: Key, *, owner: Key | None = None, revision: str = "", phase: s
     return {"metadata": metadata, "status": {"phase": phase}}
 
 
-def things(*, phase: str = "Running") -> dict[Key, Thing]:
+def owned(*, phase: str = "Running") -> dict[Key, OwnedObject]:
     """A Deployment's old and new ReplicaSet; the new one has a Pod."""
     return {
-        OLD: claims.thing(document(OLD, owner=WEB, revision="1")),
-        NEW: claims.thing(document(NEW, owner=WEB, revision="2")),
-        POD: claims.thing(document(POD, owner=NEW, phase=phase)),
+        OLD: claims.owned_object(document(OLD, owner=WEB, revision="1")),
+        NEW: claims.owned_object(document(NEW, owner=WEB, revision="2")),
+        POD: claims.owned_object(document(POD, owner=NEW, phase=phase)),
     }
 
 
 def report(about: Key, *, rule: str = "check", result: str = "fail", severity: str = "high") -> claims.Statement:
     scope = dict(zip(("kind", "namespace", "name"), about, strict=True))
-    said = {"source": "kyverno", "policy": "limits", "rule": rule, "result": result, "severity": severity}
-    return claims.report({"scope": scope, "results": [said]})
+    reports = {"source": "kyverno", "policy": "limits", "rule": rule, "result": result, "severity": severity}
+    return claims.report({"scope": scope, "results": [reports]})
 
 
 def entry(key: Key, *actions: str) -> dict[str, Any]:
-    """As a constraint lists it; with more than one action it is a scoped constraint."""
+    """An entry of a constraint's list; with more than one action it is a scoped constraint."""
     named = dict(zip(("kind", "namespace", "name"), key, strict=True))
     return (
         {**named, "enforcementAction": "scoped", "enforcementActions": [*actions]}
@@ -77,28 +77,28 @@ def constraint(*listed: Key, total: int | None = None, audited: bool = True) -> 
         ),
     ],
 )
-def test_what_a_statement_calls_for(statement: claims.Statement, found: set[Violation]) -> None:
-    """Results count for the controller, those of dead Pods and idle ReplicaSets for nothing."""
-    assert set(claims.read([statement], things()).severities) == found
+def test_claims_of_a_statement(statement: claims.Statement, found: set[Violation]) -> None:
+    """Results roll up to the controller; those of deleted Pods and idle ReplicaSets are ignored."""
+    assert set(claims.read([statement], owned()).severities) == found
 
 
-def test_the_first_owner_that_is_none_of_the_three() -> None:
-    """A CronJob's Pod counts for the CronJob; a Pod of its own counts for itself; one that has ended for nothing."""
+def test_claims_roll_up_to_the_topmost_controller() -> None:
+    """A CronJob's Pod rolls up to the CronJob; a Pod without a controller does not; an ended Pod is ignored."""
     job, pod, alone = ("Job", "shop", "map-1"), ("Pod", "shop", "map-1-x"), ("Pod", "shop", "alone")
     known = {
-        job: claims.thing(document(job, owner=("CronJob", "shop", "map"))),
-        pod: claims.thing(document(pod, owner=job)),
-        alone: claims.thing(document(alone)),
+        job: claims.owned_object(document(job, owner=("CronJob", "shop", "map"))),
+        pod: claims.owned_object(document(pod, owner=job)),
+        alone: claims.owned_object(document(alone)),
     }
     found = claims.read([report(pod, rule="check"), report(alone)], known).severities
     assert {violation[3:] for violation in found} == {("CronJob", "shop", "map"), alone}
-    assert not claims.read([report(POD)], things(phase="Failed")).severities
+    assert not claims.read([report(POD)], owned(phase="Failed")).severities
 
 
-def test_several_voices() -> None:
-    """Of one violation all severities are kept: which one speaks is the operator's to say."""
-    said = [report(WEB, severity="info"), report(POD, severity="")]
-    assert claims.read(said, things()) == Claims({FOUND: frozenset({"INFORMATIONAL", "MEDIUM"})})
+def test_all_severities_of_a_violation_are_kept() -> None:
+    """The operator decides which of them is the representative one."""
+    reports = [report(WEB, severity="info"), report(POD, severity="")]
+    assert claims.read(reports, owned()) == Claims({FOUND: frozenset({"INFORMATIONAL", "MEDIUM"})})
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_several_voices() -> None:
     ],
 )
 def test_severity_of_a_constraint(actions: tuple[str, ...], annotations: dict[str, str], label: str) -> None:
-    """What it states counts, else the default: how admission reacts is no severity."""
+    """Its annotation, otherwise the default; the enforcement action is no severity."""
     status = {"auditTimestamp": "2026-01-01T00:00:00Z", "totalViolations": 1, "violations": [entry(WEB, *actions)]}
     document = {"kind": "Limits", "metadata": {"name": "no-limits", "annotations": annotations}, "status": status}
-    assert claims.read([claims.constraint(document)], things()) == Claims({LISTED: frozenset({label})})
+    assert claims.read([claims.constraint(document)], owned()) == Claims({LISTED: frozenset({label})})
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_severity_of_a_constraint(actions: tuple[str, ...], annotations: dict[st
         pytest.param(constraint(audited=False), False, id="no audit yet"),
     ],
 )
-def test_what_a_constraint_leaves_open(statement: claims.Statement, known: bool) -> None:  # noqa: FBT001  (a parameter)
-    """A finding of what is not listed may stay where the list is cut."""
+def test_a_truncated_list_leaves_findings_undecided(statement: claims.Statement, known: bool) -> None:  # noqa: FBT001  (a parameter)
+    """A finding that a truncated list lacks may stay."""
     other = LISTED._replace(name="cart")
-    assert claims.read([statement], things()).may(other) is not known
+    assert claims.read([statement], owned()).may(other) is not known
 
 
-def test_independence() -> None:
-    """Nothing of the end-to-end run imports the operator."""
+def test_the_run_does_not_import_the_operator() -> None:
+    """No module of the end-to-end run does."""
     for file in Path(claims.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

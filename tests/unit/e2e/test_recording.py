@@ -1,4 +1,4 @@
-"""A recording of the end-to-end run keeps every shape and nothing else."""
+"""A recording of the end-to-end run keeps every shape, and no more."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ def document(name: str, *, owner: tuple[str, str] | None = None, **members: Any)
     return {"metadata": metadata, **members}
 
 
-def report(kind: str, name: str, *words: str) -> dict[str, Any]:
-    results = [{"source": "kyverno", "policy": f"p{n}", "result": word} for n, word in enumerate(words)]
+def report(kind: str, name: str, *outcomes: str) -> dict[str, Any]:
+    results = [{"source": "kyverno", "policy": f"p{n}", "result": outcome} for n, outcome in enumerate(outcomes)]
     scope = {"kind": kind, "namespace": "payments", "name": name}
     return {"metadata": {"name": f"uid-{name}", "namespace": "payments", **MANAGED}, "scope": scope, "results": results}
 
@@ -66,28 +66,28 @@ def items(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_what_belongs_to_a_subject_is_kept(recorded: Path) -> None:
-    """The reports of the Deployment and its Pod, not those of another; with them the metadata of all that it owns."""
+def test_reports_of_a_subject_are_recorded(recorded: Path) -> None:
+    """The reports of the Deployment and its Pod, not those of others; with the metadata of its dependents."""
     assert [one["scope"]["name"] for one in items(recorded / "policyreports.json")] == ["gateway", "gateway-1-a"]
     owners = items(recorded / "owners.json")
     assert [one["metadata"]["name"] for one in owners] == ["gateway-1-a", "gateway-1"]
     assert "spec" not in owners[0]
 
 
-def test_what_shows_no_shape_is_left_out(recorded: Path) -> None:
-    """One pass stays, every bad result does, and the summary counts what is there."""
+def test_redundant_results_are_left_out(recorded: Path) -> None:
+    """One pass and every bad result stay, and the summary counts them."""
     (_, pod) = items(recorded / "policyreports.json")
     assert sorted(result["result"] for result in pod["results"]) == ["fail", "pass"]
     assert pod["summary"] == {"pass": 1, "fail": 1, "warn": 0, "error": 0, "skip": 0}
     assert "managedFields" not in pod["metadata"]
 
 
-def test_nothing_is_written_where_there_is_nothing(recorded: Path) -> None:
+def test_empty_lists_write_no_file(recorded: Path) -> None:
     """An API that is not served, and constraints that do not exist, leave no file."""
     assert sorted(path.name for path in recorded.iterdir()) == ["owners.json", "policyreports.json"]
 
 
-def test_other_steps_write_nothing(tmp_path: Path) -> None:
-    """Only some moments of the story are recorded."""
+def test_only_selected_steps_are_recorded(tmp_path: Path) -> None:
+    """Another step writes nothing."""
     Recorder(Server(), tmp_path).after("violate")
     assert not [*tmp_path.iterdir()]

@@ -1,4 +1,4 @@
-"""What DescribeCluster's, the API server's and the network's answers are told as."""
+"""Reasons and messages for answers of DescribeCluster, the API server and the network."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ def described(**changes: Any) -> Description:
     return read({"cluster": {**ANSWER, **changes}})
 
 
-def test_an_arn_is_taken_apart() -> None:
-    """Whatever the partition."""
+def test_arn_parts() -> None:
+    """In every partition."""
     arn = Arn.parse("arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/A_b-c")
     assert (arn.partition, arn.region, arn.account, arn.name) == (
         "aws-us-gov",
@@ -41,16 +41,16 @@ def test_an_arn_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     "answer", [{}, {"cluster": None}, {"cluster": {"health": [], "resourcesVpcConfig": None, "endpoint": 1}}]
 )
-def test_an_answer_that_lacks_everything_is_a_cluster_without_an_endpoint(answer: dict[str, Any]) -> None:
-    """A proxy or a mock can answer anything: it is no crash, and no endpoint."""
+def test_an_empty_answer_is_a_cluster_without_an_endpoint(answer: dict[str, Any]) -> None:
+    """A proxy or a mock can answer anything: that is not a crash, and not an endpoint."""
     fault = description.blocking_fault(ARN, read(answer))
     assert fault is not None
     assert fault.reason == "ClusterCreating"
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "UPDATING", "A_NEW_ONE"])
-def test_a_cluster_with_an_endpoint_serves(status: str) -> None:
-    """Also while it is updated, and in a status that AWS adds later."""
+def test_a_cluster_with_an_endpoint_is_used(status: str) -> None:
+    """Also during an update, and in a status that AWS adds later."""
     assert description.blocking_fault(ARN, described(status=status)) is None
 
 
@@ -67,8 +67,8 @@ def test_a_cluster_with_an_endpoint_serves(status: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_cluster_that_does_not_serve(changes: dict[str, Any], reason: str) -> None:
-    """Each state is a reason of its own that names cluster, account and Region, and says what to do."""
+def test_a_cluster_without_an_endpoint(changes: dict[str, Any], reason: str) -> None:
+    """Each state is a separate reason that names cluster, account and Region, and says what to do."""
     fault = description.blocking_fault(ARN, described(**changes))
     assert fault is not None
     assert fault.reason == reason
@@ -78,14 +78,14 @@ def test_a_cluster_that_does_not_serve(changes: dict[str, Any], reason: str) -> 
         assert "InsufficientFreeAddresses" in fault.message
 
 
-def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
-    """An id counts only there: other clusters' names are what their authenticators know."""
+def test_a_local_cluster_on_outposts_uses_its_id() -> None:
+    """Only there: authenticators of other clusters expect the name."""
     assert described(id="0f1e", outpostConfig={"outpostArns": []}).local_id == "0f1e"
     assert described(id="0f1e").local_id == ""
 
 
 @pytest.mark.parametrize(
-    ("caller", "changes", "reason", "said"),
+    ("caller", "changes", "reason", "reported"),
     [
         (
             CallerIdentity(principal=ROLE),
@@ -117,21 +117,17 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
     ],
     ids=["no entry", "unknown caller", "aws-auth", "clock", "credentials that ended", "STS away", "STS off"],
 )
-def test_a_401_is_told_by_what_is_known(
-    caller: CallerIdentity, changes: dict[str, Any] | None, reason: str, said: str
-) -> None:
-    """A token that the API server does not take is not the same as one that its clock, its mode or its missing entry
-    make useless.
-    """
+def test_causes_of_a_401(caller: CallerIdentity, changes: dict[str, Any] | None, reason: str, reported: str) -> None:
+    """A rejected token has different causes: the clock, the authentication mode, a missing access entry."""
     found = None if changes is None else described(**changes)
     fault = diagnosis.unauthorized(ARN, caller, found, detail="401 Unauthorized")
     assert fault.reason == reason
-    assert said in f"{fault.message}. {fault.remedy}"
+    assert reported in f"{fault.message}. {fault.remedy}"
     assert fault.remedy
 
 
 def test_no_entry_is_deleted_that_may_be_right() -> None:
-    """The first command makes one; one is deleted only for a role that was made again."""
+    """The first command creates one; only for a recreated role is one deleted."""
     remedy = diagnosis.unauthorized(ARN, CallerIdentity(principal=ROLE), None, detail="401").remedy
     before, _, after = remedy.partition("aws eks delete-access-entry")
     assert "aws eks create-access-entry" in before
@@ -140,7 +136,7 @@ def test_no_entry_is_deleted_that_may_be_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "reason", "said"),
+    ("network", "reason", "reported"),
     [
         ({"endpointPublicAccess": False, "publicAccessCidrs": []}, "EndpointPrivate", "security group"),
         ({"publicAccessCidrs": ["203.0.113.0/24"]}, "EndpointRestricted", "admits only 203.0.113.0/24"),
@@ -149,11 +145,11 @@ def test_no_entry_is_deleted_that_may_be_right() -> None:
     ],
     ids=["private", "ranges", "all ranges", "public"],
 )
-def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason: str, said: str) -> None:
-    """Public DNS gives a private endpoint's addresses to everybody: what fails is the route or the security group."""
+def test_timeouts_by_the_kind_of_endpoint(network: dict[str, Any], reason: str, reported: str) -> None:
+    """Public DNS returns a private endpoint's addresses to everybody: the route or the security group fails."""
     fault = diagnosis.unreachable(described(resourcesVpcConfig=network), server="https://abc", detail="timeout")
     assert fault.reason == reason
-    assert said in f"{fault.message}. {fault.remedy}"
+    assert reported in f"{fault.message}. {fault.remedy}"
     assert fault.remedy
     assert "DNS" not in fault.message
 
@@ -168,7 +164,7 @@ def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason
     ids=["its own account", "another account", "unknown account"],
 )
 def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: CallerIdentity, reason: str) -> None:
-    """What another account does not know, or one that nobody has verified, is no evidence."""
+    """The answer in another or unverified account is no evidence."""
     fault = diagnosis.gone(ARN, caller, name="prod eu")
     assert fault.reason == reason
     assert ("policyhub retire 'prod eu': it counts" in fault.remedy) == (reason == "ClusterGone")
@@ -185,5 +181,5 @@ def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: CallerIde
     ],
 )
 def test_an_access_entry_names_the_role_of_a_session(arn: str, role: str, principal: str) -> None:
-    """STS names the session, without the role's path; the entry needs the role, with it."""
+    """STS returns the session, without the role's path; the entry needs the role with its path."""
     assert diagnosis.principal(arn, role_arn=role) == principal

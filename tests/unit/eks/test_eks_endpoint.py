@@ -1,4 +1,4 @@
-"""Which hosts are sent a token."""
+"""Hosts to which tokens are sent."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def allowed(host: str, *hosts: str, partition: str = "aws", region: str = "eu-we
     ],
 )
 def test_hosts_of_eks(partition: str, region: str, host: str) -> None:
-    """Each partition's, for IPv4 and for both."""
+    """Of each partition, for IPv4 and dual-stack."""
     assert allowed(host, partition=partition, region=region)
 
 
@@ -50,18 +50,18 @@ def test_hosts_of_eks(partition: str, region: str, host: str) -> None:
     ],
 )
 def test_other_hosts(host: str) -> None:
-    """Other Regions' and other services' of AWS are others', too."""
+    """Other Regions' and other services' hosts are refused too."""
     assert not allowed(host)
 
 
 @pytest.mark.parametrize("partition", DOMAINS)
-def test_no_partition_lets_anything_pass(partition: str) -> None:
-    """Also where it has no domain for IPv6."""
+def test_no_partition_allows_every_host(partition: str) -> None:
+    """Even without a domain for IPv6."""
     assert not allowed("example.com", partition=partition)
 
 
-def test_hosts_of_the_settings() -> None:
-    """A host is itself, a domain what is below it."""
+def test_hosts_in_the_settings() -> None:
+    """A host matches itself, a domain its subdomains."""
     assert allowed("relay.example.com", "relay.example.com")
     assert allowed("[::1]:6443", "::1")
     assert allowed("a.b.example.com", ".example.com")

@@ -1,4 +1,6 @@
-"""Who waits for whom, when AWS accounts do not answer. AWS itself is not there: threads block until they are let go."""
+"""Which clusters wait for which, when AWS accounts do not answer. There is no AWS: threads block until they are
+released.
+"""
 
 import asyncio
 import itertools
@@ -26,18 +28,18 @@ def arn(number: int, account: str = "444455556666") -> Arn:
 
 
 class Clients:
-    """Of one account. `holds` is what its sign-ins, or only its questions, wait for; `fault` how sign-ins end."""
+    """Clients of one account. Its sign-ins, or only its calls, wait for `holds`; `fault` is the result of sign-ins."""
 
     def __init__(self) -> None:
         self.holds: dict[str, threading.Event] = {}
         self.reached = threading.Event()
-        """Somebody waits."""
+        """Set while a thread waits."""
         self.fault: Exception | None = None
         self.calls: list[str] = []
         self.threads: set[str] = set()
         self.renewed = 0
         self.pages: Iterator[Mapping[str, Any]] = iter(())
-        """What ListClusters answers, one after the other."""
+        """The answers of ListClusters in order."""
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
@@ -95,17 +97,17 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """Set at the end, whatever happens: nothing hangs."""
+    """Set at the end in any case, so that nothing hangs."""
     event = threading.Event()
     yield event
     event.set()
 
 
 @pytest.mark.parametrize("hangs", ["sign_in", "describe"])
-async def test_an_account_that_does_not_answer_delays_no_other(
+async def test_an_unresponsive_account_delays_no_other(
     clock: Clock, pool: ThreadPoolExecutor, released: threading.Event, hangs: str
 ) -> None:
-    """Two hundred clusters of it wait for it, more than there are threads; a cluster of another account does not."""
+    """Two hundred clusters of it wait, more than there are threads; a cluster of another account does not."""
     dead, well = Clients(), Clients()
     dead.holds[hangs] = released
     away = Identity(dead, pool, role_arn=ROLE, now=clock)
@@ -120,10 +122,10 @@ async def test_an_account_that_does_not_answer_delays_no_other(
     assert len({found.arn for found in await asyncio.gather(*waiting)}) == 200
 
 
-async def test_a_region_whose_eks_does_not_answer_costs_its_clusters_no_token(
+async def test_an_unresponsive_eks_region_delays_no_token(
     clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
 ) -> None:
-    """Connections that are up sign on while others of the same identity ask where their clusters are."""
+    """Connected clusters keep signing in while others of the same identity wait for DescribeCluster."""
     clients = Clients()
     clients.holds["describe"] = released
     identity = Identity(clients, pool, role_arn=ROLE, now=clock)
@@ -134,10 +136,10 @@ async def test_a_region_whose_eks_does_not_answer_costs_its_clusters_no_token(
     await asyncio.gather(*waiting)
 
 
-async def test_a_sign_in_that_failed_is_told_to_all_and_remembered(
+async def test_a_failed_sign_in_is_shared_and_cached(
     clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
 ) -> None:
-    """Each cluster is told of it by its own ARN; none makes another one for some seconds."""
+    """Each cluster reports it with its own ARN; none tries another one for some seconds."""
     clients = Clients()
     clients.holds["sign_in"] = released
     clients.fault = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
@@ -169,10 +171,10 @@ async def test_a_sign_in_that_failed_is_told_to_all_and_remembered(
     ],
     ids=["none", "expired", "expired when they come"],
 )
-async def test_credentials_are_given_up_in_the_thread_that_lost_them(
+async def test_credentials_are_dropped_in_their_own_thread(
     clock: Clock, pool: ThreadPoolExecutor, fault: Exception, reason: str
 ) -> None:
-    """Whoever loads credentials holds a lock for as long as the network takes: the event loop does not wait for it."""
+    """Loading credentials holds a lock for as long as the network takes: the event loop does not wait for it."""
     clients = Clients()
     clients.fault = fault
     with pytest.raises(NotTried) as failure:
@@ -182,8 +184,8 @@ async def test_credentials_are_given_up_in_the_thread_that_lost_them(
     assert all(name.startswith("eks") for name in clients.threads)
 
 
-async def test_credentials_that_are_over_when_they_come_mean_the_clock(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """Botocore only says RuntimeError. Another one is a fault of this program, and stays one."""
+async def test_expired_fresh_credentials_mean_a_wrong_clock(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """Botocore only raises RuntimeError. Any other RuntimeError is an internal error."""
     clients = Clients()
     identity = Identity(clients, pool, role_arn="", now=clock)
     clients.fault = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
@@ -195,10 +197,10 @@ async def test_credentials_that_are_over_when_they_come_mean_the_clock(clock: Cl
         await identity.sign(arn(0), "c0")
 
 
-async def test_who_waits_too_long_is_told_that_aws_does_not_answer(
+async def test_a_long_wait_reports_that_aws_does_not_answer(
     clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
 ) -> None:
-    """Nobody was asked of the cluster's own server: it is not that which does not answer. `caller` ends, too."""
+    """The cluster's own server was not contacted, so the message does not name it. `caller` ends, too."""
     clients = Clients()
     clients.holds["sign_in"] = released
     identity = Identity(clients, pool, role_arn="", now=clock, timeout_seconds=0.01)
@@ -210,8 +212,8 @@ async def test_who_waits_too_long_is_told_that_aws_does_not_answer(
     assert caller.fault.reason == "Unavailable"
 
 
-async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """Other credentials would not cure it."""
+async def test_a_network_error_keeps_the_session(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """Other credentials would not help."""
     clients = Clients()
     clients.fault = ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com")
     with pytest.raises(NotTried):
@@ -219,13 +221,13 @@ async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: Thread
     assert clients.renewed == 0
 
 
-def test_patience_covers_a_sign_in_and_a_question() -> None:
-    """Whoever waits hears what AWS or the network said, where that takes no longer than it can."""
+def test_patience_covers_a_sign_in_and_a_call() -> None:
+    """A waiting caller gets AWS's or the network's error, if that comes within its limits."""
     assert TIMEOUT_SECONDS >= 2 * CALL_SECONDS
 
 
 async def test_clusters_are_listed_to_the_last_page(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """EKS gives a hundred names at a time; what is no name of a cluster is left out."""
+    """EKS returns a hundred names at a time; invalid names are dropped."""
     clients = Clients()
     first = {"clusters": [f"c{number}" for number in range(100)], "nextToken": "more"}
     clients.pages = iter([first, {"clusters": ["last", "no/name", ""]}])
@@ -234,8 +236,8 @@ async def test_clusters_are_listed_to_the_last_page(clock: Clock, pool: ThreadPo
     assert {"c0", "c99", "last"} <= names
 
 
-async def test_a_listing_that_does_not_end_is_none(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """A token that leads on and on is given up: half a listing says nothing about what is missing in it."""
+async def test_an_endless_list_is_an_error(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """A list with endless tokens is given up: half a list is no evidence of what is missing."""
     clients = Clients()
     clients.pages = itertools.repeat({"clusters": ["c0"], "nextToken": "more"})
     with pytest.raises(NotTried, match="returned more than"):

@@ -18,7 +18,7 @@ MINUTE = 60_000
 
 
 class Signer:
-    """Signs with a number, for as long as `seconds` says; fails while it is told to."""
+    """Signs with a number, valid for `seconds`; fails on request."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
@@ -26,7 +26,7 @@ class Signer:
         self.tried = 0
         self.fails = False
         self.holds: asyncio.Event | None = None
-        """What a signature waits for."""
+        """A signature waits for this."""
 
     async def __call__(self) -> Signed:
         self.tried += 1
@@ -47,7 +47,7 @@ class Clock:
 
 
 async def used(signer: Signer, *minutes: float) -> list[int]:
-    """Which of the signer's tokens is sent at these times."""
+    """The signer's tokens that are used at these times."""
     clock = Clock()
     tokens = TokenCache(signer, now=clock)
     numbers = []
@@ -64,30 +64,28 @@ def number(sent: str, signer: Signer) -> int:
 
 
 async def settled() -> None:
-    """What goes on beside the requests has ended: nothing of it waits for anything here."""
+    """Wait for background renewals; nothing here takes time."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_one_token_serves_for_twelve_minutes() -> None:
-    """Requests share a token, since each new one costs EKS a call to STS; it is replaced well before its fifteen
-    minutes end, beside the request that comes first then.
+async def test_a_token_is_used_for_twelve_minutes() -> None:
+    """Requests share a token, because each new one costs EKS a call to STS; it is replaced in the background well
+    before its fifteen minutes end.
     """
     assert await used(Signer(), 0, 0.01, 5, 11.99, 12, 12, 20, 23.99, 24, 24) == [1, 1, 1, 1, 1, 2, 2, 2, 2, 3]
     assert await used(Signer(), 0, 14) == [1, 2]
 
 
-async def test_a_token_ends_with_the_credentials_that_signed_it() -> None:
-    """STS refuses a signature of credentials that have ended, however young it is: the token is replaced a minute
-    before.
-    """
+async def test_a_token_expires_with_its_credentials() -> None:
+    """STS rejects a signature of expired credentials, however recent: the token is replaced a minute before."""
     assert await used(Signer(seconds=300), 0, 3.99, 4, 4, 7.99, 8, 8) == [1, 1, 1, 2, 2, 2, 3]
     assert await used(Signer(seconds=30), 0, 0.5) == [1, 2]
 
 
-async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
-    """A sign-in that fails costs nothing while the last token is good, and is tried again twice a minute; then it is
-    told.
+async def test_an_old_token_is_used_while_sign_in_fails() -> None:
+    """A failing sign-in has no effect while the last token is valid, and is retried twice a minute; then it is
+    reported.
     """
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
@@ -103,8 +101,8 @@ async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
         await tokens.token()
 
 
-async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last() -> None:
-    """Where no new token can be had, the last one serves until its credentials end, and not for fourteen minutes."""
+async def test_a_token_is_not_used_longer_than_its_credentials() -> None:
+    """If no new token can be made, the last one is used until its credentials expire, not for fourteen minutes."""
     signer, clock = Signer(seconds=300), Clock()
     tokens = TokenCache(signer, now=clock)
     await tokens.token()
@@ -117,8 +115,8 @@ async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last(
         await tokens.token()
 
 
-async def test_a_token_that_was_refused_is_not_sent_again() -> None:
-    """After `forget` the next one is new, and an old one is no way out."""
+async def test_a_rejected_token_is_not_used_again() -> None:
+    """After `forget` only a new token is used."""
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
     first = await tokens.token()
@@ -130,8 +128,8 @@ async def test_a_token_that_was_refused_is_not_sent_again() -> None:
         await tokens.token()
 
 
-async def test_no_request_waits_while_the_token_is_good() -> None:
-    """A renewal that hangs is one for all requests, and costs them nothing before the token ends."""
+async def test_no_request_waits_while_the_token_is_valid() -> None:
+    """All requests share one hanging renewal, which delays none before the token expires."""
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
     first = await tokens.token()
@@ -150,8 +148,8 @@ async def test_no_request_waits_while_the_token_is_good() -> None:
     assert signer.tried == 2
 
 
-async def test_one_failure_is_told_to_all_who_wait() -> None:
-    """A hundred requests that wait for a sign-in that fails make no hundred sign-ins, nor do those after them."""
+async def test_waiting_requests_share_one_failure() -> None:
+    """A hundred requests that wait for a failing sign-in cause one sign-in, and so do those after them."""
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
     signer.fails = True
@@ -166,8 +164,8 @@ async def test_one_failure_is_told_to_all_who_wait() -> None:
     assert number(await tokens.token(), signer) == 1
 
 
-async def test_a_token_is_as_old_as_its_signature() -> None:
-    """The sign-in that came before the signature does not count."""
+async def test_the_age_of_a_token_starts_with_its_signature() -> None:
+    """The time of the sign-in before it does not count."""
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
     signer.holds = asyncio.Event()
@@ -180,8 +178,8 @@ async def test_a_token_is_as_old_as_its_signature() -> None:
     assert signer.tried == 1
 
 
-async def test_what_was_being_signed_when_its_token_was_refused_is_not_kept() -> None:
-    """It may be of the session that was refused."""
+async def test_a_signature_during_a_rejection_is_dropped() -> None:
+    """It may be of the rejected session."""
     signer, clock = Signer(), Clock()
     tokens = TokenCache(signer, now=clock)
     await tokens.token()
@@ -198,8 +196,8 @@ async def test_what_was_being_signed_when_its_token_was_refused_is_not_kept() ->
     assert (signer.tried, number(await tokens.token(), signer)) == (3, 3)
 
 
-def test_a_token_that_no_cluster_reads_is_told() -> None:
-    """The longest that EKS reads has 4,096 bytes; beyond, the message names what makes sessions long."""
+def test_a_token_that_is_too_long_is_reported() -> None:
+    """EKS reads at most 4,096 bytes; the message names what makes sessions long."""
     head = len("k8s-aws-v1.")
     longest = "x" * ((4_096 - head) * 3 // 4)
     assert len(token.encode(longest)) <= 4_096
@@ -209,12 +207,12 @@ def test_a_token_that_no_cluster_reads_is_told() -> None:
 
 
 def test_a_signed_url_is_not_shown() -> None:
-    """Whoever has it can use it, and a log may show any value."""
+    """Whoever has it can use it, and a log may print any value."""
     assert "Signature" not in repr(Signed("https://sts/?X-Amz-Signature=0123abcd", 60.0))
 
 
 class Credentials:
-    """What botocore renews: how long they last is known after the first use, or becomes another one meanwhile."""
+    """Credentials that botocore renews: their lifetime is known after the first use, or changes meanwhile."""
 
     def __init__(self, *ends: datetime | None) -> None:
         self._ends = list(ends)
@@ -233,10 +231,10 @@ class Credentials:
     [(None, 60, 60), (60, 60, 60), (8, 60, 8), (None, None, None)],
     ids=["first use", "known", "renewed by another thread", "keys that do not end"],
 )
-def test_the_end_of_the_credentials_is_known_or_underrated(
+def test_the_lifetime_of_credentials_is_never_overestimated(
     before: int | None, after: int | None, minutes: int | None
 ) -> None:
-    """Whichever credentials have signed, the token is not taken to last longer than they do."""
+    """Whichever credentials have signed, the token does not count as valid for longer than they are."""
     now = datetime.now(UTC)
     ends = [None if each is None else now + timedelta(minutes=each) for each in (before, after)]
     signed = caller_url.sign(Credentials(*ends), host="sts.eu-west-1.amazonaws.com", region="eu-west-1", cluster="a")

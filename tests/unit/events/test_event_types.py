@@ -1,4 +1,4 @@
-"""Which change of a condition makes an Event, and of which type."""
+"""Which change of a condition creates an Event, and of which type."""
 
 from datetime import UTC, datetime
 from typing import Literal, cast, get_args
@@ -13,9 +13,9 @@ from tests.unit.docs.test_docs import code, rows
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def condition(told: str) -> Condition:
-    """Of `Type=Status/Reason`."""
-    type_, _, rest = told.partition("=")
+def condition(text: str) -> Condition:
+    """From `Type=Status/Reason`."""
+    type_, _, rest = text.partition("=")
     state, _, reason = rest.partition("/")
     return Condition(
         type=cast("ConditionType", type_),
@@ -31,8 +31,10 @@ BAD_STATUS = {"ArchiveHeld": "True", "IdentityConflict": "True"}
 
 
 @pytest.mark.parametrize("type_", [type_ for type_ in get_args(ConditionType) if type_ != "Ready"])
-def test_the_documented_reasons_that_are_not_well_make_a_warning_or_are_chosen(type_: ConditionType) -> None:
-    """A row of docs/conditions.md that is not well is trouble and a Warning, a choice, or ends or is said elsewhere."""
+def test_documented_problems_create_a_warning_or_are_deliberate(type_: ConditionType) -> None:
+    """A row of docs/conditions.md with a bad status is a problem with a Warning, a choice, or temporary or reported
+    elsewhere.
+    """
     bad = BAD_STATUS.get(type_, "False")
     for row in rows(type_):
         if row[1] != bad:
@@ -80,6 +82,6 @@ def test_the_documented_reasons_that_are_not_well_make_a_warning_or_are_chosen(t
         pytest.param("", "Connected=False/SomethingNew", "Warning", id="a reason that nobody has decided"),
     ],
 )
-def test_what_makes_an_event(before: str, now: str, expected: events.EventType | None) -> None:
-    """Deliberate settings make no Warning, real trouble does, and nothing is said twice."""
+def test_which_changes_create_an_event(before: str, now: str, expected: events.EventType | None) -> None:
+    """Deliberate settings create no Warning, real problems do, and no change creates two."""
     assert events.event_type(condition(now), condition(before) if before else None) == expected

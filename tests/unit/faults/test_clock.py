@@ -1,4 +1,4 @@
-"""The clock that the fault bench makes jump."""
+"""The fake clock of the fault bench jumps for every function that reads the wall clock."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.arena import CLOCK
+from tests.faults.harness import CLOCK
 
 PROGRAM = """
 import datetime, json, time
@@ -24,7 +24,7 @@ assert type(same.now()) is same
 
 @pytest.mark.parametrize("seconds", [0, 7200, -7200])
 def test_clocks_jump_together(tmp_path: Path, seconds: int) -> None:
-    """Whichever way the time is asked for, it is off by as much as the file says; the monotonic clock is not."""
+    """All wall-clock functions are off by the seconds in the file; the monotonic clock is not."""
     offset = tmp_path / "offset"
     offset.write_text(str(seconds))
     environment = {**os.environ, "FAKE_OFFSET": str(offset), "PYTHONPATH": str(CLOCK)}

@@ -1,4 +1,4 @@
-"""Who changes the cluster in the fault bench knows what it has done: the census of the API server's objects says so."""
+"""The driver's record of the truth matches what the API server's objects say."""
 
 import time
 from collections.abc import Iterable
@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from tests.faults.audits import Audits
-from tests.faults.census import Census
-from tests.faults.company import FIRST, STILL
+from tests.faults.cluster_state import ClusterState
 from tests.faults.engines import HOURLY, KYVERNO, REVISION, SIDECAR, derived
-from tests.faults.family import Ref
-from tests.faults.paper import Result
+from tests.faults.manifests import Result
+from tests.faults.owner_graph import Ref
 from tests.faults.scene import Scene
 from tests.faults.truth import CONSTRAINTS, GATEKEEPER
+from tests.faults.workload_model import FIRST, PERMANENT
 from tests.faults.workloads import Workloads
 
 Document = dict[str, Any]
 
 
-class Paper:
+class FakeApiServer:
     """An API server that stores what it gets."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Paper:
 
 
 def opened(seed: int) -> tuple[Scene, Workloads, Audits]:
-    scene = Scene(Paper(), seed=seed)  # type: ignore[arg-type]  # as far as it is asked
+    scene = Scene(FakeApiServer(), seed=seed)  # type: ignore[arg-type]  # as far as it is asked
     workloads = Workloads(scene)
     workloads.begin()
     audits = Audits(scene, workloads)
@@ -67,48 +67,58 @@ def opened(seed: int) -> tuple[Scene, Workloads, Audits]:
     return scene, workloads, audits
 
 
-def census(scene: Scene) -> Census:
-    return Census.take(scene.cluster, restarted=False)
+def read_state(scene: Scene) -> ClusterState:
+    return ClusterState.take(scene.cluster, restarted=False)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_is_done_is_known(seed: int) -> None:
-    """Whenever one looks, what is believed is what the objects come to, and what lasts has never ended."""
+def test_the_recorded_truth_matches_the_objects(seed: int) -> None:
+    """At every step the recorded violations match the objects, and permanent violations never end."""
     scene, workloads, audits = opened(seed)
-    kinds = (workloads.roll, workloads.tick, workloads.scale, workloads.vanish, workloads.turn, workloads.again)
-    lasting = {v for v in scene.truth.violations() if v.name in {name for *_, name in STILL} and v.kind != "CronJob"}
+    kinds = (
+        workloads.roll,
+        workloads.tick,
+        workloads.scale,
+        workloads.vanish,
+        workloads.change_results,
+        workloads.again,
+    )
+    names = {name for *_, name in PERMANENT}
+    lasting = {v for v in scene.truth.violations() if v.name in names and v.kind != "CronJob"}
     lasting = {v for v in lasting if v.source != GATEKEEPER}
     assert {v.source for v in lasting} == {KYVERNO, REVISION, HOURLY}
     for step in range(150):
-        scene.rng.choice((*kinds, workloads.lose, audits.again, audits.drop))()
+        scene.rng.choice((*kinds, workloads.drop_report, audits.again, audits.drop))()
         scene.tick()
         if step % 5:
             continue
-        told, unlisted = census(scene), audits.unlisted(restarted=False)
-        assert told.seen.keys() <= scene.truth.violations()
-        assert {v for v in scene.truth.violations() - told.seen.keys() if not unlisted.leaves_open(v)} == set()
-        assert told.family.things == scene.truth.family.things
-        assert told.unlisted.cut == unlisted.cut
+        state, unlisted = read_state(scene), audits.unlisted(restarted=False)
+        assert state.seen.keys() <= scene.truth.violations()
+        assert {v for v in scene.truth.violations() - state.seen.keys() if not unlisted.leaves_open(v)} == set()
+        assert state.owner_graph.objects == scene.truth.owner_graph.objects
+        assert state.unlisted.cut == unlisted.cut
     assert {v for v in lasting if len(scene.truth.existed[v]) > 1 or len(scene.truth.existed[v][0]) > 1} == set()
-    assert scene.turned > 100
+    assert scene.pod_changes > 100
 
 
-def test_who_is_late_comes_round() -> None:
-    """While the late engine stays away, lasting Pods are replaced and its violations neither called for nor over."""
+def test_a_paused_engine_ends_no_violation() -> None:
+    """While the late engine is paused and permanent Pods are replaced, its violations are neither claimed nor ended."""
     scene, workloads, _ = opened(1)
     scene.finish()
     before = {v for v in scene.truth.violations() if v.source == HOURLY and "still-" in v.name and v.kind != "CronJob"}
-    workloads.stay_away()
+    workloads.pause_late_engine()
     workloads.replace()
     scene.finish()
     assert before & scene.truth.violations() == set()
-    assert all(scene.truth.unseen(violation) and len(scene.truth.existed[violation][-1]) == 1 for violation in before)
-    workloads.come_round()
+    assert all(
+        scene.truth.unscanned(violation) and len(scene.truth.existed[violation][-1]) == 1 for violation in before
+    )
+    workloads.resume_late_engine()
     assert before <= scene.truth.violations()
 
 
-def test_an_audit_that_is_overtaken_lists_none_that_live() -> None:
-    """Pods are replaced while it goes on: nothing is called for, and nothing is over."""
+def test_an_overtaken_audit_ends_no_violation() -> None:
+    """Pods are replaced during the audit, so it lists none of the new ones: nothing is claimed, and nothing ends."""
     scene, workloads, audits = opened(1)
     scene.finish()
     audits.rest()
@@ -119,31 +129,31 @@ def test_an_audit_that_is_overtaken_lists_none_that_live() -> None:
         workloads.replace()
         scene.finish()
         assert not known & scene.truth.violations()
-        assert not known & census(scene).seen.keys()
-        assert all(scene.truth.unseen(v) and len(scene.truth.existed[v][-1]) == 1 for v in known)
+        assert not known & read_state(scene).seen.keys()
+        assert all(scene.truth.unscanned(v) and len(scene.truth.existed[v][-1]) == 1 for v in known)
 
 
-def test_a_mended_deployment_keeps_what_was_broken() -> None:
-    """Its old ReplicaSet is there, with a report that fails, and nothing calls for the Deployment."""
+def test_a_fixed_deployment_keeps_its_old_replicaset() -> None:
+    """The old ReplicaSet exists with a failing report, and no violation rolls up to the Deployment."""
     scene, workloads, _ = opened(1)
     scene.finish()
-    workloads.mend()
-    mended = [w for w in workloads.all if all(r.outcome == "pass" for said in w.said.values() for r in said)]
-    assert mended
-    for workload in mended:
+    workloads.fix_deployment()
+    fixed = [w for w in workloads.all if all(r.outcome == "pass" for of in w.results_by_engine.values() for r in of)]
+    assert fixed
+    for workload in fixed:
         old, new = workload.layers
         assert (old.pods, len(new.pods)) == ([], workload.replicas)
         assert {r.outcome for r in scene.results[REVISION, "PolicyReport", old.ref]} == {"fail"}
         assert not {v for v in scene.truth.violations() if v.subject == workload.about and v.source != GATEKEEPER}
 
 
-def test_a_closed_namespace_is_empty() -> None:
-    """All that was in it is gone, and comes again under other names."""
+def test_a_deleted_namespace_is_empty() -> None:
+    """All its objects are gone, and come back under other names."""
     scene, workloads, _ = opened(1)
     names = {workload.about for workload in workloads.all if workload.about.namespace == "west"}
     scene.close("west")
-    workloads.leave("west")
-    assert {ref for ref in scene.truth.family.things if ref.namespace == "west"} == set()
+    workloads.close_namespace("west")
+    assert {ref for ref in scene.truth.owner_graph.objects if ref.namespace == "west"} == set()
     assert {violation for violation in scene.truth.violations() if violation.namespace == "west"} == set()
     scene.finish()
     again = {workload.about for workload in workloads.all if workload.about.namespace == "west"}
@@ -151,17 +161,17 @@ def test_a_closed_namespace_is_empty() -> None:
     assert not again & names
 
 
-def test_derived_rules() -> None:
-    """As Kyverno writes them for each kind, cut at 63 characters; a sidecar is in Pods only."""
-    said = [Result("alpha", "check"), Result("beta", "x" * 62), SIDECAR]
-    assert derived(said, "Pod") == said
-    assert [r.rule for r in derived(said, "Deployment")] == ["autogen-check", f"autogen-{'x' * 55}"]
-    assert [r.rule for r in derived(said, "CronJob")] == ["autogen-cronjob-check", f"autogen-cronjob-{'x' * 47}"]
+def test_derived_rule_names() -> None:
+    """As Kyverno names them for each kind, cut at 63 characters; the sidecar policy matches Pods only."""
+    results = [Result("alpha", "check"), Result("beta", "x" * 62), SIDECAR]
+    assert derived(results, "Pod") == results
+    assert [r.rule for r in derived(results, "Deployment")] == ["autogen-check", f"autogen-{'x' * 55}"]
+    assert [r.rule for r in derived(results, "CronJob")] == ["autogen-cronjob-check", f"autogen-cronjob-{'x' * 47}"]
 
 
-def test_a_static_pod_is_its_own() -> None:
-    """It belongs to its node, and counts for itself."""
+def test_a_static_pod_is_not_rolled_up() -> None:
+    """Its owner is a node."""
     scene, _, _ = opened(1)
-    own = {ref for ref, one in scene.truth.family.things.items() if one.owner is None}
+    own = {ref for ref, one in scene.truth.owner_graph.objects.items() if one.owner is None}
     assert {ref.namespace for ref in own if ref.kind == "Pod"} == {"north", "south", "west"}
-    assert all(scene.truth.family.counts_for(ref) == Ref(*ref) for ref in own)
+    assert all(scene.truth.owner_graph.rolls_up_to(ref) == Ref(*ref) for ref in own)

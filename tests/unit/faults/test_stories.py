@@ -1,20 +1,20 @@
-"""How stories are told."""
+"""The report of stories: one line each, and unneeded imports by outcome."""
 
 import pytest
 
 from tests.faults import stories
 
 
-@pytest.mark.parametrize(("problems", "told"), [([], "ok  s, 7 s"), (["x"], "BROKEN  s, 7 s\n    x")])
-def test_a_line(problems: list[str], told: str) -> None:
-    assert stories.line("s", problems, seconds=7.2) == told
+@pytest.mark.parametrize(("problems", "expected"), [([], "ok  s, 7 s"), (["x"], "BROKEN  s, 7 s\n    x")])
+def test_a_line(problems: list[str], expected: str) -> None:
+    assert stories.line("s", problems, seconds=7.2) == expected
 
 
-def test_imports_that_nothing_called_for_are_counted() -> None:
-    """By outcome; none is no problem."""
+def test_unneeded_imports_are_counted() -> None:
+    """By outcome; no import is no problem."""
     sent = [{"outcome": "archived"}, {"outcome": "archived"}, {"outcome": "changed"}]
-    assert list(stories.needless(sent)) == [
-        "2 imports that nothing called for: archived",
-        "1 imports that nothing called for: changed",
+    assert list(stories.unneeded_imports(sent)) == [
+        "2 unneeded imports: archived",
+        "1 unneeded imports: changed",
     ]
-    assert not list(stories.needless([]))
+    assert not list(stories.unneeded_imports([]))

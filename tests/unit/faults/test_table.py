@@ -1,4 +1,4 @@
-"""What the fault bench tells people of its runs."""
+"""The fault bench's report of its runs."""
 
 from collections import Counter
 
@@ -11,12 +11,18 @@ from tests.faults.table import HEADER, NAMED, OTHER, SENT, line, table
 
 def result(*, fault: str = "hub: 500", seed: int = 1, hits: int = 3, verdict: Verdict | None = None) -> Result:
     return Result(
-        fault=fault, seed=seed, events=100, turned=40, hits=hits, seconds=4.4, verdict=verdict or Verdict(imports=50)
+        fault=fault,
+        seed=seed,
+        events=100,
+        pod_changes=40,
+        hits=hits,
+        seconds=4.4,
+        verdict=verdict or Verdict(imports=50),
     )
 
 
-def test_a_fault_that_never_hit_has_shown_nothing() -> None:
-    """However well the run ended, it counts as broken, and says why and how to run it again."""
+def test_a_fault_that_never_hit_fails_the_run() -> None:
+    """However well the run ended, it is not good; the report has the reason and the command to run it again."""
     assert result().good
     unhit = result(hits=0)
     assert not unhit.good
@@ -31,19 +37,19 @@ def broken(promise: str, *lines: str) -> Verdict:
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_a_broken_promise_is_told(promise: str) -> None:
-    """By its name, with what it means and what broke it; and it has a column."""
-    told = line(result(verdict=broken(promise, "this one")))
-    assert told.startswith("BROKEN")
-    assert f"{promise} ({PROMISES[promise]}): 1" in told
-    assert "this one" in told
+def test_a_broken_promise_is_reported(promise: str) -> None:
+    """With its name, its meaning and what broke it; and it has a column."""
+    text = line(result(verdict=broken(promise, "this one")))
+    assert text.startswith("BROKEN")
+    assert f"{promise} ({PROMISES[promise]}): 1" in text
+    assert "this one" in text
     assert promise in {*NAMED, *OTHER, *SENT}
     row = table([result(verdict=broken(promise, "one", "two"))], ["hub: 500"]).splitlines()[-1]
     assert " 2 |" in row
 
 
 def test_rows_add_up() -> None:
-    """Runs of one fault are one row, in the order asked for; the last row is the sum."""
+    """Runs of one fault are one row, in the given order; the last row is the sum."""
     allowed = Verdict(imports=50, allowed=Counter({"no answer": 2}))
     runs = [result(seed=2), result(fault="none", hits=1), result(seed=1, verdict=allowed)]
     header, _, first, second, total = (row.split(" | ") for row in table(runs, ["none", "hub: 500"]).splitlines())

@@ -1,4 +1,4 @@
-"""Where releases are published: named in one place."""
+"""The publishing address of releases is configured in one place."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ WRITTEN = [
 ] + list(ROOT.glob("*"))
 
 
-def test_no_other_file_names_an_address() -> None:
-    """Each file with an address of ours is one that `make generate` keeps right."""
+def test_no_other_file_has_an_address() -> None:
+    """`make generate` maintains each file with an address of ours."""
     found = {
         path.relative_to(ROOT)
         for path in WRITTEN
@@ -30,7 +30,7 @@ def test_no_other_file_names_an_address() -> None:
 
 
 def test_the_chart_is_complete_for_artifact_hub() -> None:
-    """Its annotations, which are YAML themselves, name the CRDs as they are."""
+    """Its annotations, which are YAML themselves, list the CRDs."""
     chart = yaml.safe_load((ROOT / CHART / "Chart.yaml").read_text("utf-8"))
     crds = {
         (found["metadata"]["name"], version["name"])
@@ -38,12 +38,12 @@ def test_the_chart_is_complete_for_artifact_hub() -> None:
         for found in [yaml.safe_load(path.read_text("utf-8"))]
         for version in found["spec"]["versions"]
     }
-    told = yaml.safe_load(chart["annotations"]["artifacthub.io/crds"])
-    assert {(one["name"], one["version"]) for one in told} == crds
+    output = yaml.safe_load(chart["annotations"]["artifacthub.io/crds"])
+    assert {(one["name"], one["version"]) for one in output} == crds
 
 
 @pytest.mark.parametrize("folder", [CHART, ACCESS], ids=lambda path: path.name)
-def test_the_pages_of_a_chart_are_there(folder: Path) -> None:
+def test_the_pages_of_a_chart_exist(folder: Path) -> None:
     """Links and icon lead to files of the project."""
     chart = yaml.safe_load((ROOT / folder / "Chart.yaml").read_text("utf-8"))
     assert {"home", "sources", "icon", "maintainers", "kubeVersion", "keywords"} <= set(chart)

@@ -1,4 +1,4 @@
-"""The committed files that are made from others."""
+"""The committed generated files are up to date."""
 
 import functools
 from pathlib import Path
@@ -17,5 +17,5 @@ def stale() -> tuple[Path, ...]:
 
 @pytest.mark.parametrize("path", generated.generated(ROOT), ids=str)
 def test_committed_files_are_up_to_date(path: Path) -> None:
-    """After a change of what it is made from: `make generate`."""
+    """After a change of their inputs: `make generate`."""
     assert path not in stale()

@@ -1,4 +1,4 @@
-"""The judge of the hostile suite sees every kind of broken promise, and shares no code with what it judges."""
+"""The checker of the hostile suite finds every kind of broken promise, and shares no code with the operator."""
 
 import ast
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.faults.census import Census, Said
+from tests.faults.cluster_state import ClusterState, ReportedResult
 from tests.faults.truth import Violation
 from tests.hostile import checker
-from tests.hostile.checker import LATE_SECONDS, MARK, MEMORY_MIB, PROMISES, Seen, Verdict
+from tests.hostile.checker import LATE_SECONDS, MARK, MEMORY_MIB, PROMISES, Observations, Verdict
 from tests.hostile.company import Write
 
 TOP = Path(checker.__file__).parent
 A = Violation("kyverno", "limits", "check", "Deployment", "shop", "web-1")
 B = Violation("openscan", "limits", "check", "Deployment", "bank", "web-1")
 GHOST = A._replace(namespace="bank")
-"""Of what never was."""
-SAID = Said("FAILED", "MEDIUM", "not met")
+"""A violation that never existed."""
+RESULT = ReportedResult("FAILED", "MEDIUM", "not met")
 KEPT = {"a": {"Workflow": "SUPPRESSED", "Note": "ours"}}
 
 
@@ -49,14 +49,14 @@ def entry(id_: str, moment: float, outcome: str, **members: Any) -> dict[str, An
     return {"kind": "import", "id": id_, "time": moment, "outcome": outcome, **members}
 
 
-def census(*seen: Violation, said: Said = SAID) -> Census:
-    return Census(seen={violation: {said} for violation in seen})
+def state(*seen: Violation, reported: ReportedResult = RESULT) -> ClusterState:
+    return ClusterState(seen={violation: {reported} for violation in seen})
 
 
 GOOD: dict[str, Any] = {
     "findings": FINDINGS,
     "journal": [entry("a", 10.2, "changed"), entry("b", 20.4, "archived")],
-    "census": census(A),
+    "state": state(A),
     "writes": [Write(A, "changed", 10.0), Write(B, "archived", 20.0)],
     "existed": {A: [[0.0]], B: [[0.0, 20.0]]},
     "triage": KEPT,
@@ -64,9 +64,9 @@ GOOD: dict[str, Any] = {
 }
 
 
-def judged(**changed: Any) -> Verdict:
-    """A good day with something changed: A stays and is re-rated at 10, B is fixed at 20."""
-    return checker.judge(**{**GOOD, **changed})
+def check(**changed: Any) -> Verdict:
+    """Check a good day with some changes: A stays and gets another severity at 10, B is fixed at 20."""
+    return checker.check(**{**GOOD, **changed})
 
 
 def more(*entries: dict[str, Any]) -> list[dict[str, Any]]:
@@ -77,9 +77,9 @@ def with_a(**members: Any) -> list[dict[str, Any]]:
     return [finding("a", A, **{**TRIAGED, **members}), FINDINGS[1]]
 
 
-def test_a_good_day_is_good() -> None:
-    """Nothing is wrong where nothing is wrong, and the delays are those from write to import."""
-    verdict = judged()
+def test_a_good_day_breaks_nothing() -> None:
+    """The checker finds no problem, and the delays are those from write to import."""
+    verdict = check()
     assert verdict.good
     assert verdict.delays == pytest.approx([0.2, 0.4])
 
@@ -89,17 +89,23 @@ CASES = [
     pytest.param(
         {"journal": more(entry("a", 50, "archived"), entry("a", 51, "reactivated"))}, "wrong", id="for a moment"
     ),
-    pytest.param({"census": census(A, B)}, "missing", id="lost"),
-    pytest.param({"census": census()}, "stale", id="left open"),
+    pytest.param({"state": state(A, B)}, "missing", id="lost"),
+    pytest.param({"state": state()}, "stale", id="left open"),
     pytest.param({"findings": [*FINDINGS, finding("c", A)]}, "double", id="two of one violation"),
-    pytest.param({"census": census(A, said=Said("WARNING", "MEDIUM", "not met"))}, "differs", id="another result"),
-    pytest.param({"census": census(A, said=Said("FAILED", "HIGH", "not met"))}, "differs", id="another severity"),
-    pytest.param({"census": census(A, said=Said("FAILED", "MEDIUM", "else"))}, "differs", id="another message"),
+    pytest.param(
+        {"state": state(A, reported=ReportedResult("WARNING", "MEDIUM", "not met"))}, "differs", id="another result"
+    ),
+    pytest.param(
+        {"state": state(A, reported=ReportedResult("FAILED", "HIGH", "not met"))}, "differs", id="another severity"
+    ),
+    pytest.param(
+        {"state": state(A, reported=ReportedResult("FAILED", "MEDIUM", "else"))}, "differs", id="another message"
+    ),
     pytest.param({"findings": with_a(Workflow={"Status": "NEW"})}, "triage", id="workflow status lost"),
     pytest.param({"findings": with_a(Note={})}, "triage", id="note lost"),
-    pytest.param({"triage": {}}, "triage", id="a note that nobody wrote"),
+    pytest.param({"triage": {}}, "triage", id="an unknown note"),
     pytest.param({"journal": more(entry("a", 50, "redundant"))}, "needless", id="sent again"),
-    pytest.param({"journal": more(entry("a", 50, "changed"))}, "needless", id="changed though nobody changed it"),
+    pytest.param({"journal": more(entry("a", 50, "changed"))}, "needless", id="changed without a reason"),
     pytest.param({"journal": more(entry("b", 50, "archived"))}, "needless", id="archived twice"),
     pytest.param({"journal": more(entry("a", 9, "changed"))}, "needless", id="before it was written"),
     pytest.param({"findings": [*FINDINGS, finding("g", GHOST)]}, "invented", id="of another namespace"),
@@ -109,56 +115,56 @@ CASES = [
     pytest.param({"journal": GOOD["journal"][:1]}, "late", id="never followed"),
     pytest.param({"journal": [entry("a", 10.2, "failed"), GOOD["journal"][1]]}, "late", id="refused"),
 ]
-SEEN = Seen(memory=100.0, health=[0.1, 0.2], told={"alpha: InputAccepted=False: team-a: too much"})
+SEEN = Observations(memory=100.0, health=[0.1, 0.2], statements={"alpha: InputAccepted=False: team-a: too much"})
 LOOKS = [
     pytest.param({"memory": MEMORY_MIB + 1}, "memory", id="memory"),
     pytest.param({"health": [0.1, float("inf")]}, "health", id="no answer"),
     pytest.param({"health": [5.1]}, "health", id="a slow answer"),
     pytest.param({"ended": ["gone"]}, "ended", id="ended"),
-    pytest.param({"told": {"alpha: Ready=True AllWell: all is well"}}, "silent", id="nothing said"),
-    pytest.param({"told": {*SEEN.told, "Ready: \x1b[31mred"}}, "unsafe", id="an escape in a condition"),
-    pytest.param({"told": {*SEEN.told, "Ready: one\ntwo"}}, "unsafe", id="two lines in a condition"),
-    pytest.param({"told": {*SEEN.told, "Ready: \u202egnp"}}, "unsafe", id="backwards"),
+    pytest.param({"statements": {"alpha: Ready=True AllWell: all is well"}}, "silent", id="nothing said"),
+    pytest.param({"statements": {*SEEN.statements, "Ready: \x1b[31mred"}}, "unsafe", id="an escape in a condition"),
+    pytest.param({"statements": {*SEEN.statements, "Ready: one\ntwo"}}, "unsafe", id="two lines in a condition"),
+    pytest.param({"statements": {*SEEN.statements, "Ready: \u202egnp"}}, "unsafe", id="backwards"),
     pytest.param({"unsafe": {"a log line with \x9b"}}, "unsafe", id="a log line"),
 ]
 
 
 @pytest.mark.parametrize(("changed", "promise"), CASES)
-def test_what_is_wrong_is_seen(changed: dict[str, Any], promise: str) -> None:
-    """Each promise that is broken to the company is told by its name."""
-    verdict = judged(**changed)
+def test_each_broken_promise_to_the_company_is_found(changed: dict[str, Any], promise: str) -> None:
+    """It is reported under its name."""
+    verdict = check(**changed)
     assert promise in dict(verdict.violated())
     assert not verdict.good
 
 
 @pytest.mark.parametrize(("changed", "promise"), LOOKS)
-def test_what_is_observed_is_judged(changed: Mapping[str, Any], promise: str) -> None:
-    """What an operator does wrong beside its findings is told, and that alone."""
-    verdict = checker.observed(replace(SEEN, **changed), says=("team-a",))
+def test_each_broken_promise_of_the_operator_is_found(changed: Mapping[str, Any], promise: str) -> None:
+    """A problem besides its findings is reported, and only that."""
+    verdict = checker.observed(replace(SEEN, **changed), expected_texts=("team-a",))
     assert list(dict(verdict.violated())) == [promise]
-    assert checker.observed(SEEN, says=("team-a",)).good
+    assert checker.observed(SEEN, expected_texts=("team-a",)).good
 
 
-def test_every_promise_can_be_broken() -> None:
-    """There is no promise of which no case shows that it would be seen; two the run itself looks at."""
+def test_each_promise_has_a_case() -> None:
+    """No promise lacks a case that breaks it, except two that the run itself checks."""
     assert {case.values[1] for case in (*CASES, *LOOKS)} | {"lasting", "broken"} == set(PROMISES)
 
 
-def test_a_kill_excuses_what_it_hid() -> None:
-    """An import that the killed operator may have sent without hearing the answer may be repeated; a later one not."""
+def test_a_kill_excuses_a_repeated_import() -> None:
+    """An import that the killed operator may have sent without an answer may be repeated; a later one may not."""
     again = more(entry("a", 15.0, "redundant"))
-    assert judged(journal=again, kills=[10.5]).good
-    assert judged(journal=again, kills=[13.0]).needless
-    assert judged(journal=again, kills=[15.5]).needless
+    assert check(journal=again, kills=[10.5]).good
+    assert check(journal=again, kills=[13.0]).needless
+    assert check(journal=again, kills=[15.5]).needless
 
 
-def test_evidence_that_ripens_counts_for_no_delay() -> None:
-    """A write that has to be waited for counts among no delays; that it is never followed is seen."""
+def test_a_write_that_is_not_prompt_has_no_delay() -> None:
+    """If the evidence must mature, the write does not count among the delays; a missing import is still found."""
     slow = [GOOD["writes"][0], Write(B, "archived", 20.0, prompt=False)]
     late = [GOOD["journal"][0], entry("b", 20.0 + 2 * LATE_SECONDS, "archived")]
-    assert judged(writes=slow, journal=late).good
-    assert judged(writes=slow, journal=late).delays == pytest.approx([0.2])
-    assert judged(writes=slow, journal=late[:1]).late
+    assert check(writes=slow, journal=late).good
+    assert check(writes=slow, journal=late).delays == pytest.approx([0.2])
+    assert check(writes=slow, journal=late[:1]).late
 
 
 @pytest.mark.parametrize(
@@ -171,12 +177,12 @@ def test_quantiles(values: list[float], share: float, expected: float) -> None:
 
 
 FUZZ = {"fuzz", "test_fuzz", "test_patterns"}
-"""What lies beside it and calls the operator's functions."""
+"""Modules that call the operator's functions on purpose."""
 
 
 @pytest.mark.parametrize("path", sorted(p for p in TOP.glob("*.py") if p.stem not in FUZZ), ids=lambda path: path.stem)
-def test_it_knows_nothing_of_the_operator(path: Path) -> None:
-    """Nothing of the suite imports the operator's code: a mistake there is no excuse here."""
+def test_the_suite_does_not_import_the_operator(path: Path) -> None:
+    """So an error of the operator cannot hide itself here."""
     tree = ast.parse(path.read_text())
     imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]

@@ -1,4 +1,4 @@
-"""What the hostile suite tells people of its scenarios."""
+"""The hostile suite's report of its scenarios."""
 
 import pytest
 
@@ -9,29 +9,36 @@ from tests.hostile.table import HEADER, NAMED, OTHER, line, table
 from tests.hostile.test_hostile import PLAYED
 
 
-def result(verdict: Verdict | None = None, *, said: str = "") -> Result:
+def result(verdict: Verdict | None = None, *, statement: str = "") -> Result:
     delays = {"alpha": [0.2, 0.4, 1.0], "beta": [0.3]}
     return Result(
-        SCENARIOS[BASELINE], 7, verdict or Verdict(), delays=delays, memory=120.4, health=0.05, accepted=9, said=said
+        SCENARIOS[BASELINE],
+        7,
+        verdict or Verdict(),
+        delays=delays,
+        memory=120.4,
+        health=0.05,
+        accepted=9,
+        statement=statement,
     )
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_a_broken_promise_is_told(promise: str) -> None:
-    """By its name, with what it means, what broke it and how to play it again; and it has a column."""
+def test_a_broken_promise_is_reported(promise: str) -> None:
+    """With its name, its meaning, what broke it and the command to run it again; and it has a column."""
     verdict = Verdict()
     getattr(verdict, promise).append("this one")
-    told = line(result(verdict))
-    assert told.startswith("BROKEN")
-    assert f"{promise} ({PROMISES[promise]}): 1" in told
-    assert "this one" in told
-    assert f"--scenario '{BASELINE}' --seeds 7" in told
+    text = line(result(verdict))
+    assert text.startswith("BROKEN")
+    assert f"{promise} ({PROMISES[promise]}): 1" in text
+    assert "this one" in text
+    assert f"--scenario '{BASELINE}' --seeds 7" in text
     assert promise in {*NAMED, *OTHER}
 
 
-def test_figures() -> None:
-    """Each scenario has a row with its delays, memory and what the status said, safe to print."""
-    rows = table([result(said="alpha: \x1b[31m a|b " + "x" * 500)]).splitlines()
+def test_rows_have_the_figures() -> None:
+    """Each scenario has a row with its delays, memory and status text, safe to print."""
+    rows = table([result(statement="alpha: \x1b[31m a|b " + "x" * 500)]).splitlines()
     assert rows[0].count("|") == rows[1].count("|") == len(HEADER) + 1
     cells = rows[2].replace("\\|", "").split("|")[1:-1]
     assert [cell.strip() for cell in cells[:7]] == [
@@ -41,7 +48,7 @@ def test_figures() -> None:
     assert rows[2].endswith("… |")
 
 
-def test_every_scenario_tells_what_it_does() -> None:
-    """Each has a docstring, and those that `make test` plays exist."""
+def test_each_scenario_has_a_description() -> None:
+    """Each has a docstring, and those that `make test` runs exist."""
     assert all(len(scenario.about) > 20 for scenario in SCENARIOS.values())
     assert PLAYED.keys() <= SCENARIOS.keys()

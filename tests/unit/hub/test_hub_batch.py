@@ -49,15 +49,15 @@ def test_at_most_six_megabytes_in_a_call(size: int, sizes: list[int]) -> None:
     assert not result.refused
 
 
-def test_what_is_measured_is_not_measured_again() -> None:
-    """The sizes that are given decide."""
+def test_measured_sizes_are_not_measured_again() -> None:
+    """Given sizes are used."""
     result = split(map(finding, range(3)), sizes=[3_000_000, 240_000, MAX_FINDING_BYTES + 1][::-1])
     assert ([len(batch) for batch in result.batches], [*result.refused]) == ([1], [finding(0)["Id"], finding(2)["Id"]])
 
 
 @pytest.mark.parametrize(("size", "refused"), [(MAX_FINDING_BYTES, False), (MAX_FINDING_BYTES + 1, True)])
 def test_too_large_a_finding_is_refused(size: int, refused: bool) -> None:  # noqa: FBT001 - a column of the table
-    """A finding over 240,000 bytes is never sent; the failure is permanent and says why. The others are sent."""
+    """A finding over 240,000 bytes is never sent; the failure is permanent and has the reason. The others are sent."""
     result = split([finding("a"), finding("big", size=size), finding("b")])
     assert ("big" in result.refused) is refused
     assert [f["Id"] for f in result.batches[0]] == (["a", "b"] if refused else ["a", "big", "b"])
@@ -68,7 +68,7 @@ def test_too_large_a_finding_is_refused(size: int, refused: bool) -> None:  # no
 
 @given(st.lists(st.dictionaries(TEXTS, TEXTS | st.integers(-(2**53), 2**53) | st.lists(TEXTS)), max_size=5))
 def test_sizes_are_those_of_the_body(texts: list[dict[str, Any]]) -> None:
-    """To the byte, whatever the texts hold."""
+    """To the byte, whatever the texts contain."""
     batch = Batch()
     for number, more in enumerate(texts):
         one = finding(number) | {"Details": more}
@@ -78,7 +78,7 @@ def test_sizes_are_those_of_the_body(texts: list[dict[str, Any]]) -> None:
 
 
 def test_ids_are_unique_in_a_batch() -> None:
-    """Failures name only the id, so a second version of a finding goes into the next call, after the first."""
+    """Failures contain only the id, so a second version of a finding goes into the next call."""
     first, second = finding("a", "old"), finding("a", "new")
     assert split([first, finding("b"), second]).batches == ((first, finding("b")), (second,))
 
@@ -92,7 +92,7 @@ def test_ids_are_unique_in_a_batch() -> None:
     )
 )
 def test_nothing_is_lost_and_every_limit_kept(findings: list[dict[str, Any]]) -> None:
-    """Each finding is in one batch, in order, or refused; each batch keeps every limit."""
+    """Each finding is in one batch, in order, or rejected; each batch is within every limit."""
     result = split(findings)
     sendable = [f for f in findings if len(json.dumps(f, separators=(",", ":"))) <= MAX_FINDING_BYTES]
     assert [f for batch in result.batches for f in batch] == sendable

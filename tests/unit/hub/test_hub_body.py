@@ -1,4 +1,4 @@
-"""What stands in the body of an import: the findings as they are."""
+"""The body of an import has the findings unchanged."""
 
 import json
 from typing import Any
@@ -15,8 +15,8 @@ def operation() -> Any:
     return botocore.session.get_session().get_service_model("securityhub").operation_model("BatchImportFindings")
 
 
-def test_no_member_of_a_finding_is_written_otherwise_on_the_wire() -> None:
-    """By botocore's model: none is renamed, none lies outside of the body, and none is of a type that JSON lacks."""
+def test_findings_are_unchanged_on_the_wire() -> None:
+    """By botocore's model: no member is renamed, outside of the body, or of a type that JSON lacks."""
     found: dict[str, Shape] = {}
     left: list[Shape] = [operation().input_shape]
     while left:
@@ -36,8 +36,8 @@ def test_no_member_of_a_finding_is_written_otherwise_on_the_wire() -> None:
     assert {shape.type_name for shape in found.values()} <= plain
 
 
-def test_the_body_says_what_botocore_would_write() -> None:
-    """Compact, and as UTF-8 instead of escapes: the same document."""
+def test_the_body_equals_botocores() -> None:
+    """Compact, and in UTF-8 instead of escapes: the same document."""
     findings: list[dict[str, Any]] = [
         {
             "Id": "policyhub/prod/1",

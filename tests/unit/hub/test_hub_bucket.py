@@ -1,4 +1,4 @@
-"""The pace of calls, in virtual time."""
+"""The rate limit of calls, in virtual time."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from policyhub.securityhub.rate_limit import FLOOR, IMPORTS, READS, Quota, Token
 
 
 class Time:
-    """A clock that moves when somebody sleeps."""
+    """A clock that advances when somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -42,7 +42,7 @@ async def test_burst_then_rate(time: Time) -> None:
 
 
 async def test_idle_time_fills_only_to_the_burst(time: Time) -> None:
-    """An hour of silence allows one burst, not an hour's calls."""
+    """An hour of silence gives one burst, not an hour's calls."""
     tokens = bucket(time)
     time.now += 3600
     for _ in range(4):
@@ -51,7 +51,7 @@ async def test_idle_time_fills_only_to_the_burst(time: Time) -> None:
 
 
 async def test_callers_are_served_in_order(time: Time) -> None:
-    """Who came first goes first, also when all have to wait."""
+    """In the order of their arrival, even if all have to wait."""
     tokens = bucket(time, burst=1)
     served: list[int] = []
 
@@ -79,8 +79,8 @@ async def test_cancelled_caller_takes_no_token(time: Time) -> None:
     assert [task.cancelled() for task in waiting] == [True, True, False]
 
 
-async def test_the_urgent_go_first(time: Time) -> None:
-    """Whoever is urgent takes the next token, and no more than every second one while others wait."""
+async def test_urgent_callers_go_first(time: Time) -> None:
+    """An urgent caller gets the next token, but at most every second one while others wait."""
     tokens = bucket(time, burst=1)
     await tokens.acquire()
     served: list[str] = []
@@ -95,8 +95,8 @@ async def test_the_urgent_go_first(time: Time) -> None:
     assert served == ["urgent 1", "a", "urgent 2", "b", "urgent 3", "c"]
 
 
-async def test_one_that_gives_up_lets_the_next_go(time: Time) -> None:
-    """An urgent caller that is cancelled takes no token, and the one behind it is woken."""
+async def test_a_cancelled_urgent_caller_lets_the_next_go(time: Time) -> None:
+    """It takes no token, and the caller behind it is woken."""
     tokens = bucket(time, burst=1)
     await tokens.acquire()
     first, second = (asyncio.create_task(tokens.acquire(urgent=urgent)) for urgent in (True, False))
@@ -107,7 +107,7 @@ async def test_one_that_gives_up_lets_the_next_go(time: Time) -> None:
 
 
 async def test_throttled_calls_halve_the_rate_once(time: Time) -> None:
-    """However many calls under way are refused at a time, the rate is halved once, and the burst is gone."""
+    """However many calls in flight are throttled at once, the rate is halved once, and the burst is gone."""
     tokens = bucket(time, rate=8.0)
     for _ in range(4):
         tokens.throttled()
@@ -118,7 +118,7 @@ async def test_throttled_calls_halve_the_rate_once(time: Time) -> None:
 
 
 async def test_rate_never_falls_below_its_floor(time: Time) -> None:
-    """One call in two seconds is always allowed, or all if the share is smaller than that."""
+    """One call in two seconds is always allowed, or the whole share if that is smaller."""
     tokens, small = bucket(time, rate=8.0), bucket(time, rate=0.1)
     for _ in range(10):
         tokens.throttled()
@@ -129,7 +129,7 @@ async def test_rate_never_falls_below_its_floor(time: Time) -> None:
 
 
 async def test_answers_bring_the_rate_back(time: Time) -> None:
-    """Each answer adds a fixed step, up to what the bucket was made with and no further."""
+    """Each answer adds a fixed step, up to the initial rate."""
     tokens = bucket(time, rate=8.0)
     tokens.throttled()
     tokens.answered()
@@ -141,7 +141,7 @@ async def test_answers_bring_the_rate_back(time: Time) -> None:
 
 @pytest.mark.parametrize(("quota", "rate", "burst"), [(IMPORTS, 8, 24), (READS, 2.4, 4.8), (Quota(1, 1), 0.8, 1)])
 async def test_share_counts_for_rate_and_burst(time: Time, quota: Quota, rate: float, burst: float) -> None:
-    """Four fifths of both are used by default; a burst of less than one call would never let one through."""
+    """By default 80 % of both are used; a burst below one call would never allow one."""
     tokens = quota.bucket(clock=time.clock, sleep=time.sleep)
     assert tokens.rate == pytest.approx(rate)
     while not time.sleeps:
@@ -152,6 +152,6 @@ async def test_share_counts_for_rate_and_burst(time: Time, quota: Quota, rate: f
 
 @pytest.mark.parametrize("share", [0, -0.5, 1.1])
 def test_share_lies_between_nothing_and_all(share: float) -> None:
-    """No share of a quota is more than the quota."""
+    """A share of a quota is between 0 and 1."""
     with pytest.raises(ValueError, match="share"):
         IMPORTS.bucket(share=share)

@@ -1,4 +1,4 @@
-"""The client's decisions, against boto3 clients that answer from a table."""
+"""The client's decisions, against boto3 clients with scripted answers."""
 
 import asyncio
 import threading
@@ -119,7 +119,7 @@ def findings(*ids: object) -> list[dict[str, Any]]:
 
 
 async def test_partial_failure(aws: Aws, hub: HubClient) -> None:
-    """Failures are told one by one, each with its kind; the rest is accepted."""
+    """Failures are returned one by one, each with its kind; the rest is accepted."""
     codes = {"a": "InvalidInput", "b": "InvalidAccess", "c": "InternalFailure"}
     failed = [{"Id": ident, "ErrorCode": code, "ErrorMessage": f"why {ident}"} for ident, code in codes.items()]
     aws.answer = lambda _request: {"FailedCount": 3, "SuccessCount": 1, "FailedFindings": failed}
@@ -134,7 +134,7 @@ async def test_partial_failure(aws: Aws, hub: HubClient) -> None:
     [{"FailedCount": 1, "FailedFindings": []}, {"FailedCount": 1, "FailedFindings": [{"Id": "other"}]}],
 )
 async def test_unnamed_failures_are_sent_again(aws: Aws, hub: HubClient, response: Mapping[str, Any]) -> None:
-    """When AWS counts failures that it does not name, nothing of the call counts as accepted."""
+    """If AWS counts failures without ids, nothing of the call counts as accepted."""
     aws.answer = lambda _request: response
     result = await hub.import_findings(findings("a", "b"))
     assert not result.accepted
@@ -142,14 +142,16 @@ async def test_unnamed_failures_are_sent_again(aws: Aws, hub: HubClient, respons
 
 
 async def test_ignored_updates_are_accepted(aws: Aws, hub: HubClient) -> None:
-    """An update that Security Hub ignored and does not count is no failure."""
+    """An update that Security Hub ignored and does not count is not a failure."""
     aws.answer = lambda _request: {"FailedCount": 0, "SuccessCount": 0, "FailedFindings": []}
     assert (await hub.import_findings(findings("a"))).accepted == {"a"}
 
 
 @pytest.mark.parametrize("bad", [{"0"}, {"57"}, {"3", "99"}, set(map(str, range(100)))], ids=["0", "57", "two", "all"])
 async def test_refused_call_is_halved(aws: Aws, hub: HubClient, seen: list[tuple[str, str]], bad: set[str]) -> None:
-    """One bad finding never stops the others: it ends alone as a permanent failure, within the promised calls."""
+    """One bad finding never stops the others: it ends alone as a permanent failure, within the documented number of
+    calls.
+    """
 
     def answer(request: Mapping[str, Any]) -> Answer:
         sent = {finding["Id"] for finding in request["Findings"]}
@@ -175,7 +177,7 @@ async def test_refused_call_is_halved(aws: Aws, hub: HubClient, seen: list[tuple
     ids=["throttled", "500", "denied", "time-out"],
 )
 async def test_first_error_is_raised(aws: Aws, hub: HubClient, error: Exception, kind: type[Exception]) -> None:
-    """An error while nothing is settled is raised, and the call is not repeated here."""
+    """An error before any result is raised, and the call is not repeated here."""
     aws.answer = lambda _request: error
     with pytest.raises(kind):
         await hub.import_findings(findings(*range(150)))
@@ -194,8 +196,8 @@ async def test_first_error_is_raised(aws: Aws, hub: HubClient, error: Exception,
 async def test_later_error_keeps_what_was_accepted(
     aws: Aws, hub: HubClient, error: Exception, called: str, rest: str
 ) -> None:
-    """An error of a later call loses no acknowledgement: what was not sent is told as failures, and not tried; only
-    what was in the call itself may have been written.
+    """An error of a later call loses no acknowledgement: unsent findings are returned as unsent failures; only the
+    findings in the failed call may have been written.
     """
     aws.answer = lambda _request: {"FailedCount": 0} if len(aws.requests) == 1 else error
     result = await hub.import_findings(findings(*range(250)))
@@ -206,7 +208,7 @@ async def test_later_error_keeps_what_was_accepted(
 
 
 async def test_later_version_of_an_id_counts(aws: Aws, hub: HubClient) -> None:
-    """Two findings of one id are two calls; the result tells how the later one went."""
+    """Two findings of one id are two calls; the result is the later one's."""
     failed = [{"Id": "a", "ErrorCode": "InvalidInput"}]
     aws.answer = lambda _request: (
         {"FailedCount": 1, "FailedFindings": failed} if len(aws.requests) == 1 else {"FailedCount": 0}
@@ -217,17 +219,15 @@ async def test_later_version_of_an_id_counts(aws: Aws, hub: HubClient) -> None:
 
 
 async def test_too_large_a_finding_is_not_sent(aws: Aws, hub: HubClient) -> None:
-    """What is too large fails here, also when it is all there is: no call is made."""
+    """It fails locally, even if it is the only one: no call is made."""
     big = {"Id": "big", "Description": "x" * 300_000}
     result = await hub.import_findings([big])
     assert result.failures["big"].kind == "permanent"
     assert not aws.requests
 
 
-async def test_reads_only_our_own(aws: Aws, hub: HubClient) -> None:
-    """Account, Region, product ARN and, where nothing else is asked for, both record states are asked for, and results
-    of another are dropped.
-    """
+async def test_reads_only_own_findings(aws: Aws, hub: HubClient) -> None:
+    """The filter has account, Region, product ARN and, by default, both record states; foreign results are dropped."""
     ours = findings("mine")[0]
     foreign = [ours | {"AwsAccountId": "9"}, ours | {"Region": "us-east-1"}, ours | {"ProductArn": "arn:x"}]
     aws.answer = lambda _request: {"Findings": [*foreign, ours]}
@@ -255,7 +255,7 @@ def paged(*pages: tuple[list[dict[str, Any]], str]) -> Callable[[Mapping[str, An
 
 
 async def test_find_goes_on_over_empty_pages(aws: Aws, hub: HubClient) -> None:
-    """Pages may be short or empty; only a missing token ends the reading."""
+    """Pages may be short or empty; only a missing token ends the read."""
     aws.answer = paged((findings("a"), "t1"), ([], "t2"), (findings("b"), ""))
     pages = [page async for page in hub.find({})]
     assert [[finding["Id"] for finding in page.findings] for page in pages] == [["a"], [], ["b"]]
@@ -266,14 +266,14 @@ async def collect(pages: AsyncIterator[object]) -> list[object]:
 
 
 async def test_stuck_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
-    """A token that leads to itself does not read for ever."""
+    """A token that leads to itself does not loop for ever."""
     aws.answer = lambda _request: {"Findings": findings("a"), "NextToken": "same"}
     with pytest.raises(Unavailable, match="stuck"):
         await collect(hub.find({}))
 
 
 async def test_refused_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
-    """An expired token means: begin again. A refused filter stays refused."""
+    """An expired token requires a new start. A rejected filter stays rejected."""
     aws.answer = lambda request: (
         fault("InvalidInputException") if "NextToken" in request else {"Findings": [], "NextToken": "t"}
     )
@@ -285,8 +285,8 @@ async def test_refused_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
 
 
 @pytest.mark.parametrize("code", ["TooManyRequestsException", "InternalException"])
-async def test_a_later_page_is_asked_again(aws: Aws, hub: HubClient, waits: list[float], code: str) -> None:
-    """What was read is not read again because a later page was throttled or not answered; each wait is longer."""
+async def test_a_later_page_is_retried(aws: Aws, hub: HubClient, waits: list[float], code: str) -> None:
+    """Earlier pages are not read again because a later page was throttled or not answered; each wait is longer."""
     pages = paged((findings("a"), "t1"), (findings("b"), "t2"), (findings("c"), ""))
     refused = iter([1, 3, 4, 5])
     refuse = next(refused)
@@ -305,8 +305,8 @@ async def test_a_later_page_is_asked_again(aws: Aws, hub: HubClient, waits: list
     assert waits == [2, 2, 4, 8]
 
 
-async def test_a_first_page_is_the_callers(aws: Aws, hub: HubClient, waits: list[float]) -> None:
-    """Nothing is lost by beginning anew, so nothing is tried again."""
+async def test_a_first_page_is_not_retried(aws: Aws, hub: HubClient, waits: list[float]) -> None:
+    """Nothing is lost by starting again, so the caller retries."""
     aws.answer = lambda _request: fault("TooManyRequestsException")
     with pytest.raises(Throttled):
         await collect(hub.find({}))
@@ -314,7 +314,7 @@ async def test_a_first_page_is_the_callers(aws: Aws, hub: HubClient, waits: list
 
 
 async def test_patience_ends(aws: Aws, hub: HubClient) -> None:
-    """A page that never comes is an error, so that it can be told."""
+    """A page that never arrives is an error, which can be reported."""
     aws.answer = lambda request: (
         fault("InternalException", 500) if "NextToken" in request else {"Findings": [], "NextToken": "t"}
     )
@@ -323,8 +323,8 @@ async def test_patience_ends(aws: Aws, hub: HubClient) -> None:
     assert len(aws.requests) == 1 + PAGE_ATTEMPTS
 
 
-async def test_by_ids_asks_for_twenty_at_once(aws: Aws, hub: HubClient) -> None:
-    """45 ids, some twice, are three calls; ids that were not asked for are dropped."""
+async def test_by_ids_reads_twenty_at_once(aws: Aws, hub: HubClient) -> None:
+    """45 ids, some twice, are three calls; findings with other ids are dropped."""
 
     def answer(request: Mapping[str, Any]) -> Answer:
         return {"Findings": findings(*(entry["Value"] for entry in request["Filters"]["Id"][1:]), "stranger")}
@@ -335,8 +335,8 @@ async def test_by_ids_asks_for_twenty_at_once(aws: Aws, hub: HubClient) -> None:
     assert set(found) == set(map(str, range(45))) - {"0", "20", "40"}
 
 
-async def test_by_no_ids_asks_nothing(aws: Aws, hub: HubClient) -> None:
-    """An empty filter would mean everything."""
+async def test_by_no_ids_makes_no_call(aws: Aws, hub: HubClient) -> None:
+    """An empty filter would match everything."""
     assert await hub.by_ids([]) == {}
     assert not aws.requests
 
@@ -381,7 +381,7 @@ async def test_each_call_takes_a_token(aws: Aws, executor: ThreadPoolExecutor) -
 
 
 async def test_cancelled_call_leaves_the_client_usable(aws: Aws, hub: HubClient) -> None:
-    """A cancelled import returns at once; the call under way ends by itself and disturbs nobody."""
+    """A cancelled import returns at once; its call ends on its own and affects nobody."""
     entered, release = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
@@ -413,7 +413,7 @@ async def test_cancelled_call_leaves_the_client_usable(aws: Aws, hub: HubClient)
     ids=["none", "expired", "unknown", "denied", "500"],
 )
 async def test_failed_credentials_are_not_kept(aws: Aws, hub: HubClient, error: Exception, renewals: int) -> None:
-    """After missing, expired or unknown credentials the next call signs in anew."""
+    """After missing, expired or unknown credentials the next call signs in again."""
     aws.answer = lambda _request: error
     with pytest.raises(HubError):
         await hub.import_findings(findings("a"))

@@ -1,4 +1,4 @@
-"""How botocore is set up: no network is used here."""
+"""How the botocore clients are configured, without network."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from policyhub.securityhub.credentials import (
 
 
 class Sts:
-    """Grants a role for `lifetime`, under a new key each time."""
+    """Assumes a role for `lifetime`, with a new key each time."""
 
     def __init__(self, lifetime: timedelta) -> None:
         self.requests: list[Mapping[str, object]] = []
@@ -64,7 +64,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["fresh", "about to expire"],
 )
 def test_assumed_role_is_renewed(lifetime: timedelta, used: list[str]) -> None:
-    """An assumed role is asked for at its first use, kept while it is good, and renewed before it expires."""
+    """The role is assumed at its first use, kept while it is valid, and renewed before it expires."""
     sts = Sts(lifetime)
     request = {"RoleArn": "arn:aws:iam::111122223333:role/policyhub", "RoleSessionName": "policyhub"}
     role = botocore.credentials.CredentialResolver([credentials._AssumedRole(sts, request)]).load_credentials()
@@ -74,7 +74,7 @@ def test_assumed_role_is_renewed(lifetime: timedelta, used: list[str]) -> None:
 
 
 def test_clients_neither_retry_nor_validate() -> None:
-    """One attempt per call, short time-outs, a connection per worker, our name: the loop that retries is ours."""
+    """One attempt per call, short timeouts, a connection per worker, our User-Agent: the engine retries."""
     client: Any = Clients(region="eu-west-1", version="1.2.3", workers=7).securityhub()
     config = client.meta.config
     assert config.retries["total_max_attempts"] == 1
@@ -86,7 +86,7 @@ def test_clients_neither_retry_nor_validate() -> None:
 
 
 def test_sts_is_regional() -> None:
-    """STS is asked in the hub's Region: the global endpoint may be out of reach, and its tokens invalid there."""
+    """STS is called in the hub's Region: the global endpoint may be unreachable, and its tokens invalid there."""
     client: Any = Clients(region="eu-west-1", version="0").sts()
     assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
 
@@ -113,11 +113,11 @@ def test_sts_is_regional() -> None:
         ({"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": "https://sts.example"}, "eu-west-1", "us-east-1"),
     ],
 )
-def test_sts_is_asked_in_one_region(
+def test_sts_is_called_in_one_region(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], region: str, asked: str
 ) -> None:
-    """That of the endpoint, or of the operator, where its partition is that of the hub: both who is asked for a role,
-    and who says who we are.
+    """That of the endpoint, or of the operator if its partition is the hub's: both for roles and for the caller's
+    identity.
     """
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -138,10 +138,8 @@ def test_sts_is_asked_in_one_region(
         ("eu-west-1", "sts.eu-west-1.amazonaws.com", "eks.eu-west-1.amazonaws.com"),
     ],
 )
-def test_fips_endpoints_are_asked_where_there_are_any(
-    monkeypatch: pytest.MonkeyPatch, region: str, sts: str, eks: str
-) -> None:
-    """Botocore makes up names of FIPS endpoints for all other Regions."""
+def test_existing_fips_endpoints_are_used(monkeypatch: pytest.MonkeyPatch, region: str, sts: str, eks: str) -> None:
+    """Botocore invents names of FIPS endpoints for all other Regions."""
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     clients: Any = Clients(region=region, version="0", loader=models())
     assert clients.sts().meta.endpoint_url == f"https://{sts}"
@@ -160,14 +158,14 @@ def test_fips_endpoints_are_asked_where_there_are_any(
     ],
 )
 def test_endpoint_follows_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, url: str) -> None:
-    """What botocore reads from its environment keeps its meaning."""
+    """Settings that botocore reads from its environment apply."""
     monkeypatch.setenv(name, value)
     client: Any = Clients(region="us-east-1", version="0").securityhub()
     assert client.meta.endpoint_url == url
 
 
 def test_clients_are_made_once() -> None:
-    """Many threads that call at once get the same client, and so the same connections."""
+    """Threads that call at the same time get the same client, and so the same connections."""
     clients = Clients(region="eu-west-1", version="0", loader=models())
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(lambda _: id(clients.securityhub()), range(16)))
@@ -185,8 +183,8 @@ def test_renewed_clients_read_the_environment_again(monkeypatch: pytest.MonkeyPa
     assert after._request_signer._credentials.access_key == "AKIALATER"
 
 
-def test_a_thread_gives_up_no_session_but_its_own() -> None:
-    """Of many threads whose calls fail with one session, the last gives up none that another has signed in since."""
+def test_a_thread_drops_only_its_own_session() -> None:
+    """If the calls of many threads fail with one session, the last does not drop one that another has created since."""
     clients = Clients(region="eu-west-1", version="0", loader=models())
     with ThreadPoolExecutor(1) as late:
         late.submit(clients.securityhub).result()
@@ -209,13 +207,13 @@ def test_partition_of_a_region(region: str, name: str) -> None:
 
 
 def test_unknown_region_has_no_partition() -> None:
-    """A misspelt Region is told, not guessed."""
+    """A misspelt Region is reported, not guessed."""
     with pytest.raises(boto.UnknownRegionError):
         partition("eu-vest")
 
 
-def test_a_profile_that_is_not_there_ends_nothing_before_a_hub_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The models are loaded all the same; the hub's own configuration says what is wrong."""
+def test_a_missing_profile_does_not_fail_before_a_hub_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models are loaded all the same; the hub's own configuration reports the problem."""
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     loader = models()
     with pytest.raises(boto.ProfileNotFound):

@@ -1,4 +1,4 @@
-"""What AWS answers, and what the caller is told to do about it."""
+"""AWS's errors, and what the caller should do about them."""
 
 import socket
 import ssl
@@ -31,7 +31,7 @@ def answer(code: str, status: int, operation: str = "BatchImportFindings") -> Ex
     return fault
 
 
-def told(fault: Exception, operation: str = "BatchImportFindings") -> HubError:
+def translated(fault: Exception, operation: str = "BatchImportFindings") -> HubError:
     return translate(fault, operation=operation, account=ACCOUNT, region=REGION)
 
 
@@ -54,7 +54,7 @@ def told(fault: Exception, operation: str = "BatchImportFindings") -> HubError:
 )
 def test_code_is_translated(code: str, status: int, kind: type[HubError]) -> None:
     """A code that means neither configuration nor a bad request is retried, known or unknown."""
-    error = told(answer(code, status))
+    error = translated(answer(code, status))
     assert type(error) is kind
     assert error.code == code
 
@@ -74,8 +74,8 @@ def test_code_is_translated(code: str, status: int, kind: type[HubError]) -> Non
     ],
 )
 def test_configuration_is_access_lost(code: str, status: int, kind: str) -> None:
-    """What a person must cure is AccessLost, and its kind says what to look at."""
-    error = told(answer(code, status))
+    """A problem that a person must fix is AccessLost, with a kind that says where to look."""
+    error = translated(answer(code, status))
     assert isinstance(error, AccessLost)
     assert error.kind == kind
 
@@ -90,14 +90,14 @@ def test_configuration_is_access_lost(code: str, status: int, kind: str) -> None
     ],
 )
 def test_denied_names_the_permission(operation: str, permission: str) -> None:
-    """AccessDenied names account, Region, operation and the missing permission, also of a call within a call."""
-    message = str(told(answer("AccessDenied", 403, operation), operation="GetFindings"))
+    """AccessDenied has account, Region, operation and the missing permission, also for a nested call."""
+    message = str(translated(answer("AccessDenied", 403, operation), operation="GetFindings"))
     assert all(word in message for word in (ACCOUNT, REGION, operation, permission, "said AWS"))
 
 
 def test_bad_role_is_configuration() -> None:
-    """A role ARN that STS cannot read is configuration: halving the batch would not cure it."""
-    error = told(answer("ValidationError", 400, "AssumeRole"))
+    """A role ARN that STS rejects is configuration: halving the batch would not help."""
+    error = translated(answer("ValidationError", 400, "AssumeRole"))
     assert isinstance(error, AccessLost)
     assert error.kind == Reason.MISCONFIGURED
 
@@ -118,9 +118,9 @@ def test_bad_role_is_configuration() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )
 def test_transport_is_translated(fault: Exception, expected: type[HubError]) -> None:
-    """Whatever breaks on the way has an unknown outcome."""
+    """After any transport error the outcome is unknown."""
     assert isinstance(fault, CALL_ERRORS)
-    assert type(told(fault)) is expected
+    assert type(translated(fault)) is expected
 
 
 @pytest.mark.parametrize(
@@ -140,21 +140,21 @@ def test_transport_is_translated(fault: Exception, expected: type[HubError]) -> 
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 def test_local_configuration_is_access_lost(fault: Exception, kind: str) -> None:
-    """Missing credentials and endpoints that cannot be built are configuration."""
+    """Missing credentials and invalid endpoints are configuration."""
     assert isinstance(fault, CALL_ERRORS)
-    error = told(fault)
+    error = translated(fault)
     assert isinstance(error, AccessLost)
     assert error.kind == kind
 
 
 def test_long_answers_are_cut() -> None:
-    """AWS's words about a hundred findings do not fill a condition."""
+    """AWS's message about a hundred findings does not fill a condition."""
     fault = boto.ClientError({"Error": {"Code": "InvalidInputException", "Message": "x" * 100_000}}, "GetFindings")
-    assert len(told(fault).message) < 1_200
+    assert len(translated(fault).message) < 1_200
 
 
 def test_mismatch_names_both_accounts() -> None:
-    """Credentials of another account are told with both accounts."""
+    """Credentials of another account are reported with both accounts."""
     error = mismatch(caller="999900001111", account=ACCOUNT, region=REGION)
     assert error.kind == Reason.ACCOUNT_MISMATCH
     assert "999900001111" in error.message
@@ -174,7 +174,7 @@ def test_mismatch_names_both_accounts() -> None:
     ],
 )
 def test_finding_failures_have_three_kinds(code: str, kind: str) -> None:
-    """Only what is known to be hopeless is permanent."""
+    """Only a known hopeless failure is permanent."""
     assert failure_kind(code) == kind
 
 
@@ -187,7 +187,7 @@ WAY = ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy")
 
 
 def agent(inner: Exception) -> Any:
-    """As botocore wraps what went wrong with the Pod Identity agent."""
+    """Botocore's wrapping of an error of the Pod Identity agent."""
     metadata = boto.MetadataRetrievalError(error_msg=str(inner))
     metadata.__context__ = inner
     fault = boto.CredentialRetrievalError(provider="container-role", error_msg=str(metadata))
@@ -195,7 +195,7 @@ def agent(inner: Exception) -> Any:
     return fault
 
 
-def said(code: str, status: int, operation: str, message: str) -> Any:
+def client_error(code: str, status: int, operation: str, message: str) -> Any:
     body = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return boto.ClientError(body, operation)
 
@@ -255,84 +255,92 @@ ADVICE: dict[str, tuple[Exception, str, tuple[str, ...]]] = {
         ("No association found", "list-pod-identity-associations"),
     ),
     "IRSA: the role does not trust": (
-        said("AccessDenied", 403, "AssumeRoleWithWebIdentity", "Not authorized"),
+        client_error("AccessDenied", 403, "AssumeRoleWithWebIdentity", "Not authorized"),
         "AccessDenied",
         ("trust policy must allow sts:AssumeRoleWithWebIdentity", "service account", "--oidc-issuer=URL"),
     ),
     "IRSA: no OIDC provider": (
-        said("InvalidIdentityToken", 400, "AssumeRoleWithWebIdentity", "No OpenIDConnect provider found"),
+        client_error("InvalidIdentityToken", 400, "AssumeRoleWithWebIdentity", "No OpenIDConnect provider found"),
         "CredentialsRejected",
         ("associate-iam-oidc-provider",),
     ),
     "IRSA: the token has expired": (
-        said("ExpiredTokenException", 400, "AssumeRoleWithWebIdentity", "Token expired"),
+        client_error("ExpiredTokenException", 400, "AssumeRoleWithWebIdentity", "Token expired"),
         "CredentialsExpired",
         ("node's clock", "restart"),
     ),
     "AssumeRole: denied": (
-        said("AccessDenied", 403, "AssumeRole", "not authorized to perform: sts:AssumeRole"),
+        client_error("AccessDenied", 403, "AssumeRole", "not authorized to perform: sts:AssumeRole"),
         "AccessDenied",
         ("Both sides must allow it", "external id", "--assume-role=ARN"),
     ),
     "AssumeRole: no ARN": (
-        said("ValidationError", 400, "AssumeRole", "invalid ARN"),
+        client_error("ValidationError", 400, "AssumeRole", "invalid ARN"),
         "Misconfigured",
         ("securityHub.roleArn",),
     ),
     "a session that has ended": (
-        said("ExpiredTokenException", 403, "GetFindings", "expired"),
+        client_error("ExpiredTokenException", 403, "GetFindings", "expired"),
         "CredentialsExpired",
         ("signs in again by itself",),
     ),
     "the clock: a signature that has expired": (
-        said(
+        client_error(
             "InvalidSignatureException", 403, "GetFindings", "Signature expired: 20260101T000000Z is now earlier than"
         ),
         "CredentialsRejected",
         ("clock of the operator's node",),
     ),
     "the clock: skewed": (
-        said("RequestTimeTooSkewed", 403, "GetFindings", "The difference is too large"),
+        client_error("RequestTimeTooSkewed", 403, "GetFindings", "The difference is too large"),
         "CredentialsRejected",
         ("clock of the operator's node",),
     ),
     "keys of another partition": (
-        said("UnrecognizedClientException", 403, "GetFindings", "The security token is invalid"),
+        client_error("UnrecognizedClientException", 403, "GetFindings", "The security token is invalid"),
         "CredentialsRejected",
         ("partition",),
     ),
     "no permission": (
-        said("AccessDeniedException", 403, "GetFindings", "not authorized"),
+        client_error("AccessDeniedException", 403, "GetFindings", "not authorized"),
         "AccessDenied",
         ("IAM permission securityhub:GetFindings", ACCOUNT, "service control policy", "policyhub iam-policy"),
     ),
-    "a proxy says no": (said("403", 403, "GetFindings", "Forbidden"), "AccessDenied", ("not an answer of AWS",)),
-    "a proxy wants a password": (said("407", 407, "GetFindings", "no"), "Misconfigured", ("not an answer of AWS",)),
+    "a proxy says no": (
+        client_error("403", 403, "GetFindings", "Forbidden"),
+        "AccessDenied",
+        ("not an answer of AWS",),
+    ),
+    "a proxy wants a password": (
+        client_error("407", 407, "GetFindings", "no"),
+        "Misconfigured",
+        ("not an answer of AWS",),
+    ),
     "not subscribed": (
-        said("InvalidAccessException", 401, "GetFindings", "Account is not subscribed to AWS Security Hub"),
+        client_error("InvalidAccessException", 401, "GetFindings", "Account is not subscribed to AWS Security Hub"),
         "NotEnabled",
         ("aws securityhub enable-security-hub --region eu-west-1",),
     ),
     "STS is off in the Region": (
-        said("RegionDisabledException", 403, "AssumeRole", "STS is not activated"),
+        client_error("RegionDisabledException", 403, "AssumeRole", "STS is not activated"),
         "NotEnabled",
         ("activate it",),
     ),
 }
 
 
-@pytest.mark.parametrize(("fault", "kind", "words"), ADVICE.values(), ids=ADVICE.keys())
-def test_what_happened_and_what_to_do(fault: Exception, kind: str, words: tuple[str, ...]) -> None:
-    """Each error that a sign-in or a call ends in says who was asked, what came of it, and the next step."""
-    error = told(fault, operation="GetFindings")
+@pytest.mark.parametrize(("fault", "kind", "texts"), ADVICE.values(), ids=ADVICE.keys())
+def test_errors_say_what_happened_and_what_to_do(fault: Exception, kind: str, texts: tuple[str, ...]) -> None:
+    """Each error of a sign-in or a call has the called service, the result, and the next step."""
+    error = translated(fault, operation="GetFindings")
     assert (error.kind if isinstance(error, AccessLost) else type(error).__name__) == kind
-    assert all(word in error.message for word in words), error.message
+    assert all(word in error.message for word in texts), error.message
     assert ACCOUNT in error.found
     assert error.advice[:1].isupper()
     assert error.message == f"{error.found}. {error.advice}"
 
 
 def test_the_advice_is_never_cut() -> None:
-    """However much AWS or a proxy says."""
-    error = told(said("AccessDenied", 403, "AssumeRole", "x" * 100_000))
+    """However long AWS's or a proxy's message is."""
+    error = translated(client_error("AccessDenied", 403, "AssumeRole", "x" * 100_000))
     assert error.message.endswith(error.advice)

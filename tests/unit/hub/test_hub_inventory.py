@@ -1,4 +1,4 @@
-"""Reading what Security Hub holds, in parts; and what of it may be sent again."""
+"""Reading the inventory of Security Hub in parts, and which fields may be sent back."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -69,7 +69,7 @@ def reading(store: Store, sleep: Sleeper | None = None, *, split_above: int = 1_
 
 
 def ids(count: int) -> list[str]:
-    """`count` ids, evenly spread over the hex digits."""
+    """`count` ids, evenly distributed over the hex digits."""
     return [f"{ROOT}{n * 40503 % 65536:04x}{n:028x}" for n in range(count)]
 
 
@@ -79,7 +79,7 @@ async def everything(reading: Inventory) -> list[Part]:
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 async def test_small_hub_is_one_call(count: int) -> None:
-    """What fits one page is the whole inventory in one call."""
+    """An inventory of one page takes one call."""
     store = Store()
     store.ids = ids(count)
     reader = reading(store)
@@ -94,7 +94,7 @@ async def test_small_hub_is_one_call(count: int) -> None:
     [(2_000, 20), (2_001, 21 + 1), (6_000, 60 + 1), (15_000, 150 + 1), (30_000, 20 + 1 + 16 * 19)],
 )
 async def test_calls_are_little_more_than_pages(count: int, calls: int) -> None:
-    """One call more than there are pages; what takes more than one part reads 20 pages twice, and 16 half pages."""
+    """One call more than there are pages; an inventory of several parts reads 20 pages twice, and 16 half pages."""
     store = Store()
     store.ids = ids(count)
     parts = [part async for part in Inventory(store, cluster="prod").parts()]
@@ -103,7 +103,7 @@ async def test_calls_are_little_more_than_pages(count: int, calls: int) -> None:
 
 
 async def test_larger_hub_is_sixteen_parts() -> None:
-    """What is too much for one part is read by hex digit; together the parts are everything, each once."""
+    """A large inventory is read by hex digit; together the parts have each finding once."""
     store = Store()
     store.ids = ids(2_000)
     parts = await everything(reading(store))
@@ -125,7 +125,7 @@ async def test_large_parts_are_split() -> None:
 
 
 async def test_wrong_estimate_ends() -> None:
-    """Ids that somebody else wrote may be no hashes: what turns out to be twice too much is split after all."""
+    """Foreign ids may not be hashes: a part of twice the size is split after all."""
     store = Store()
     store.ids = [f"{ROOT}f{n:031x}" for n in range(3_000)]
     parts = await everything(reading(store))
@@ -136,7 +136,7 @@ async def test_wrong_estimate_ends() -> None:
 
 @pytest.mark.parametrize("error", [Throttled("slow", code="429"), Unavailable("down", code="500")], ids=["429", "500"])
 async def test_failed_estimate_is_made_after_the_next_page(error: HubError) -> None:
-    """What was read so far is not read again for it."""
+    """Earlier pages are not read again for it."""
     store, sleep = Store(), Sleeper()
     store.ids = ids(500)
     store.faults = {2: error}
@@ -147,7 +147,7 @@ async def test_failed_estimate_is_made_after_the_next_page(error: HubError) -> N
 
 
 async def test_splitting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids that all look alike are read in one part at the last, however many."""
+    """Ids with one prefix are finally read in one part, however many."""
     store = Store(page=2)
     store.ids = [f"{ROOT}0000{n:028x}" for n in range(20)]
     monkeypatch.setattr(inventory, "_DEPTH", 2)
@@ -157,7 +157,7 @@ async def test_splitting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [Throttled("slow", code="429"), Unavailable("down", code="500")], ids=["429", "500"])
 async def test_failed_part_is_read_again(error: HubError) -> None:
-    """A part whose second page fails is read again from its start, later; finished parts are not."""
+    """A part whose second page fails is read again from its start, later; complete parts are not."""
     store, sleep = Store(), Sleeper()
     store.ids = ids(2_000)
     store.faults = {6: error}  # the second page of part 1
@@ -169,7 +169,7 @@ async def test_failed_part_is_read_again(error: HubError) -> None:
 
 
 async def test_back_off_grows_and_ends_at_a_minute() -> None:
-    """Failures in a row wait longer and longer, a success starts anew; meanwhile `problem` says why."""
+    """Consecutive failures wait longer and longer, a success resets the wait; meanwhile `problem` has the reason."""
     store, sleep = Store(), Sleeper()
     store.faults = {n: Unavailable("down", code="500") for n in range(1, 8)}
     reader = reading(store, sleep)
@@ -179,7 +179,7 @@ async def test_back_off_grows_and_ends_at_a_minute() -> None:
 
 
 async def test_lost_access_is_raised_and_resumed() -> None:
-    """AccessLost ends the iteration; iterating again goes on with what is left."""
+    """AccessLost ends the iteration; iterating again continues with the rest."""
     store = Store()
     store.ids = ids(2_000)
     store.faults = {7: AccessLost(Reason.ACCESS_DENIED, "no", code="AccessDeniedException")}
@@ -194,7 +194,7 @@ async def test_lost_access_is_raised_and_resumed() -> None:
 
 
 async def test_interrupted_consumer_gets_the_part_again() -> None:
-    """A part counts as handed over when the next one is asked for."""
+    """A part counts as delivered when the next one is requested."""
     store = Store()
     store.ids = ids(2_000)
     reader = reading(store)
@@ -202,21 +202,21 @@ async def test_interrupted_consumer_gets_the_part_again() -> None:
     assert next(part.prefix for part in await everything(reader)) == first.prefix
 
 
-async def test_findings_are_told_as_they_come() -> None:
-    """`seen` hears of a finding with its page, before its part is complete, and nothing of other prefixes."""
-    store, told = Store(), list[str]()
+async def test_findings_are_reported_page_by_page() -> None:
+    """`seen` gets a finding with its page, before its part is complete, and none of other prefixes."""
+    store, output = Store(), list[str]()
     store.ids = ids(2_000)
     reader = Inventory(
-        store, cluster="prod", seen=lambda finding: told.append(finding.id), unsplit_below=1, split_above=1_000
+        store, cluster="prod", seen=lambda finding: output.append(finding.id), unsplit_below=1, split_above=1_000
     )
     async for part in reader.parts():
-        assert {finding.id for finding in part.findings} <= set(told)
-    assert set(told) == set(store.ids)
-    assert len(told) == 2_000 + 100  # the first page was read once more with its parts
+        assert {finding.id for finding in part.findings} <= set(output)
+    assert set(output) == set(store.ids)
+    assert len(output) == 2_000 + 100  # the first page was read once more with its parts
 
 
 async def test_readings_are_closed() -> None:
-    """A reading that is given up in the middle is closed at once."""
+    """A read that is given up in the middle is closed at once."""
     store = Store()
     store.ids = ids(101)
     await everything(reading(store, split_above=100))
@@ -267,8 +267,8 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_held_has_what_the_ledger_needs() -> None:
-    """Digest, owner, times and triage are read from where they stand."""
+def test_a_stored_finding_has_what_the_ledger_needs() -> None:
+    """Digest, owner, times and triage are read from their fields."""
     assert from_asff(FULL) == inventory.StoredFinding(
         id=FULL["Id"],
         digest="d1",
@@ -299,8 +299,8 @@ def test_held_has_what_the_ledger_needs() -> None:
     ],
     ids=["bare", "nulls", "other types", "other values", "no resources", "odd resources"],
 )
-def test_foreign_findings_are_held_with_empty_texts(finding: dict[str, Any]) -> None:
-    """What is not ours is still told, with nothing that could be taken for ours."""
+def test_foreign_findings_have_empty_texts(finding: dict[str, Any]) -> None:
+    """A foreign finding is reported without anything that could be taken for ours."""
     assert from_asff(finding) == inventory.StoredFinding(
         "x", "", "", WallMs(0), WallMs(0), "", "", "", "", "", "", "", ""
     )
@@ -310,7 +310,7 @@ ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
 
 
 def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dict[str, Any]:
-    """As the operator sends it."""
+    """A finding as the operator sends it."""
     violation = Violation(
         source="kyverno",
         policy="p",
@@ -382,7 +382,7 @@ def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dic
     ],
 )
 def test_the_object_is_read_back(subject: Subject, api_version: str, place: ObjectRef | None, cluster: str) -> None:
-    """The place is that of the violation that was sent; None where a text was cut or cleaned."""
+    """The subject of the sent violation is read back; None if a text was truncated or cleaned."""
     assert from_asff(finding_of(subject, api_version, cluster=cluster)).object_ref == place
 
 
@@ -390,10 +390,8 @@ PART = st.text("ab-./…é \n", max_size=4) | st.sampled_from(["core", "x" * 300
 
 
 @given(PART, PART, PART, PART, st.sampled_from(["", "v1", "v2beta1"]))
-def test_a_place_that_is_read_back_is_the_right_one(
-    group: str, kind: str, namespace: str, name: str, version: str
-) -> None:
-    """Whatever an engine names, no other object's place is read from its finding."""
+def test_a_wrong_object_is_never_read_back(group: str, kind: str, namespace: str, name: str, version: str) -> None:
+    """Whatever names an engine uses, no other object is read from its finding."""
     api_version = f"{group}/{version}" if group and version else version
     place = from_asff(finding_of(Subject(group, kind, namespace, name), api_version)).object_ref
     assert place in (None, ObjectRef("" if group == "core" else group, version, kind, namespace, name))
@@ -427,34 +425,34 @@ def test_the_object_need_not_come_first() -> None:
     ],
 )
 def test_timestamps_are_read_tolerantly(text: object, expected: int) -> None:
-    """Z, offsets, fractions up to nine digits; rounded down; nonsense is 0."""
+    """Z, offsets, fractions up to nine digits; rounded down; invalid texts are 0."""
     assert milliseconds(text) == WallMs(expected)
 
 
-def test_strip_keeps_the_providers_own() -> None:
-    """What goes back is what the provider sent, without the analyst's and AWS's."""
+def test_strip_keeps_the_providers_fields() -> None:
+    """The body has the provider's fields, without the analyst's and AWS's."""
     body = strip_for_import(FULL)
     assert set(body) == set(FULL) - set(OTHERS)
     assert body["ProductFields"] == {k: v for k, v in FULL["ProductFields"].items() if not k.startswith("aws/")}
     assert body["Resources"] == [{"Type": "Other", "Id": "r", "Details": {"Other": {"kind": "Pod"}}}]
     assert body["FindingProviderFields"] == FULL["FindingProviderFields"]
-    assert "aws/securityhub/FindingId" in FULL["ProductFields"]  # the argument is left as it was
+    assert "aws/securityhub/FindingId" in FULL["ProductFields"]  # the argument is unchanged
 
 
 def test_strip_sends_no_empty_fields() -> None:
-    """ProductFields that hold only AWS's keys are left out, for an empty map may be refused."""
+    """ProductFields with only AWS's keys are omitted, because an empty map may be rejected."""
     assert "ProductFields" not in strip_for_import(FULL | {"ProductFields": {"aws/x": "y"}})
 
 
 def test_strip_makes_provider_fields_where_there_are_none() -> None:
-    """Without provider fields the finding would be refused: Severity and Types take their place."""
+    """Without provider fields the finding would be rejected: Severity and Types replace them."""
     finding = {name: value for name, value in FULL.items() if name != "FindingProviderFields"}
     body = strip_for_import(finding)
     assert body["FindingProviderFields"] == {"Severity": {"Label": "CRITICAL"}, "Types": ["Effects/Analyst"]}
 
 
 def test_every_attribute_of_asff_is_decided() -> None:
-    """An attribute that a newer botocore brings has to be given to the provider or to the others."""
+    """An attribute of a newer botocore must be assigned to the provider or to others."""
     model = botocore.session.get_session().get_service_model("securityhub")
     members = set(model.shape_for("AwsSecurityFinding").members)
     assert PROVIDERS | set(OTHERS) == members
@@ -470,8 +468,8 @@ async def test_medium_hub_is_one_part() -> None:
     assert len(store.calls) == 4
 
 
-def test_texts_that_are_read_back_are_cleaned_and_cut() -> None:
-    """Who may import into the account may write them; they end up in conditions, metrics and logs."""
+def test_stored_texts_are_cleaned_and_truncated() -> None:
+    """Anybody with import permission may write them; they appear in conditions, metrics and logs."""
     fields = {f"policyhub/{key}": "a\x1b[2J\u202eb" + "x" * 5_000 for key in ("source", "policy", "rule", "origin")}
     fields["policyhub/cluster-uid"] = "u\u200bid" + "x" * 5_000
     read = from_asff(

@@ -1,4 +1,4 @@
-"""Archiving all that a cluster has left: what is touched, whatever Security Hub shows meanwhile."""
+"""Archiving all findings of a cluster: which are changed, whatever Security Hub returns meanwhile."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
@@ -20,7 +20,7 @@ PAGE = 10
 
 
 def finding(number: int, *, identity: str = "prod", uid: str = UID, **members: Any) -> dict[str, Any]:
-    """As GetFindings shows it, with what analysts and AWS have written."""
+    """As GetFindings returns it, with values of analysts and AWS."""
     fields = {"policyhub/cluster": identity, "policyhub/cluster-uid": uid, "aws/securityhub/ProductName": "Default"}
     return {
         "Id": f"policyhub/{identity}/{number:032x}",
@@ -35,19 +35,19 @@ def finding(number: int, *, identity: str = "prod", uid: str = UID, **members: A
 
 
 class Hub:
-    """Security Hub, as far as it matters here: an import whose UpdatedAt is not later is ignored in silence."""
+    """A fake Security Hub: it silently ignores an import whose UpdatedAt is not later."""
 
     def __init__(self, *findings: dict[str, Any]) -> None:
         self.stored = {one["Id"]: one for one in findings}
         self.shown: dict[str, dict[str, Any]] | None = None
-        """What GetFindings shows, where it lags."""
+        """The result of GetFindings while it lags."""
         self.sent: list[dict[str, Any]] = []
         self.refused: set[str] = set()
         self.fails = 0
-        """From so many calls on, once."""
+        """Raised once, from this many calls on."""
         self.calls = 0
         self.between: list[dict[str, Any]] = []
-        """What somebody else writes before the first import."""
+        """Another writer's update before the first import."""
 
     async def find(self, filters: Filters) -> AsyncGenerator[Page, None]:
         (asked,) = filters["Id"]
@@ -85,7 +85,7 @@ class Hub:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few findings at once, so that a run takes several readings."""
+    """Few findings per read, so that a run takes several reads."""
     monkeypatch.setattr(retirement, "PASS", 25)
 
 
@@ -109,7 +109,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS)
-async def test_others_are_never_touched(other: dict[str, Any]) -> None:
+async def test_findings_of_others_are_never_changed(other: dict[str, Any]) -> None:
     """Only active findings of this identity and uid, by id and by fields, are sent."""
     hub = Hub(finding(2), other)
     done = work(hub)
@@ -120,7 +120,7 @@ async def test_others_are_never_touched(other: dict[str, Any]) -> None:
 
 
 async def test_the_identity_may_be_an_arn() -> None:
-    """Its slash is no end of the prefix."""
+    """Its slash does not end the prefix."""
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
     hub = Hub(finding(1, identity=arn), finding(1, identity=f"{arn}-eu"), finding(1))
     await work(hub, identity=arn).run()
@@ -128,14 +128,14 @@ async def test_the_identity_may_be_an_arn() -> None:
 
 
 async def test_findings_without_a_uid_by_name() -> None:
-    """An empty uid stands for them."""
+    """An empty uid selects them."""
     hub = Hub(finding(1, uid=""), finding(2))
     await work(hub, "").run()
     assert hub.active() == {finding(2)["Id"]}
 
 
 async def test_all_of_many() -> None:
-    """However many there are, in calls of at most a hundred; what analysts and AWS wrote is not sent."""
+    """However many there are, in calls of at most a hundred; values of analysts and AWS are not sent."""
     hub = Hub(*map(finding, range(333)))
     done = work(hub)
     await done.run()
@@ -148,8 +148,8 @@ async def test_all_of_many() -> None:
         assert not [name for name in one["ProductFields"] if name.startswith("aws/")]
 
 
-async def test_what_changed_since_it_was_read() -> None:
-    """A finding that somebody updates after it was read stays as it is, and is said to have changed."""
+async def test_a_finding_that_changed_since_it_was_read() -> None:
+    """It stays unchanged, and is counted as changed."""
     fresh = {**finding(7), "UpdatedAt": timestamp(WRITTEN + 5_000), "Title": "anew"}
     hub = Hub(*map(finding, range(30)))
     hub.between = [fresh]
@@ -158,13 +158,13 @@ async def test_what_changed_since_it_was_read() -> None:
     assert hub.active() == {fresh["Id"]}
     assert hub.stored[fresh["Id"]]["Title"] == "anew"
     assert done.changed == {fresh["Id"]}
-    await done.run()  # read again, and as it is now
+    await done.run()  # read again, in its current state
     assert hub.active() == set()
     assert not done.changed
 
 
-async def test_a_reading_that_lags_ends() -> None:
-    """GetFindings goes on showing all as active: each is sent once, and nothing is said to have changed."""
+async def test_a_lagging_read_ends() -> None:
+    """GetFindings keeps returning all as active: each is sent once, and none counts as changed."""
     hub = Hub(*map(finding, range(60)))
     hub.shown = dict(hub.stored)
     done = work(hub)
@@ -175,8 +175,8 @@ async def test_a_reading_that_lags_ends() -> None:
     assert len(done.updated_at) == 60
 
 
-async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> None:
-    """Later runs read findings that GetFindings still shows as active: they are archived, and counted, once."""
+async def test_a_lagging_finding_is_sent_once() -> None:
+    """Later runs read findings that GetFindings still returns as active: they are archived, and counted, once."""
     hub = Hub(*map(finding, range(60)))
     hub.shown = dict(hub.stored)
     done = work(hub)
@@ -185,7 +185,7 @@ async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> 
     assert (done.archived, len(hub.sent)) == (60, 60)
     assert len(done.updated_at) == 60
     hub.shown = None
-    again = {**finding(7), "UpdatedAt": timestamp(WRITTEN + 5_000)}  # opened again, and shown so
+    again = {**finding(7), "UpdatedAt": timestamp(WRITTEN + 5_000)}  # reactivated, and visible as such
     hub.stored[again["Id"]] = again
     await done.run()
     assert hub.active() == set()
@@ -193,8 +193,8 @@ async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> 
 
 
 @pytest.mark.parametrize("later", [1, 2, 5_000])
-async def test_what_was_not_archived_is_not_counted(later: int) -> None:
-    """An import that is ignored is acknowledged as well: also where somebody's update is of the same moment as ours."""
+async def test_unarchived_findings_are_not_counted(later: int) -> None:
+    """An ignored import is acknowledged too, for example if another update has the same time."""
     fresh = {**finding(7), "UpdatedAt": timestamp(WRITTEN + later)}
     hub = Hub(*map(finding, range(30)))
     hub.between = [fresh]
@@ -207,7 +207,7 @@ async def test_what_was_not_archived_is_not_counted(later: int) -> None:
 
 
 async def test_refusals_are_kept_with_their_reasons() -> None:
-    """Each is tried once in a run, and again in the next."""
+    """Each is tried once per run, and again in the next."""
     hub = Hub(*map(finding, range(40)))
     hub.refused = {finding(number)["Id"] for number in (3, 33)}
     done = work(hub)
@@ -220,7 +220,7 @@ async def test_refusals_are_kept_with_their_reasons() -> None:
 
 
 async def test_interrupted() -> None:
-    """An error ends the run; what was archived is counted, and the next run does the rest."""
+    """An error ends the run; archived findings are counted, and the next run does the rest."""
     hub = Hub(*map(finding, range(60)))
     hub.fails = 2
     done = work(hub)
@@ -232,7 +232,7 @@ async def test_interrupted() -> None:
 
 
 async def test_census() -> None:
-    """By uid, severity and workflow status; a finding that two pages show counts once; nothing is sent."""
+    """By uid, severity and workflow status; a finding on two pages counts once; nothing is sent."""
     suppressed = {"Workflow": {"Status": "SUPPRESSED"}}
     hub = Hub(finding(1), finding(2) | suppressed, finding(3, uid="other"), finding(4, Severity=None), finding(5))
     hub.stored["again"] = finding(1)

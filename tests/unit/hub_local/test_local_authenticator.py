@@ -1,4 +1,4 @@
-"""Which tokens the local EKS authenticator takes: what the product signs, in every partition, and nothing near it."""
+"""The local EKS authenticator accepts the tokens that the operator signs, in every partition, and no similar ones."""
 
 import base64
 import random
@@ -28,8 +28,8 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
 
 
-def believed(text: str, *, cluster: str = "prod-eu", partition: str = "aws", now: float | None = None) -> str:
-    """The key whose secret has signed it. Raises TokenError."""
+def key_of(text: str, *, cluster: str = "prod-eu", partition: str = "aws", now: float | None = None) -> str:
+    """The access key that has signed it. Raises TokenError."""
     found = read(text, cluster=cluster, partition=partition, now=time.time() if now is None else now)
     if not found.is_signed_with(SECRET):
         raise TokenError("SignatureDoesNotMatch")
@@ -41,9 +41,9 @@ def test_tokens_of_every_partition(partition: str, region: str) -> None:
     """The token of each partition has its own STS host, and is signed in the cluster's Region."""
     url = signed_url(LOADER, region)
     assert urlsplit(url).hostname == HOSTS[partition, region]
-    assert believed(token.encode(url), partition=partition) == KEY
+    assert key_of(token.encode(url), partition=partition) == KEY
     with pytest.raises(TokenError, match="unexpected hostname"):
-        believed(token.encode(url), partition="aws-cn" if partition != "aws-cn" else "aws")
+        key_of(token.encode(url), partition="aws-cn" if partition != "aws-cn" else "aws")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_tokens_of_every_partition(partition: str, region: str) -> None:
     ],
     ids=str,
 )
-def test_the_environments_endpoints_do_not_get_into_the_token(
+def test_configured_endpoints_do_not_change_the_token(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Endpoints for our own calls are not for EKS: a VPC endpoint's host is refused, and a FIPS host that does not
-    exist could not be asked.
+    """Endpoints for our own calls do not apply to EKS: a VPC endpoint's host is rejected, and a FIPS host that does not
+    exist is unreachable.
     """
     monkeypatch.setenv(variable, value)
     assert urlsplit(signed_url(LOADER, "eu-west-1")).hostname == "sts.eu-west-1.amazonaws.com"
@@ -77,14 +77,14 @@ def test_the_environments_endpoints_do_not_get_into_the_token(
         ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_fips_only_where_there_is_fips(region: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where STS has a FIPS endpoint and it is asked for, the token names it; nowhere else."""
+def test_fips_only_where_it_exists(region: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If STS has a FIPS endpoint and it is configured, the token names it."""
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     assert urlsplit(signed_url(LOADER, region)).hostname == host
 
 
 def test_our_own_sts_client_keeps_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signing a token does not change whom the operator itself asks."""
+    """Signing a token does not change the operator's own STS endpoint."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://vpce-1")
     monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     clients = Clients(region="eu-west-1", version="0", loader=LOADER)
@@ -93,32 +93,32 @@ def test_our_own_sts_client_keeps_the_endpoint_of_the_environment(monkeypatch: p
     assert clients._session.get_config_variable("sts_regional_endpoints") == "legacy"
 
 
-def test_a_token_is_good_for_its_cluster_alone() -> None:
-    """The cluster's name is part of what is signed."""
+def test_a_token_is_valid_for_its_cluster_only() -> None:
+    """The cluster's name is part of the signature."""
     text = token.encode(signed_url(LOADER, "eu-west-1"))
     with pytest.raises(TokenError, match="SignatureDoesNotMatch"):
-        believed(text, cluster="prod-us")
+        key_of(text, cluster="prod-us")
 
 
 def test_a_session_of_1500_characters_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session token that is as long as AWS makes them, with six tags, stays below what is read."""
+    """AWS's longest session token, with six tags, is below the limit."""
     session = base64.b64encode(random.Random(1).randbytes(1_125)).decode()  # noqa: S311  (any bytes)
     monkeypatch.setenv("AWS_SESSION_TOKEN", session)
     text = token.encode(signed_url(LOADER, "eu-west-1"))
     assert len(text) < 4_096
-    assert believed(text) == KEY
+    assert key_of(text) == KEY
 
 
 @pytest.mark.parametrize(("minutes", "good"), [(-4, True), (-6, False), (14.9, True), (15.1, False)])
-def test_a_token_is_good_for_fifteen_minutes(minutes: float, *, good: bool) -> None:
-    """From when it was signed, whatever X-Amz-Expires says; a clock may be five minutes ahead."""
+def test_a_token_is_valid_for_fifteen_minutes(minutes: float, *, good: bool) -> None:
+    """From its signature, whatever X-Amz-Expires says; a clock may be five minutes ahead."""
     text = token.encode(signed_url(LOADER, "eu-west-1"))
     now = time.time() + minutes * 60
     if good:
-        assert believed(text, now=now) == KEY
+        assert key_of(text, now=now) == KEY
     else:
         with pytest.raises(TokenError, match=r"expired|not yet current"):
-            believed(text, now=now)
+            key_of(text, now=now)
 
 
 Change = Callable[[str], str]
@@ -134,7 +134,7 @@ def query(**changes: str | None) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda url: url.replace("https:", "http:"), "unexpected scheme"),
         (lambda url: url.replace("sts.eu-west-1", "vpce-1.sts.eu-west-1"), "unexpected hostname"),
@@ -157,15 +157,15 @@ def query(**changes: str | None) -> Change:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_near_a_token_is_none(change: Change, says: str) -> None:
-    """Each rule of the authenticator, broken once."""
+def test_almost_valid_tokens_are_rejected(change: Change, message: str) -> None:
+    """Each rule of the authenticator, violated once."""
     changed = change(signed_url(LOADER, "eu-west-1"))
-    with pytest.raises(TokenError, match=says):
-        believed(token.encode(changed))
+    with pytest.raises(TokenError, match=message):
+        key_of(token.encode(changed))
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("k8s-aws-v2.abc", "prefix"),
         ("k8s-aws-v1.###", "base64"),
@@ -174,7 +174,7 @@ def test_what_is_near_a_token_is_none(change: Change, says: str) -> None:
     ],
     ids=["another version", "no base64", "padded", "too large"],
 )
-def test_what_is_no_token_at_all(text: str, says: str) -> None:
-    """The form counts before the content."""
-    with pytest.raises(TokenError, match=says):
-        believed(text)
+def test_malformed_tokens_are_rejected(text: str, message: str) -> None:
+    """The form is checked before the content."""
+    with pytest.raises(TokenError, match=message):
+        key_of(text)

@@ -1,4 +1,4 @@
-"""What a policy document allows, and which tokens are believed, at the local hub."""
+"""Which requests a policy document allows, and which tokens the local hub accepts."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def document(**statement: Any) -> Document:
 def test_a_statement_permits_what_it_names(
     statement: dict[str, Any], context: dict[str, str], *, permitted: bool
 ) -> None:
-    """Action, resource and each condition must fit; a key that the request lacks fits no value."""
+    """Action, resource and each condition must match; a key that the request lacks matches no value."""
     assert document(**statement).permits("securityhub:GetFindings", HUB, context) is permitted
 
 
@@ -59,7 +59,7 @@ def test_a_trust_policy_names_its_principal() -> None:
     ],
 )
 def test_a_resource_may_be_named_by_its_beginning(action: str, given: str, asked: str, *, permitted: bool) -> None:
-    """A star at the end stands for the rest. What is asked of no resource is permitted on `*` alone."""
+    """A star at the end matches the rest. An action without a resource is allowed on `*` only."""
     assert document(Action=[action], Resource=[given]).permits(action, asked) is permitted
 
 
@@ -75,14 +75,14 @@ def test_a_resource_may_be_named_by_its_beginning(action: str, given: str, asked
     ],
     ids=lambda statement: next(iter(statement)),
 )
-def test_what_is_not_understood_is_refused(statement: dict[str, Any]) -> None:
-    """A document that says more than this server can weigh is an error, never half obeyed."""
+def test_unsupported_documents_are_rejected(statement: dict[str, Any]) -> None:
+    """A document with unsupported elements is an error, never applied partly."""
     with pytest.raises(msgspec.ValidationError):
         document(**statement)
 
 
-def test_a_token_is_believed_by_the_key_that_signed_it() -> None:
-    """What was signed reads back; a changed claim, another key or no token at all is told apart from it."""
+def test_a_token_is_verified_with_its_key() -> None:
+    """A signed token is read back; a changed claim, another key and an invalid token are distinguished."""
     key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     token = bearer.issue(key, iss="https://issuer.example", sub="system:serviceaccount:a:b", aud="x", exp=1)
     keys = [{"kty": "RSA"}, *bearer.published(other)["keys"], *bearer.published(key)["keys"]]

@@ -1,4 +1,4 @@
-"""What an import makes of a stored finding."""
+"""The effect of an import on a stored finding."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def label(stored: dict[str, Any]) -> tuple[str, str]:
     ],
 )
 def test_new(sent: dict[str, Any], expected: tuple[str, str]) -> None:
-    """Of a new finding, what the provider fields say stands in both places; else the top-level value does."""
+    """In a new finding, provider fields also fill the top level; otherwise the top-level value is used."""
     assert label(merge.first(made(**sent))) == expected
 
 
@@ -49,7 +49,7 @@ def test_new(sent: dict[str, Any], expected: tuple[str, str]) -> None:
     ],
 )
 def test_known(sent: dict[str, Any], untouched: tuple[str, str], touched: tuple[str, str]) -> None:
-    """Of a known finding, the top-level value follows the provider until a customer has changed it."""
+    """In a known finding, the top-level value follows the provider until a customer has changed it."""
     old = merge.first(made(Severity=MEDIUM))
     new = made(**sent)
     assert label(merge.again(new, old, NOBODY, keep=False)) == untouched
@@ -57,7 +57,7 @@ def test_known(sent: dict[str, Any], untouched: tuple[str, str], touched: tuple[
 
 
 def test_customers_members() -> None:
-    """Workflow, note, user-defined fields and verification state count on the first import only."""
+    """Workflow, note, user-defined fields and verification state are used on the first import only."""
     theirs: dict[str, Any] = {
         "Workflow": {"Status": "NOTIFIED"},
         "Note": {"Text": "t", "UpdatedBy": "u", "UpdatedAt": "2026-03-02T08:00:00Z"},
@@ -83,7 +83,7 @@ def test_customers_members() -> None:
     ],
 )
 def test_workflow_on_record_state(before: str, after: str, status: str, expected: str) -> None:
-    """NOTIFIED and RESOLVED fall back to NEW exactly when a finding comes back from the archive."""
+    """NOTIFIED and RESOLVED become NEW exactly when a finding is reactivated."""
     old = merge.first(finding(RecordState=before, Workflow={"Status": status}))
     merged = merge.again(finding(RecordState=after), old, NOBODY, keep=False)
     assert merged["Workflow"]["Status"] == expected
@@ -94,14 +94,14 @@ def test_workflow_on_record_state(before: str, after: str, status: str, expected
     [("PASSED", "FAILED", "NEW"), ("PASSED", "PASSED", "RESOLVED"), ("FAILED", "WARNING", "RESOLVED")],
 )
 def test_workflow_on_compliance(before: str, after: str, expected: str) -> None:
-    """RESOLVED falls back to NEW when compliance was PASSED and no longer is."""
+    """RESOLVED becomes NEW when compliance was PASSED and no longer is."""
     old = merge.first(finding(Compliance={"Status": before}, Workflow={"Status": "RESOLVED"}))
     merged = merge.again(finding(Compliance={"Status": after}), old, NOBODY, keep=False)
     assert merged["Workflow"]["Status"] == expected
 
 
 def test_omitted_members() -> None:
-    """What an update leaves out is cleared or kept, as the switch says; required members are replaced."""
+    """Members that an update omits are cleared or kept, by the switch; required members are replaced."""
     old = merge.first(finding(SourceUrl="https://example.com", Confidence=5))
     new = finding(Title="Another")
     cleared = merge.again(new, old, NOBODY, keep=False)
@@ -113,7 +113,7 @@ def test_omitted_members() -> None:
 
 
 def test_what_the_service_owns() -> None:
-    """ProcessedAt, Region and account name from a provider do not count; the service writes its own."""
+    """ProcessedAt, Region and account name from a provider are ignored; the service writes its own."""
     stored = merge.first(finding(ProcessedAt="2001-01-01T00:00:00Z", Region="us-east-1", AwsAccountName="x"))
     assert not {"ProcessedAt", "Region", "AwsAccountName"} & stored.keys()
     merge.serve(stored, processed_at="2026-03-02T08:00:00.000Z", region="eu-west-1")
@@ -132,6 +132,6 @@ def test_what_the_service_owns() -> None:
     ],
 )
 def test_redundant(change: dict[str, Any], *, expected: bool) -> None:
-    """An import is redundant exactly when nothing but times differs."""
+    """An import is redundant exactly if only times differ."""
     old = merge.first(finding())
     assert merge.redundant(merge.again(finding(**change), old, NOBODY, keep=False), old) is expected

@@ -167,7 +167,7 @@ def test_accepted(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD.keys())
 def test_refused(changes: dict[str, Any], message: str) -> None:
-    """A finding just over a documented limit is refused, and the message names the place and the rule."""
+    """A finding just over a documented limit is rejected, and the message has the place and the rule."""
     errors = check(finding(**changes))
     assert errors is not None
     assert message in ", ".join(f"data{error}" for error in errors)

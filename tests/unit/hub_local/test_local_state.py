@@ -17,7 +17,7 @@ def stored(name: str, *, title: str = "A title") -> Record:
 
 
 def test_order_of_times() -> None:
-    """Times compare by the moment they mean, to the nanosecond."""
+    """Times are compared by their moment, to the nanosecond."""
     texts = [
         "2026-03-02T08:00:00Z",
         "2026-03-02T08:00:00.000000001Z",
@@ -40,7 +40,7 @@ def test_rendered_time() -> None:
     [("BatchImportFindings", 30, 10), ("GetFindings", 6, 3), ("BatchUpdateFindings", 30, 10), ("DescribeHub", 30, 10)],
 )
 def test_quota(operation: str, burst: int, rate: int) -> None:
-    """A bucket gives its burst at once, then its rate, for each account and Region by itself."""
+    """A bucket has its burst at once, then its rate, for each account and Region."""
     quotas = Quotas()
     assert sum(quotas.take("a", "r", operation, now=100.0) for _ in range(100)) == burst
     assert sum(quotas.take("a", "r", operation, now=101.0) for _ in range(100)) == rate
@@ -51,7 +51,7 @@ def test_quota(operation: str, burst: int, rate: int) -> None:
 
 
 def test_span() -> None:
-    """A prefix names exactly the keys that begin with it, however they came in."""
+    """A prefix selects exactly the keys that begin with it, in whatever order they were added."""
     hub = Hub("1", "r", enabled=True, since="")
     for number in [*range(0, 300, 2), *range(1, 300, 2)]:
         hub.put(stored(f"{'ab'[number % 2]}/{number:03d}"), now=0)
@@ -64,7 +64,7 @@ def test_span() -> None:
 
 
 def test_past() -> None:
-    """The past shows what was overwritten and hides what did not exist yet."""
+    """The past has overwritten values and hides later ones."""
     hub = Hub("1", "r", enabled=True, since="")
     hub.put(stored("a", title="old"), now=1)
     assert hub.past(0) == {}
@@ -81,7 +81,7 @@ def test_past() -> None:
 
 
 def test_log() -> None:
-    """A log numbers on when its oldest entries fall out."""
+    """Numbers continue when the oldest entries are dropped."""
     log: Log[tuple[int]] = Log(10)
     assert [log.append((n,)) for n in range(1, 25)] == list(range(1, 25))
     first_number, items = log.after(20, 100)
@@ -101,7 +101,7 @@ def test_history() -> None:
 
 
 def test_counted_fault() -> None:
-    """A fault with a count hits so many calls of its operation and is gone."""
+    """A fault with a count hits this many calls of its operation and is gone."""
     faults = Faults()
     faults.add(Fault(kind="throttle", operation="GetFindings", count=2), now=0)
     assert faults.take("BatchImportFindings", "1", "r") is None
@@ -121,7 +121,7 @@ def test_random_fault() -> None:
 
 
 def test_lag() -> None:
-    """Lag reaches back its delay, but not beyond the moment it was added."""
+    """Lag goes back by its delay, but not beyond the moment it was added."""
     faults = Faults()
     faults.add(Fault(kind="lag", operation="GetFindings", delay_seconds=30), now=100)
     assert faults.moment("GetFindings", "1", "r", now=110) == 100
@@ -146,14 +146,14 @@ def test_scope() -> None:
 
 @pytest.mark.parametrize(("header", "status"), [(None, 403), ("", 403), ("Basic abc", 400)])
 def test_no_scope(header: str | None, status: int) -> None:
-    """A call without a signature is refused."""
+    """An unsigned call is rejected."""
     with pytest.raises(AwsError) as refused:
         parse_scope(header)
     assert refused.value.status == status
 
 
 def test_names() -> None:
-    """Cluster and resource are read from what the provider wrote, with plain Ids where nothing better is there."""
+    """Cluster and resource are read from the provider's fields, else from the Ids."""
     other = {"Resource Kind": "Deployment", "Resource Namespace": "shop", "Resource Name": "web"}
     assert resource_name([{"Type": "Other", "Id": "x", "Details": {"Other": other}}]) == "Deployment shop/web"
     assert resource_name([{"Type": "Other", "Id": "x"}]) == "x"

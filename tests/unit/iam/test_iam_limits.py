@@ -1,4 +1,4 @@
-"""What AWS would refuse at the deployment is refused by the command, with what to do instead."""
+"""Policies and templates above AWS's limits are rejected by the command, with an alternative."""
 
 import json
 import re
@@ -40,15 +40,15 @@ def refused(done: Result) -> str:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_an_operator_with_too_many_roles(output: str) -> None:
-    """250 accounts are too many for the operator's inline policy. In parts they are managed policies, and the other
-    accounts' roles are printed as ever.
+    """250 accounts are too many for the operator's inline policy. With --only they become managed policies; the other
+    accounts' roles are printed as usual.
     """
     all_of_them = [role(account) for account in accounts(250)]
-    told = refused(printed("--discover=eu-west-1", "-o", output, *all_of_them))
+    reported = refused(printed("--discover=eu-west-1", "-o", output, *all_of_them))
     assert re.search(
-        f"the permissions of arn:aws:iam::{OPERATOR}:role/policyhub have 1[01],[0-9]{{3}} characters", told
+        f"the permissions of arn:aws:iam::{OPERATOR}:role/policyhub have 1[01],[0-9]{{3}} characters", reported
     )
-    assert "IAM allows 10,240 in all inline policies of a role: print them in parts with --only permissions" in told
+    assert "IAM allows 10,240 in all inline policies of a role: print them in parts with --only permissions" in reported
     assert (
         printed("--discover=eu-west-1", "-o", output, f"--in-account={accounts(250)[7]}", *all_of_them).exit_code == 0
     )
@@ -58,14 +58,12 @@ def test_an_operator_with_too_many_roles(output: str) -> None:
 
 @pytest.mark.parametrize("output", [*OUTPUTS, "stackset"])
 def test_a_role_with_too_many_clusters(output: str) -> None:
-    """200 clusters of one account are too many for its role; --discover, which the message names, makes them one
-    pattern.
-    """
+    """200 clusters of one account are too many for its role; --discover, in the message, makes them one pattern."""
     given = [role(OTHER), *clusters(OTHER, 200), "-o", output]
     given += [] if output == "stackset" else [f"--in-account={OTHER}"]
-    told = refused(printed(*given))
-    assert f"the permissions of arn:aws:iam::{OTHER}:role/policyhub have" in told
-    assert "add --discover eu-west-1, which names all clusters of a Region by one pattern" in told
+    reported = refused(printed(*given))
+    assert f"the permissions of arn:aws:iam::{OTHER}:role/policyhub have" in reported
+    assert "add --discover eu-west-1, which names all clusters of a Region by one pattern" in reported
     assert printed(*given, "--discover", "eu-west-1").exit_code == 0
 
 
@@ -77,7 +75,7 @@ def test_the_operators_own_clusters() -> None:
 
 
 def test_the_longest_policy_that_iam_takes() -> None:
-    """What is counted is JSON without white space. One cluster more is too many; the trust policy is still printed."""
+    """White space in JSON does not count. One cluster more is too many; the trust policy is still printed."""
 
     def size(count: int) -> int:
         statement = {"Sid": "DescribeClusters", "Effect": "Allow", "Action": ["eks:DescribeCluster"]}
@@ -93,21 +91,21 @@ def test_the_longest_policy_that_iam_takes() -> None:
 
 
 @pytest.mark.parametrize("output", ["cloudformation", "stackset"])
-def test_the_most_resources_that_cloudformation_takes(output: str) -> None:
-    """The role and 499 entries are a template, with one more they are none."""
+def test_the_maximum_of_cloudformation_resources(output: str) -> None:
+    """The role and 499 entries fit into a template; one more does not."""
     given = [role(OTHER), "--discover=eu-west-1", "-o", output]
     given += [] if output == "stackset" else [f"--in-account={OTHER}"]
     done = printed(*given, *clusters(OTHER, 499))
     assert done.exit_code == 0
     assert done.stdout.startswith("# Longer than 51,200 bytes: CloudFormation takes it only from S3")
     assert len(yaml.safe_load(done.stdout)["Resources"]) == 500
-    told = refused(printed(*given, *clusters(OTHER, 500)))
-    assert "the template has 501 resources, but CloudFormation allows 500: " in told
-    assert "omit some --eks, add --discover for their permissions" in told
+    reported = refused(printed(*given, *clusters(OTHER, 500)))
+    assert "the template has 501 resources, but CloudFormation allows 500: " in reported
+    assert "omit some --eks, add --discover for their permissions" in reported
 
 
-def test_the_longest_template_that_s3_may_hold() -> None:
-    """Long before it has too many resources, if its texts are long enough."""
+def test_the_maximum_size_of_a_template() -> None:
+    """Long texts reach it before the maximum of resources."""
     template: dict[str, Any] = {"Resources": {"Role": {}}}
     assert limits.checked("# a\n", template, "x" * (limits.MAX_BYTES - 4), split="split").startswith("# Longer")
     with pytest.raises(limits.LimitError, match="has 1,000,001 bytes, but CloudFormation allows 1,000,000"):

@@ -1,4 +1,4 @@
-"""What AWS has to grant: that it is all that the code calls, and nothing else."""
+"""The printed policies grant exactly the calls of the code."""
 
 import ast
 import json
@@ -42,7 +42,7 @@ def granted(role: Role) -> set[str]:
 
 
 def names_in_code() -> tuple[set[str], set[str]]:
-    """Every attribute that the operator's code asks for, and the AWS services that it makes clients of."""
+    """Every attribute that the operator's code reads, and the AWS services of its clients."""
     attributes: set[str] = set()
     services: set[str] = set()
     for path in SOURCES.rglob("*.py"):
@@ -57,7 +57,7 @@ def names_in_code() -> tuple[set[str], set[str]]:
 
 
 def called() -> dict[str, str]:
-    """Operation → its service, of every AWS operation that the code names as a client's method."""
+    """Operation → its service, of every AWS operation that the code calls as a client's method."""
     attributes, services = names_in_code()
     assert services == {"eks", "securityhub", "sts"}
     session = botocore.session.get_session()
@@ -69,9 +69,9 @@ def called() -> dict[str, str]:
     return found
 
 
-def test_every_operation_that_the_code_calls_has_its_action_and_no_other_has() -> None:
-    """The table of actions has each AWS operation of the code. AssumeRoleWithWebIdentity is botocore's own sign-in;
-    ListClusters is called by ClusterDiscoveries alone, and granted for them alone.
+def test_each_called_operation_has_an_action() -> None:
+    """The table of actions has exactly the AWS operations of the code. AssumeRoleWithWebIdentity is botocore's own
+    sign-in; ListClusters is called and granted for ClusterDiscoveries only.
     """
     operations = called()
     operations.pop("ListClusters", None)
@@ -80,8 +80,8 @@ def test_every_operation_that_the_code_calls_has_its_action_and_no_other_has() -
         assert ACTIONS[operation] in {f"{service}:{operation}", ""}
 
 
-def test_the_policy_grants_every_action_of_the_table_and_none_else() -> None:
-    """With another account's role and a cluster the policy has every action; sts:TagSession goes with Pod Identity's
+def test_the_policy_grants_exactly_the_table() -> None:
+    """With another account's role and a cluster the policy has every action; sts:TagSession belongs to Pod Identity's
     tags.
     """
     role, _ = plan(finding_roles=(TARGET,), eks_clusters=(CLUSTER,)).roles()
@@ -89,13 +89,13 @@ def test_the_policy_grants_every_action_of_the_table_and_none_else() -> None:
 
 
 def test_without_another_account_no_role_may_be_assumed() -> None:
-    """A policy for one account names Security Hub's actions alone."""
+    """A policy for one account has Security Hub's actions only."""
     (role,) = plan().roles()
     assert granted(role) == {"securityhub:BatchImportFindings", *(ACTIONS[operation] for operation in READS)}
 
 
-def test_each_role_may_ask_for_the_clusters_of_its_account_alone() -> None:
-    """A role for findings may describe its account's clusters too; one for clusters alone may do nothing else."""
+def test_each_role_may_describe_its_own_accounts_clusters() -> None:
+    """A role for findings may describe its account's clusters too; a role for clusters may do nothing else."""
     third = "arn:aws:iam::777788889999:role/policyhub"
     theirs = [f"arn:aws:eks:eu-west-1:{account}:cluster/{name}" for account in (OTHER, "777788889999") for name in "ab"]
     own, other, last = plan(finding_roles=(TARGET,), eks_roles=(third,), eks_clusters=(CLUSTER, *theirs)).roles()
@@ -108,8 +108,8 @@ def test_each_role_may_ask_for_the_clusters_of_its_account_alone() -> None:
     assert last.trust == other.trust
 
 
-def test_a_role_for_clusters_signs_in_instead_of_the_one_for_findings() -> None:
-    """Where an account has both, the one for findings neither asks for clusters nor has an entry in them."""
+def test_a_role_for_clusters_replaces_the_one_for_findings() -> None:
+    """In an account with both, the role for findings neither describes clusters nor has access entries."""
     reader = f"arn:aws:iam::{OTHER}:role/reader"
     theirs = f"arn:aws:eks:eu-west-1:{OTHER}:cluster/a"
     _, target, sign_in = plan(
@@ -129,14 +129,14 @@ def describing(sid: str, cluster: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("own", [False, True])
 def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_named(*, own: bool) -> None:
-    """ListClusters knows no resource; DescribeCluster is granted on all clusters of these Regions, and on named ones
-    of others. The operator's own account is searched only if asked for.
+    """ListClusters has no resource; DescribeCluster is granted on all clusters of these Regions, and on named ones of
+    others. The operator's own account is searched only on request.
     """
     here, there = (f"arn:aws:eks:{region}:{OTHER}:cluster/a" for region in ("eu-west-1", "us-east-1"))
-    wanted = plan(
+    requested = plan(
         eks_roles=(TARGET,), eks_clusters=(here, there, CLUSTER), discover_regions=("eu-west-1",), discover_own=own
     )
-    operator, other = wanted.roles()
+    operator, other = requested.roles()
     assert statements(other.permissions) == {
         "ListClusters": {"Sid": "ListClusters", "Effect": "Allow", "Action": [LIST_CLUSTERS], "Resource": ["*"]},
         **describing("DiscoverClusters", f"arn:aws:eks:eu-west-1:{OTHER}:cluster/*"),
@@ -151,7 +151,7 @@ def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_name
 
 
 def test_irsa_needs_no_tag_session() -> None:
-    """A session by web identity has no tags that could travel on: neither side grants the tagging."""
+    """A web identity session has no tags to pass on: neither side grants TagSession."""
     own, other = plan(finding_roles=(TARGET,), workload={"issuers": (ISSUER,)}).roles()
     assert TAG_SESSION not in granted(own)
     assert TAG_SESSION not in str(other.trust)
@@ -164,11 +164,13 @@ def test_irsa_needs_no_tag_session() -> None:
     ("partition", "region"), [("aws", "eu-west-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
 )
 def test_every_arn_is_of_the_partition(partition: str, region: str) -> None:
-    """No ARN of one partition stands in the policies of another."""
+    """The policies contain no ARN of another partition."""
     finding_roles = (f"arn:{partition}:iam::{OTHER}:role/policyhub",)
     for workload in ({}, {"issuers": (ISSUER,)}):
-        told = str(plan(partition=partition, regions=(region,), finding_roles=finding_roles, workload=workload).roles())
-        assert {*re.findall(r"arn:([a-z-]+):", told)} == {partition}
+        output = str(
+            plan(partition=partition, regions=(region,), finding_roles=finding_roles, workload=workload).roles()
+        )
+        assert {*re.findall(r"arn:([a-z-]+):", output)} == {partition}
 
 
 def test_imports_are_limited_to_the_product_and_the_account() -> None:
@@ -209,7 +211,7 @@ def test_pod_identity_is_trusted_with_its_tags_from_the_named_clusters() -> None
 
 
 def test_irsa_is_trusted_by_audience_and_subject_of_each_issuer() -> None:
-    """Each cluster's provider has a statement of its own, which names the audience and the service account."""
+    """Each cluster's provider has its own statement, with audience and service account."""
     (role,) = plan(workload={"issuers": (ISSUER, "oidc.example/id/2")}).roles()
     first, second = role.trust["Statement"]
     assert first["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
@@ -222,7 +224,7 @@ def test_irsa_is_trusted_by_audience_and_subject_of_each_issuer() -> None:
 
 
 def test_another_accounts_role_trusts_the_operator_with_the_external_id() -> None:
-    """The external id is asked for where the role is assumed; the tags of the session travel without it."""
+    """AssumeRole requires the external id; TagSession does not."""
     _, other = plan(finding_roles=(TARGET,), external_id="tell-nobody").roles()
     found = statements(other.trust)
     principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/policyhub"}
@@ -236,7 +238,7 @@ def test_another_accounts_role_trusts_the_operator_with_the_external_id() -> Non
 
 
 def test_the_command_prints_all_roles_or_one_bare_document() -> None:
-    """JSON has every role; --only and --in-account leave what the AWS CLI takes as a file."""
+    """JSON has every role; --only and --in-account reduce it to a file for the AWS CLI."""
     both = json.loads(CliRunner().invoke(app, [*GIVEN, "--assume-role", TARGET]).stdout)
     assert [role["role"] for role in both] == [f"arn:aws:iam::{ACCOUNT}:role/policyhub", TARGET]
     given = [*GIVEN, "--assume-role", TARGET, "--in-account", OTHER]
@@ -248,7 +250,7 @@ def test_the_command_prints_all_roles_or_one_bare_document() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "output"),
     [
         (["--cluster", "prod"], "--cluster: String should match pattern"),
         (["--cluster", CLUSTER.replace(ACCOUNT, OTHER)], "Pod Identity needs a role in the cluster's account"),
@@ -288,27 +290,27 @@ def test_the_command_prints_all_roles_or_one_bare_document() -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_no_role_can_be_made_of_is_told(given: list[str], told: str) -> None:
-    """A request that fits no role prints nothing, ends with 2 and names the flag."""
+def test_an_impossible_role_is_rejected(given: list[str], output: str) -> None:
+    """Nothing is printed; the command ends with 2 and names the flag."""
     done = CliRunner().invoke(app, [*GIVEN, *given])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert output in done.stderr
 
 
 def test_the_chart_refuses_the_same_groups() -> None:
-    """What begins a group of Kubernetes or AWS is said in the command and in the chart policyhub-access."""
+    """The command and the chart policyhub-access reject the same prefixes of groups."""
     helpers = (SOURCES.parents[1] / "charts/policyhub-access/templates/_helpers.tpl").read_text("utf-8")
     (found,) = re.findall(r'regexMatch "\(\?i\)\^\((.*)\):"', helpers)
     assert {f"{name}:" for name in found.split("|")} == {*RESERVED_GROUPS}
 
 
-def test_a_region_whose_findings_cannot_name_it_is_refused() -> None:
-    """ASFF knows three partitions; a role in another one would have nothing to do."""
+def test_an_unsupported_region_is_rejected() -> None:
+    """ASFF has three partitions; a role in another one would be useless."""
     done = CliRunner().invoke(app, ["iam-policy", "--account-id", ACCOUNT, "--region", "us-iso-east-1"])
     assert "do not support the partition aws-iso" in done.stderr
 
 
-def test_everything_wrong_is_named_at_once() -> None:
+def test_all_errors_are_named_at_once() -> None:
     """Two wrong flags are two lines."""
     done = CliRunner().invoke(app, ["iam-policy", "--account-id", "1", "--region", "Ireland"])
     assert "policyhub: --account-id: " in done.stderr

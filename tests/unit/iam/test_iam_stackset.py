@@ -1,4 +1,4 @@
-"""One template for a fleet: in each account and Region it makes what the plan says of that account's role."""
+"""The StackSet template creates the planned resources in each account and Region."""
 
 import json
 from typing import Any
@@ -29,8 +29,10 @@ def role(account: str, name: str = "policyhub") -> str:
 def plan(*, regions: tuple[str, ...] = ("eu-west-1",), issuers: tuple[str, ...] = (), **given: Any) -> Plan:
     workload = Workload(namespace="policyhub", service_account="policyhub", issuers=issuers)
     fleet = {"eks_roles": (role(FIRST, "team/policyhub"), role(SECOND, "team/policyhub")), "eks_clusters": FLEET}
-    wanted = {"external_id": "tell-nobody", **(given or fleet)}
-    return Plan(partition="aws", account=OPERATOR, regions=regions, role_name="policyhub", workload=workload, **wanted)
+    requested = {"external_id": "tell-nobody", **(given or fleet)}
+    return Plan(
+        partition="aws", account=OPERATOR, regions=regions, role_name="policyhub", workload=workload, **requested
+    )
 
 
 PLANS = {
@@ -48,34 +50,34 @@ PLANS = {
 }
 
 
-def made(wanted: Plan, text: str, member: Role, region: str) -> Stack:
-    """The stack, after what must be so in each."""
+def made(requested: Plan, text: str, member: Role, region: str) -> Stack:
+    """The stack, after the checks that apply to each."""
     stack = Stack(text, account=member.account, region=region)
     assert {entry["PrincipalArn"] for entry in stack.of("AWS::EKS::AccessEntry")} <= {member.arn}
     assert [
         (f"arn:aws:eks:{region}:{member.account}:cluster/{entry['ClusterName']}", entry["KubernetesGroups"])
         for entry in stack.of("AWS::EKS::AccessEntry")
-    ] == [(arn, [wanted.group]) for arn in member.clusters if arn.split(":")[3] == region]
+    ] == [(arn, [requested.group]) for arn in member.clusters if arn.split(":")[3] == region]
     return stack
 
 
-@pytest.mark.parametrize("wanted", PLANS.values(), ids=PLANS)
-def test_each_stack_makes_what_the_plan_says(wanted: Plan) -> None:
-    """In the first Region of the findings the account's role, word for word; in each Region the entries of its
-    clusters, for that role; nowhere anything twice, and in an account that is not named nothing.
+@pytest.mark.parametrize("requested", PLANS.values(), ids=PLANS)
+def test_each_stack_follows_the_plan(requested: Plan) -> None:
+    """The account's role in the first Region of the findings; access entries in each Region of its clusters; no
+    resource twice, and none in other accounts.
     """
-    text = stackset(wanted)
-    _, *members = wanted.roles()
+    text = stackset(requested)
+    _, *members = requested.roles()
     for member in members:
-        stack = made(wanted, text, member, wanted.regions[0])
+        stack = made(requested, text, member, requested.regions[0])
         (properties,) = stack.of("AWS::IAM::Role")
         assert stack.role_arn == member.arn
         assert properties["AssumeRolePolicyDocument"] == member.trust
         (policy,) = properties["Policies"]
         assert policy["PolicyDocument"]["Version"] == member.permissions["Version"]
         assert by_sid(policy["PolicyDocument"]) == by_sid(member.permissions)
-        for region in {*REGIONS} - {wanted.regions[0]}:
-            assert made(wanted, text, member, region).of("AWS::IAM::Role") == []
+        for region in {*REGIONS} - {requested.regions[0]}:
+            assert made(requested, text, member, region).of("AWS::IAM::Role") == []
     for region in REGIONS:
         assert Stack(text, account=THIRD, region=region).resources == {}
 
@@ -85,7 +87,7 @@ def by_sid(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_every_entry_has_type_and_group_and_no_policy() -> None:
-    """The group is all that an entry gives; EKS's own policies are not used."""
+    """The entry only assigns the group; EKS's own access policies are not used."""
     for one in yaml.safe_load(stackset(plan()))["Resources"].values():
         if one["Type"] == "AWS::EKS::AccessEntry":
             assert set(one["Properties"]) == {"ClusterName", "PrincipalArn", "KubernetesGroups", "Type"}
@@ -93,7 +95,7 @@ def test_every_entry_has_type_and_group_and_no_policy() -> None:
 
 
 def test_parameters_are_followed() -> None:
-    """Another organisation gives its own values to the same template."""
+    """Another organisation uses the same template with its own parameter values."""
     text = stackset(plan())
     given = {"RoleName": "reader", "OperatorRoleArn": role(THIRD, "op"), "ExternalId": "other", "KubernetesGroup": "g"}
     stack = Stack(text, account=FIRST, region="us-east-1", RoleRegion="us-east-1", **given)
@@ -107,9 +109,9 @@ def test_parameters_are_followed() -> None:
 
 
 def test_another_cluster_changes_no_other_entry() -> None:
-    """A cluster that is named first or last leaves every other resource under its name, and the role where it is:
-    CloudFormation would make an entry under its new name while the old one is there, which EKS refuses; and a role that
-    is made again in another Region is shut out of every cluster.
+    """A cluster that is added first or last keeps every other resource's name, and the role's place: CloudFormation
+    would create an entry under its new name before deleting the old one, which EKS rejects; and a role that is
+    recreated in another Region loses access to every cluster.
     """
     fleet = (role(FIRST), role(SECOND))
     new = f"arn:aws:eks:us-east-1:{SECOND}:cluster/new"
@@ -122,8 +124,8 @@ def test_another_cluster_changes_no_other_entry() -> None:
         assert after["Parameters"] == before["Parameters"]
 
 
-def test_more_accounts_than_one_condition_takes() -> None:
-    """Fn::Or takes ten conditions: 137 accounts have their roles too."""
+def test_more_accounts_than_one_condition_allows() -> None:
+    """Fn::Or accepts ten conditions: 137 accounts have their roles too."""
     accounts = [f"{number:012}" for number in range(137)]
     text = stackset(plan(eks_roles=tuple(role(account) for account in accounts), discover_regions=("eu-west-1",)))
     for account in (accounts[0], accounts[99], accounts[100], accounts[136]):
@@ -131,8 +133,8 @@ def test_more_accounts_than_one_condition_takes() -> None:
     assert Stack(text, account=THIRD, region="eu-west-1").resources == {}
 
 
-def test_the_order_of_the_regions_and_the_length_are_told() -> None:
-    """The first lines name accounts and Regions, the role's first; and S3, once the API takes the text no more."""
+def test_the_order_of_regions_and_the_size_are_printed() -> None:
+    """The first lines name accounts and Regions, the role's first; and S3, if the API does not accept the size."""
     first, second, *_ = stackset(plan()).splitlines()
     assert first == f"# For a StackSet over the accounts {FIRST}, {SECOND} in the Regions eu-west-1, us-east-1."
     assert second.startswith("# Deploy eu-west-1 first (RegionOrder)")
@@ -146,7 +148,7 @@ def test_the_order_of_the_regions_and_the_length_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ([], "-o stackset: no role is in another account: add one with --eks-role or --assume-role"),
         (
@@ -162,15 +164,15 @@ def test_the_order_of_the_regions_and_the_length_are_told() -> None:
     ],
     ids=["no role", "names", "kinds", "account", "part"],
 )
-def test_what_no_template_can_make_is_told(given: list[str], told: str) -> None:
+def test_an_impossible_template_is_rejected(given: list[str], message: str) -> None:
     """Nothing is printed, and the message says what to do."""
     done = CliRunner().invoke(app, [*GIVEN, "--discover-own", "--discover=eu-west-1", *given])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_the_command_prints_the_same() -> None:
-    """-o stackset has the same accounts, clusters and group as JSON has."""
+    """-o stackset has the accounts, clusters and group of the JSON output."""
     flags = [f"--eks={arn}" for arn in FLEET] + [f"--eks-role={role(account)}" for account in (FIRST, SECOND)]
     text = CliRunner().invoke(app, [*GIVEN, *flags, "--kubernetes-group=watchers"]).stdout
     printed = json.loads(CliRunner().invoke(app, [*GIVEN[:-2], *flags, "--kubernetes-group=watchers"]).stdout)

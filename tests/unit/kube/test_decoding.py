@@ -16,20 +16,20 @@ anything: msgspec.json.Decoder[object] = msgspec.json.Decoder()
     "raw", [DEEP, b"9" * 5_000, b'"\xff"', b'"\\ud800"', b"{", b"", b"\x00", b'{"a":' * 2_000],
     ids=["deep", "digits", "not UTF-8", "half a surrogate", "cut", "nothing", "zero", "open"],
 )  # fmt: skip
-def test_every_fault_is_the_callers_error(raw: bytes) -> None:
+def test_every_error_is_the_decoders_own(raw: bytes) -> None:
     """Whatever hostile JSON does to a decoder."""
     with pytest.raises(Unreadable):
         decoded(anything, raw, Unreadable)
 
 
-def test_depth_alone_is_told_apart() -> None:
-    """What is nested too deeply can still be split."""
+def test_excessive_depth_is_distinguished() -> None:
+    """JSON that is nested too deeply can still be split."""
     with pytest.raises(TooDeep):
         fits(anything, DEEP, Unreadable)
 
 
 def test_members_and_elements() -> None:
-    """Whatever they hold: strings with brackets and quotes in them, white space, depth."""
+    """Whatever they contain: strings with brackets and quotes, white space, depth."""
     raw = b' { "a" : [1, {"b": "]}"}] ,"c\\"d":"x\\\\", "deep":%b, "n": null } ' % DEEP
     found = members(raw)
     assert found == {b"a": b'[1, {"b": "]}"}]', b'c\\"d': b'"x\\\\"', b"deep": DEEP, b"n": b"null"}
@@ -39,22 +39,22 @@ def test_members_and_elements() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"[1]", b'{"a":1', b"{1:2}", b'{"a"}', b"{}x", b'{"a":"', b"}" * 9])
-def test_what_is_no_object(raw: bytes) -> None:
-    """An error, not an answer."""
+def test_input_that_is_not_an_object(raw: bytes) -> None:
+    """An error, not a result."""
     with pytest.raises(ValueError, match=r"."):
         members(raw)
 
 
 @pytest.mark.parametrize("piece", [b'"', b"\\", b'\\"', b"[", b"{", b",", b'{"a":', b'"a\\'], ids=repr)
 def test_splitting_is_linear(piece: bytes) -> None:
-    """A megabyte of anything is split in well under a minute; quadratic it would take hours."""
+    """A megabyte is split in well under a minute; a quadratic algorithm would take hours."""
     for beginning in (b"{", b'{"', b"["):
         with contextlib.suppress(ValueError):
             members(beginning + piece * (2**20 // len(piece)))
 
 
-async def test_pages_of_nothing() -> None:
-    """More objects than their bytes can be are refused before, or as soon as, they are held."""
+async def test_pages_with_too_many_objects() -> None:
+    """More objects than the bytes allow are rejected before, or as soon as, they are stored."""
     page = b'{"metadata":{},"items":[%b{}]}'
     with pytest.raises(Unreadable, match="20001 objects in"):
         await wire.page(bytearray(page % (b"{}," * 20_000)))
@@ -63,7 +63,7 @@ async def test_pages_of_nothing() -> None:
 
 
 def test_names_for_people() -> None:
-    """As far as they can be read, and only what can be seen of them."""
+    """As far as they can be read, and printable characters only."""
     assert wire.display_name(msgspec.Raw(b'{"metadata":{"name":"a","namespace":"b"}}')) == "b/a"
     assert wire.display_name(msgspec.Raw(b'{"metadata":{"name":"a\\u001b[2J"},"spec":%b}' % DEEP)) == "a[2J"
     for raw in (b"7", b"{", b'{"metadata":7}', DEEP, b'{"metadata":{"name":""}}'):

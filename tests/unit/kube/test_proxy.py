@@ -1,4 +1,4 @@
-"""By which proxy a cluster is reached."""
+"""Which proxy is used for a cluster."""
 
 import pytest
 
@@ -38,10 +38,10 @@ OWN, THEIRS = "http://own.example.com:1", "http://someone:secret@proxy.example.c
         "plain http",
     ],
 )
-def test_which_proxy(
+def test_proxy_selection(
     server: str, own: str | None, environ: dict[str, str], by: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The access's own counts most, then the environment's; plain http goes by none."""
+    """The kubeconfig's proxy precedes the environment's; plain http uses none."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

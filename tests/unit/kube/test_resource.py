@@ -20,7 +20,7 @@ def test_names(resource: Resource, group_resource: str, path: str) -> None:
 
 
 def test_absence_needs_proof() -> None:
-    """What is not served is absent only where its group could be read."""
+    """An unserved resource is absent only if its group could be read."""
     assert Discovery(served=(), unknown={}).absent(REPORTS)
     assert not Discovery(served=(REPORTS,), unknown={}).absent(REPORTS)
     assert not Discovery(served=(), unknown={"wgpolicyk8s.io": "503"}).absent(REPORTS)

@@ -13,7 +13,7 @@ SECRET = "s3cr3t-t0ken"
 
 
 def kubeconfig(*, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A good one, with parts replaced; None removes a part."""
+    """A valid one, with parts replaced; None removes a part."""
     parts = {"server": "https://10.0.0.1:6443", "certificate-authority-data": PEM, **(cluster or {})}
     credentials = {"token": SECRET, **(user or {})}
     return {
@@ -34,7 +34,7 @@ def kubeconfig(*, cluster: dict[str, Any] | None = None, user: dict[str, Any] | 
 
 @pytest.mark.parametrize("as_bytes", [False, True], ids=["mapping", "bytes"])
 def test_token(as_bytes: bool) -> None:  # noqa: FBT001  (a parameter of the table)
-    """A token and a CA are enough; entries that the current context does not use do no harm."""
+    """A token and a CA are sufficient; entries outside the current context are ignored."""
     source = kubeconfig(cluster={"tls-server-name": "kubernetes", "insecure-skip-tls-verify": False})
     accepted = parse(yaml.safe_dump(source).encode() if as_bytes else source)
     assert accepted.server == "https://10.0.0.1:6443"
@@ -56,12 +56,12 @@ def test_certificate_and_key() -> None:
     "server", ["https://host", "https://host:443/k8s/clusters/c-1/", "http://127.0.0.1:8001", "http://[::1]:1", "http://localhost:1"]
 )  # fmt: skip
 def test_servers(server: str) -> None:
-    """TLS to anywhere, a path included; plain HTTP to this machine only."""
+    """TLS to any host, with a path; plain HTTP to this machine only."""
     assert parse(kubeconfig(cluster={"server": server})).server == server.rstrip("/")
 
 
 def test_repr_shows_no_credential() -> None:
-    """An accepted kubeconfig can end in a traceback or log line without harm."""
+    """An accepted kubeconfig can appear in a traceback or log line."""
     assert SECRET not in repr(parse(kubeconfig()))
 
 
@@ -69,7 +69,7 @@ CERTIFICATE = {"token": None, "client-certificate-data": PEM}
 
 
 @pytest.mark.parametrize(
-    ("cluster", "user", "says"),
+    ("cluster", "user", "message"),
     [
         ({}, {"exec": {"command": "aws"}}, "exec is refused"),
         ({}, {"auth-provider": {"name": "oidc"}}, "auth-provider is refused"),
@@ -108,22 +108,22 @@ CERTIFICATE = {"token": None, "client-certificate-data": PEM}
         ),
     ],
 )  # fmt: skip
-def test_refused(cluster: dict[str, Any], user: dict[str, Any], says: str) -> None:
-    """Each thing that is refused says what to do instead, and shows no credential."""
-    with pytest.raises(KubeconfigError, match=says) as caught:
+def test_refused(cluster: dict[str, Any], user: dict[str, Any], message: str) -> None:
+    """Each rejection says what to do instead, and shows no credential."""
+    with pytest.raises(KubeconfigError, match=message) as caught:
         parse(kubeconfig(cluster=cluster, user=user))
     assert SECRET not in str(caught.value)
 
 
 def test_all_problems_are_named_at_once() -> None:
-    """One round of mending is enough."""
+    """One correction is sufficient."""
     bad = kubeconfig(cluster={"insecure-skip-tls-verify": True}, user={"exec": {}, "tokenFile": "/a", "as": "x"})
     with pytest.raises(KubeconfigError, match=r"tokenFile.*as is.*insecure-skip-tls-verify"):
         parse(bad)
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         (b"a: [", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
@@ -153,14 +153,14 @@ def test_all_problems_are_named_at_once() -> None:
         ({"current-context": "a", "contexts": [{"name": "a", "context": {"user": "u"}}]}, "has no cluster"),
     ],
 )
-def test_not_a_kubeconfig(source: bytes | dict[str, object], says: str) -> None:
-    """Whatever a Secret may hold, the answer is one error that names the place."""
-    with pytest.raises(KubeconfigError, match=says):
+def test_not_a_kubeconfig(source: bytes | dict[str, object], message: str) -> None:
+    """Whatever a Secret contains, the answer is one error that names the place."""
+    with pytest.raises(KubeconfigError, match=message):
         parse(source)
 
 
 def test_a_number_of_thousands_of_digits() -> None:
-    """A number is not text, however long: nothing turns it into one."""
+    """A number is not text, however long: nothing converts it."""
     source = yaml.safe_dump(kubeconfig()).replace(SECRET, "7" * 20_000).encode()
     with pytest.raises(KubeconfigError, match="token is not one line"):
         parse(source)
@@ -173,8 +173,8 @@ def test_a_number_of_thousands_of_digits() -> None:
         ("123", False), ("1.5", False), ("1e5", False), ("0x1f", False), ("true", False), (".inf", False), ("-1", 0),
     ],
 )  # fmt: skip
-def test_what_is_text(token: str, text: bool) -> None:  # noqa: FBT001  (a column of the table)
-    """What YAML takes for a number or a truth value is not text; what only looks a bit like one is."""
+def test_text_values(token: str, text: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """A value that YAML reads as a number or boolean is not text; a similar one is."""
     source = yaml.safe_dump(kubeconfig()).replace(SECRET, token).encode()
     if text:
         assert parse(source).token == token.strip("'")
@@ -186,7 +186,7 @@ def test_what_is_text(token: str, text: bool) -> None:  # noqa: FBT001  (a colum
 @pytest.mark.parametrize("place", ["server", "certificate-authority-data", "tls-server-name", "proxy-url"])
 @pytest.mark.parametrize("value", [7, ["https://host"], {"a": 1}, True], ids=str)
 def test_values_that_are_not_text(place: str, value: object) -> None:
-    """A structure where text is due is named; it is never turned into text, which can take gigabytes."""
+    """A structure in place of text is named; it is never converted to text, which can take gigabytes."""
     with pytest.raises(KubeconfigError, match="refused"):
         parse(kubeconfig(cluster={place: value}))
 
@@ -196,14 +196,14 @@ ALIASES = b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
 )
 
 
-def test_six_hundred_bytes_that_stand_for_gigabytes() -> None:
-    """Aliases are refused when the first one is read."""
+def test_alias_expansion_is_rejected() -> None:
+    """Six hundred bytes can expand to gigabytes: the first alias is rejected."""
     with pytest.raises(KubeconfigError, match="anchors or aliases"):
         parse(ALIASES + b"clusters: [{name: k, cluster: {server: 'https://h', tls-server-name: *a8}}]")
 
 
 @pytest.mark.parametrize(
-    ("cluster", "says"),
+    ("cluster", "message"),
     [
         ({"server": "http://127.0.0.1:8001"}, "use https"),
         ({"server": "HTTP://localhost"}, "use https"),
@@ -222,9 +222,9 @@ def test_six_hundred_bytes_that_stand_for_gigabytes() -> None:
         ({"proxy-url": "http://169.254.169.254:80"}, "proxy-url is a link-local"),
     ],
 )
-def test_refused_from_a_secret(cluster: dict[str, Any], says: str) -> None:
-    """A Secret leads neither to this machine without TLS nor to where clouds hand out credentials."""
-    with pytest.raises(KubeconfigError, match=says):
+def test_refused_from_a_secret(cluster: dict[str, Any], message: str) -> None:
+    """A Secret leads neither to this machine without TLS nor to the addresses of cloud metadata services."""
+    with pytest.raises(KubeconfigError, match=message):
         parse(kubeconfig(cluster=cluster), untrusted=True)
 
 
@@ -233,8 +233,8 @@ ADDRESS = "169.254.170.83"
 
 @pytest.mark.parametrize("place", ["server", "proxy-url"])
 @pytest.mark.parametrize("letter", sorted(set(ADDRESS)))
-def test_other_letters_hide_no_address(place: str, letter: str) -> None:
-    """Whatever the reader of a URL takes for a letter of an address: it connects to that address."""
+def test_unicode_does_not_hide_an_address(place: str, letter: str) -> None:
+    """Whatever character a URL parser takes for a letter of an address: the connection goes to that address."""
     others = [c for c in map(chr, range(0x80, 0x20000)) if unicodedata.normalize("NFKC", c) == letter]
     urls = [f"https://{ADDRESS.replace(letter, other)}" for other in [*others, *("\u3002\uff61" * (letter == "."))]]
     assert ADDRESS in {URL(url).host for url in urls}
@@ -244,13 +244,13 @@ def test_other_letters_hide_no_address(place: str, letter: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "fd00::1", "2001:db8::1", "169.253.0.1", "", "1.2.3.4.5"])
-def test_other_addresses(host: str) -> None:
-    """Private addresses are where API servers are."""
+def test_private_addresses_are_allowed(host: str) -> None:
+    """API servers have private addresses."""
     assert not is_link_local(host)
 
 
-def test_an_error_names_no_more_than_a_name() -> None:
-    """What a kubeconfig holds where a name is due can be anything: it is cut and on one line."""
+def test_an_error_contains_only_a_short_name() -> None:
+    """A name in a kubeconfig can be any text: it is truncated and printed on one line."""
     with pytest.raises(KubeconfigError) as caught:
         parse({"current-context": "a\x1b[2J\n" * 10_000})
     assert len(str(caught.value)) <= 1_000

@@ -1,4 +1,4 @@
-"""What is wrong with the Secret that holds a kubeconfig, and the one next step for it."""
+"""Errors of the Secret with a kubeconfig, each with its next step."""
 
 import base64
 import json
@@ -34,8 +34,8 @@ def answer(**data: object) -> bytes:
         pytest.param(500, "cannot be read: 500", "reads it again by itself", id="an error"),
     ],
 )
-def test_a_secret_that_is_not_given(status: int, found: str, remedy: str) -> None:
-    """Each answer has its own next step, and no other's."""
+def test_a_missing_secret(status: int, found: str, remedy: str) -> None:
+    """Each error has its own next step, and no other's."""
     error = secret.refused(PLACE, Refused(status, "Reason", "said the server"))
     assert found in error.found
     assert remedy in error.remedy
@@ -68,8 +68,8 @@ def test_a_secret_that_is_not_given(status: int, found: str, remedy: str) -> Non
         pytest.param(b"<html>", "cannot be read", PUT, id="no JSON"),
     ],
 )
-def test_a_secret_that_holds_something_else(raw: bytes, found: str, remedy: str) -> None:
-    """What is there is told, and the command that puts the right thing there."""
+def test_a_secret_with_other_content(raw: bytes, found: str, remedy: str) -> None:
+    """The message has the existing keys, and the command that writes the right one."""
     with pytest.raises(KubeconfigError) as error:
         secret.content(PLACE, raw)
     assert found in error.value.found
@@ -77,7 +77,7 @@ def test_a_secret_that_holds_something_else(raw: bytes, found: str, remedy: str)
 
 
 def test_the_next_step_is_never_cut() -> None:
-    """However much is wrong with the kubeconfig."""
+    """However long the kubeconfig's errors are."""
     error = secret.unusable(PLACE, "x" * 100_000)
     assert str(error).endswith(PLACE.put_command)
     assert len(str(error)) < 2_000
@@ -86,8 +86,8 @@ def test_the_next_step_is_never_cut() -> None:
 @pytest.mark.parametrize(
     "secret_ref", [PLACE, secret.SecretKeyRef("a; exit 1", "$(exit 1)", "k;`exit 1`")], ids=["as usual", "for a shell"]
 )
-def test_the_commands_do_what_they_say_and_nothing_else(secret_ref: secret.SecretKeyRef, tmp_path: Path) -> None:
-    """As a shell reads them: a new Secret with this key, or this key alone with the content of the file."""
+def test_the_commands_do_only_what_they_say(secret_ref: secret.SecretKeyRef, tmp_path: Path) -> None:
+    """A shell reads them as: a new Secret with this key, or this key only with the content of the file."""
     assert shlex.split(secret_ref.create_command) == [
         *("kubectl", "-n", secret_ref.namespace, "create", "secret", "generic", secret_ref.name),
         f"--from-file={secret_ref.key}=FILE",
@@ -95,7 +95,7 @@ def test_the_commands_do_what_they_say_and_nothing_else(secret_ref: secret.Secre
     (tmp_path / "FILE").write_bytes(b"a: b\n" * 40)
     script = f"kubectl() {{ for word; do printf '%s\\0' \"$word\"; done; }}; {secret_ref.put_command}"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=True)  # noqa: S603, S607
-    *words, patch, _ = done.stdout.decode().split("\0")
-    assert words == ["-n", secret_ref.namespace, "patch", "secret", secret_ref.name, "-p"]
+    *texts, patch, _ = done.stdout.decode().split("\0")
+    assert texts == ["-n", secret_ref.namespace, "patch", "secret", secret_ref.name, "-p"]
     ((key, value),) = json.loads(patch)["data"].items()
     assert (key, base64.b64decode(value)) == (secret_ref.key, b"a: b\n" * 40)

@@ -26,25 +26,25 @@ class Work:
             await asyncio.sleep(0)
 
 
-async def test_a_slice_of_each_round_for_all_watches_together() -> None:
-    """However many reflectors have something to do: the others have their turn after each slice."""
+async def test_all_watches_share_a_slice_per_loop_iteration() -> None:
+    """However many reflectors have work: other tasks run after each slice."""
     work = Work()
     others = asyncio.create_task(work.others())
     await asyncio.gather(*(work.worker(f"w{number}", 40, SLICE_SECONDS / 4) for number in range(25)))
     others.cancel()
-    assert work.rounds >= 25 * 40 / 4 / 2  # a slice is a little more than that, since an object is not cut
+    assert work.rounds >= 25 * 40 / 4 / 2  # a slice takes a little longer, because an object is not divided
     assert len(work.done) == 25 * 40
 
 
 async def test_reflectors_take_turns() -> None:
-    """None keeps the others of its own cluster waiting."""
+    """None delays the others of its own cluster."""
     work = Work()
     await asyncio.gather(work.worker("flood", 1_000, SLICE_SECONDS), work.worker("small", 10, SLICE_SECONDS))
     assert max(index for index, name in enumerate(work.done) if name == "small") < 40
 
 
-async def test_little_work_waits_for_nobody() -> None:
-    """Within a slice no round of the loop is lost."""
+async def test_little_work_does_not_wait() -> None:
+    """Within a slice no loop iteration is lost."""
     work = Work()
     others = asyncio.create_task(work.others())
     await work.worker("one", 100, 0.0)
@@ -52,8 +52,8 @@ async def test_little_work_waits_for_nobody() -> None:
     others.cancel()
 
 
-async def test_a_cancelled_turn_holds_up_nobody() -> None:
-    """The next one in the queue has it."""
+async def test_a_cancelled_turn_delays_nobody() -> None:
+    """The next one in the queue gets it."""
     work = Work()
     work.time_slice.must_wait("a")
     work.now += 1

@@ -1,4 +1,4 @@
-"""What the repository's layout must never become."""
+"""Invariants of the repository's layout."""
 
 import operator
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_operator_is_no_package() -> None:
+def test_operator_is_not_a_package() -> None:
     """`operator/` is a source root: an `__init__.py` there would shadow the standard library's module of that name."""
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert operator.add(1, 1) == 2
 
 
-def test_lock_files_name_no_index() -> None:
-    """Locked requirements hold versions and hashes, and no address: any mirror serves."""
+def test_lock_files_have_no_index() -> None:
+    """Locked requirements have versions and hashes, and no address: any mirror works."""
     locks = sorted((ROOT / "requirements").glob("*.lock"))
     assert [lock.name for lock in locks] == [
         "audit.lock",

@@ -1,4 +1,4 @@
-"""Which replica is active: tables of what a replica does with what it reads, in virtual time."""
+"""The leader lease: what a replica does with the record that it reads, in virtual time."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ def replica(server: Server, name: str, *, clock: Callable[[], float] = now, wire
 
 
 def test_the_numbers_fit() -> None:
-    """After one lost renewal a call can still leave; a killed holder is followed with 10 of 30 seconds to spare."""
+    """After one lost renewal a call can still be sent; a killed holder is replaced with 10 of 30 seconds to spare."""
     after_one_lost = TIMING.duration - TIMING.margin - TIMING.renew - TIMING.request - TIMING.retry
     assert after_one_lost > CALL_SECONDS
     assert TIMING.duration + TIMING.poll <= 30 - 10
@@ -48,8 +48,8 @@ def spec(holder: str | None, *, lasts: int | None = 20) -> dict[str, object]:
         pytest.param(spec("b", lasts=None), 18, 5, id="another's, which says nothing"),
     ],
 )
-def test_when_it_is_taken(found: dict[str, object] | None, seconds: float, transitions: int) -> None:
-    """What is free is taken at once; what another has, when it was seen unchanged for as long as it says."""
+def test_when_it_is_acquired(found: dict[str, object] | None, seconds: float, transitions: int) -> None:
+    """A free lease is acquired at once; another's, when it was seen unchanged for its duration."""
     server = Server()
     if found is not None:
         server.write(found)
@@ -69,7 +69,7 @@ def test_when_it_is_taken(found: dict[str, object] | None, seconds: float, trans
 
 
 def test_a_standby_waits_while_it_is_renewed() -> None:
-    """However long it takes and whatever the wall says: while the holder renews it, nobody else takes it."""
+    """However long it takes and whatever the wall clock says: while the holder renews it, nobody else acquires it."""
     server = Server()
 
     async def scene() -> None:
@@ -89,8 +89,8 @@ def test_a_standby_waits_while_it_is_renewed() -> None:
     run(scene())
 
 
-def test_deleted_it_counts_as_still_there() -> None:
-    """A Lease that was deleted is not taken before its holder would have noticed; the holder makes it anew."""
+def test_a_deleted_lease_counts_as_held() -> None:
+    """A deleted Lease is not acquired before its holder would have noticed; the holder creates it again."""
     server = Server()
 
     async def scene() -> None:
@@ -108,8 +108,8 @@ def test_deleted_it_counts_as_still_there() -> None:
     run(scene())
 
 
-def test_two_want_it_at_once() -> None:
-    """Of two that write at the same moment one is refused by its version and stands by."""
+def test_two_replicas_write_at_once() -> None:
+    """One of two simultaneous writes is rejected by its version, and that replica waits."""
     server = Server()
 
     async def scene() -> None:
@@ -123,7 +123,7 @@ def test_two_want_it_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_renewed", "told"),
+    ("last_renewed", "expected"),
     [
         pytest.param("2026-09-21T12:00:00.000000Z", "2026-09-21T12:00:00+00:00", id="as Kubernetes writes it"),
         pytest.param("2026-09-21T14:00:00+02:00", "2026-09-21T14:00:00+02:00", id="elsewhere"),
@@ -132,8 +132,8 @@ def test_two_want_it_at_once() -> None:
         pytest.param(None, None, id="nothing"),
     ],
 )
-def test_who_follows_knows_since_when(last_renewed: str | None, told: str | None) -> None:
-    """Whoever takes it learns when it was last renewed or given up, and keeps that over its own renewals."""
+def test_the_successor_knows_the_last_renewal(last_renewed: str | None, expected: str | None) -> None:
+    """A new holder learns when it was last renewed or released, and keeps that over its own renewals."""
     server = Server()
     server.write({**spec(""), "renewTime": last_renewed})
 
@@ -141,7 +141,7 @@ def test_who_follows_knows_since_when(last_renewed: str | None, told: str | None
         lease = replica(server, "a")
         await lease.acquire()
         await lease._renew()
-        assert (lease.last_renewed and lease.last_renewed.isoformat()) == told
+        assert (lease.last_renewed and lease.last_renewed.isoformat()) == expected
 
     run(scene())
 
@@ -159,7 +159,7 @@ def failing(error: Exception, verb: str = "") -> Callable[[str], Awaitable[None]
 
 @pytest.mark.parametrize("verb", ["get", "post"])
 def test_a_missing_permission_is_named(verb: str) -> None:
-    """403 is told once, as an error that names what is missing and where; when it is granted, work begins."""
+    """403 is reported once, as an error with the missing permission and its place; when it is granted, work starts."""
     server = Server()
 
     async def scene() -> None:
@@ -180,8 +180,8 @@ def test_a_missing_permission_is_named(verb: str) -> None:
     assert [line["event"] for line in errors] == ["lease_forbidden"]
 
 
-def test_lost_renewals_close_before_another_begins() -> None:
-    """Cut off, a holder permits calls while they would end in time, then none; it has ended before another begins."""
+def test_lost_renewals_stop_the_holder_before_another_starts() -> None:
+    """Without renewals a holder permits calls only while they would end in time; it has ended before another starts."""
     server = Server()
 
     async def scene() -> None:
@@ -208,8 +208,8 @@ def test_lost_renewals_close_before_another_begins() -> None:
     run(scene())
 
 
-def test_a_stalled_server_costs_one_try() -> None:
-    """An answer that does not come is waited for 2 s; then the next try gets through, and calls went on throughout."""
+def test_a_stalled_server_costs_one_attempt() -> None:
+    """A missing answer is awaited for 2 s; then the next attempt succeeds, and calls continue throughout."""
     server = Server()
 
     async def scene() -> None:
@@ -234,7 +234,7 @@ def test_a_stalled_server_costs_one_try() -> None:
 
 
 def test_a_lost_answer_is_no_conflict() -> None:
-    """A renewal that was written but not answered is found to be its own, and renewed."""
+    """A renewal that was written but not answered is recognised as its own, and renewed."""
     server = Server()
 
     async def scene() -> None:
@@ -256,7 +256,7 @@ def test_a_lost_answer_is_no_conflict() -> None:
 
 
 def test_time_counts_from_before_the_request() -> None:
-    """A renewal that took a second is worth a second less."""
+    """A renewal that took a second is valid for a second less."""
     server = Server()
 
     async def scene() -> None:
@@ -274,8 +274,8 @@ def test_time_counts_from_before_the_request() -> None:
 @pytest.mark.parametrize(
     ("holder", "keeps"), [("b", False), ("", True), ("a", True)], ids=["another", "nobody", "itself"]
 )
-def test_a_record_that_somebody_changed(holder: str, *, keeps: bool) -> None:
-    """A holder that reads another's name has lost it, at once; a record that was emptied or touched is renewed."""
+def test_a_foreign_change_of_the_record(holder: str, *, keeps: bool) -> None:
+    """A holder that reads another's name has lost it at once; an emptied or otherwise changed record is renewed."""
     server = Server()
 
     async def scene() -> None:
@@ -295,8 +295,8 @@ def test_a_record_that_somebody_changed(holder: str, *, keeps: bool) -> None:
 # -- giving it up -----------------------------------------------------------------------------------------------------
 
 
-def test_released_it_is_taken_at_the_next_look() -> None:
-    """Given up, it is another's within the 2 s of a look, and nothing is permitted from before it was given up."""
+def test_a_released_lease_is_acquired_at_the_next_read() -> None:
+    """A released lease is acquired within the 2 s between reads, and nothing is permitted from before the release."""
     server = Server()
 
     async def scene() -> None:
@@ -321,8 +321,8 @@ def test_released_it_is_taken_at_the_next_look() -> None:
 
 
 @pytest.mark.parametrize("holder", ["b", ""])
-def test_what_is_not_its_own_is_not_released(holder: str) -> None:
-    """A replica that stood by leaves the Lease as it is."""
+def test_a_foreign_lease_is_not_released(holder: str) -> None:
+    """A waiting replica leaves the Lease unchanged."""
     server = Server()
     server.write(spec(holder))
 
@@ -335,7 +335,7 @@ def test_what_is_not_its_own_is_not_released(holder: str) -> None:
 
 
 def test_a_cancelled_attempt_that_was_written_is_released() -> None:
-    """Stopped in the middle of taking it, a replica finds out that it has it and gives it up."""
+    """A replica that is stopped while it acquires the lease finds out that it has it, and releases it."""
     server = Server()
 
     async def scene() -> None:
@@ -355,8 +355,8 @@ def test_a_cancelled_attempt_that_was_written_is_released() -> None:
     run(scene())
 
 
-def test_a_release_that_fails_is_told() -> None:
-    """Where the API server does not answer, the end goes on, and the Lease runs out by itself."""
+def test_a_failed_release_is_reported() -> None:
+    """If the API server does not answer, the process still ends, and the Lease expires."""
     server = Server()
 
     async def scene() -> None:
@@ -376,6 +376,6 @@ def test_a_release_that_fails_is_told() -> None:
     ("environ", "expected"),
     [({"POD_NAME": "policyhub-1"}, "policyhub-1"), ({}, "host_7"), ({"POD_NAME": ""}, "host_7")],
 )
-def test_what_a_replica_is_called(environ: dict[str, str], expected: str) -> None:
-    """The Pod's name, else a name that no other process has."""
+def test_the_identity_of_a_replica(environ: dict[str, str], expected: str) -> None:
+    """The Pod's name, else a unique name."""
     assert name_of(environ, host="host", unique="7") == expected

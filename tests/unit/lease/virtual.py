@@ -16,7 +16,7 @@ PATH = "/apis/coordination.k8s.io/v1/namespaces/security/leases"
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Never waits: time is moved on by as much as the loop would have waited."""
+    """Never blocks: advances the time by the loop's timeout."""
 
     now = 0.0
 
@@ -38,7 +38,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run it in virtual time, from 0 on."""
+    """Run in virtual time, from 0 on."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
 
@@ -48,19 +48,19 @@ def now() -> float:
 
 
 def wall_clock() -> datetime:
-    """A clock on the wall that is of no use."""
+    """A useless wall clock."""
     return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Server:
-    """Holds one Lease as an API server does: every write has a version, and one that follows another is refused."""
+    """Holds one Lease as an API server does: every write has a version, and a write with an old version is rejected."""
 
     def __init__(self) -> None:
         self.lease: Document | None = None
         self._version = 0
 
     def write(self, spec: Document) -> None:
-        """As somebody with kubectl."""
+        """Write as a kubectl user."""
         self._version += 1
         before = self.lease["spec"] if self.lease is not None else {}
         self.lease = {"metadata": {"resourceVersion": str(self._version)}, "spec": {**before, **spec}}
@@ -100,7 +100,7 @@ async def _at_once(_: str) -> None:
 
 
 class Wire:
-    """One replica's way to the server."""
+    """One replica's connection to the server."""
 
     def __init__(self, server: Server, before: Before = _at_once) -> None:
         self.before = before

@@ -1,4 +1,4 @@
-"""How often the metrics are encoded, in a clock of the tests."""
+"""How often the metrics are encoded, by the tests' clock."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from policyhub.metrics.exposition import FRESH_SECONDS, SHARE, STALE_SECONDS, Ex
 
 
 class Slow(Collector):
-    """Takes so many seconds of the clock to collect."""
+    """Takes this many seconds of the clock to collect."""
 
     def __init__(self, seconds: float) -> None:
         self.now = 100.0
@@ -28,7 +28,7 @@ class Slow(Collector):
 
 
 async def times(seconds: float, *, within: float) -> int:
-    """How often one that takes so long is encoded when somebody asks every tenth of a second."""
+    """How often a registry with this duration is encoded if it is requested every tenth of a second."""
     registry, slow = CollectorRegistry(), Slow(seconds)
     registry.register(slow)
     exposition = Exposition(registry, clock=lambda: slow.now)
@@ -40,9 +40,9 @@ async def times(seconds: float, *, within: float) -> int:
     return slow.asked
 
 
-async def test_one_is_encoded_at_most_once_a_second_and_a_tenth_of_the_time() -> None:
-    """What is quick is encoded once a second, what takes half a second every five seconds, and nothing is older than
-    half a minute when it is asked for.
+async def test_encoding_is_limited_to_once_a_second_and_a_tenth_of_the_time() -> None:
+    """A fast registry is encoded once a second, one of half a second every five seconds, and no body is older than half
+    a minute.
     """
     assert FRESH_SECONDS == 1 and SHARE == 10 and STALE_SECONDS == 30  # noqa: PT018  (one table)
     assert 50 <= await times(0.001, within=60) <= 60
@@ -50,8 +50,8 @@ async def test_one_is_encoded_at_most_once_a_second_and_a_tenth_of_the_time() ->
     assert await times(10, within=400) == 10
 
 
-async def test_all_who_ask_meanwhile_share_one_body() -> None:
-    """A gzip reader waits for the plain body that others wait for, too: one encoding."""
+async def test_concurrent_requests_share_one_body() -> None:
+    """A gzip client waits for the plain body too: one encoding."""
     registry, slow = CollectorRegistry(), Slow(0)
     registry.register(slow)
     exposition = Exposition(registry, clock=lambda: slow.now)

@@ -1,4 +1,4 @@
-"""A MonitoredCluster that is no longer ours leaves no series behind, whatever kind of metric it is in."""
+"""A released MonitoredCluster leaves no series, in whatever kind of metric."""
 
 import asyncio
 from typing import Any, cast
@@ -20,7 +20,7 @@ def clusters(registry: CollectorRegistry) -> set[str]:
 
 
 def test_no_metric_keeps_a_cluster() -> None:
-    """One series of each metric that has a cluster: none is left of the one that is gone, all of the other."""
+    """With one series in each metric that has a cluster: none remains of the released one, all of the other."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     found = [value for value in vars(metrics).values() if isinstance(value, Gauge | Counter | Histogram)]
@@ -36,8 +36,8 @@ def test_no_metric_keeps_a_cluster() -> None:
 
 
 @pytest.mark.parametrize("end", ["deleted", "handed over"])
-async def test_one_that_never_connected_leaves_nothing(end: str) -> None:
-    """It had no data plane at all: its conditions went into the metric, and go with it."""
+async def test_an_unconnected_cluster_leaves_nothing(end: str) -> None:
+    """It had no data plane: its conditions were in the metric, and go with it."""
     watcher = supervisor(Home(), select="shard=a")
     watched = labelled("a", archiveDelay="soon")
     await watcher.observe(watched)
@@ -53,8 +53,8 @@ async def test_one_that_never_connected_leaves_nothing(end: str) -> None:
     reporting.cancel()
 
 
-async def test_nothing_is_told_of_one_that_went_in_the_same_round() -> None:
-    """While one status was written, another MonitoredCluster went: it is neither written to nor counted."""
+async def test_nothing_is_written_for_a_cluster_released_in_the_same_round() -> None:
+    """While one status was written, another MonitoredCluster was released: it is neither written nor counted."""
     made = Stand()
     other = Watched(name="beta", uid="2", intent=None, generation=1, conditions={})
     other.fault = made.watched.fault

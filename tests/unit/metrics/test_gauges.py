@@ -1,4 +1,4 @@
-"""What the gauges of a cluster show, on a registry, of ledgers as their inputs leave them."""
+"""The gauges of a cluster, on a registry, for ledgers with given inputs."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ Severities = tuple[str, ...]
 
 
 class Scene:
-    """A ledger of violations called v0, v1 … of these severities, and the registry that its gauges are on."""
+    """A ledger with violations v0, v1 … of these severities, and the registry of its gauges."""
 
     def __init__(self, *severities: str, namespaces: bool = False, read: bool = True) -> None:
         self.registry = CollectorRegistry()
@@ -48,7 +48,7 @@ class Scene:
         self.ledger.read(key, calls, complete=True, passed=frozenset, now=NOW - 5000)
 
     def send(self, *numbers: int) -> None:
-        """Imported and acknowledged, all of them seen as many days ago as their number says."""
+        """Imported and acknowledged, each seen as many days ago as its number."""
         for number in numbers:
             entry = self.ledger.entries[id_of(number)]
             self.ledger.mark_in_flight(entry)
@@ -56,7 +56,7 @@ class Scene:
             self.ledger.acknowledge(entry, known, now=NOW)
 
     def inventory(self, **triage: tuple[str, str]) -> None:
-        """What Security Hub tells later: of v0 its workflow status and severity, and so on."""
+        """Security Hub's later answer: the workflow status and severity of v0, and so on."""
         held = []
         for name, pair in triage.items():
             entry = self.ledger.entries[id_of(int(name[1:]))]
@@ -108,7 +108,7 @@ def id_of(number: int) -> str:
 
 
 def test_violations_are_counted_and_leave_no_series_behind() -> None:
-    """Violations by engine, policy and severity, without a namespace; those that end take their series with them."""
+    """Violations by engine, policy and severity, without a namespace; ended ones take their series with them."""
     scene = Scene("HIGH", "HIGH", "LOW")
     scene.show()
     assert scene.get("violations", source="kyverno", policy="p", severity="HIGH") == 2
@@ -119,7 +119,7 @@ def test_violations_are_counted_and_leave_no_series_behind() -> None:
     assert [labels["severity"] for labels in scene.series("violations")] == ["HIGH"]
 
 
-def test_namespaces_are_told_where_they_are_asked_for() -> None:
+def test_namespaces_are_shown_on_request() -> None:
     """With the setting, violations are counted by namespace too."""
     scene = Scene("HIGH", "HIGH", "HIGH", namespaces=True)
     scene.show()
@@ -129,7 +129,7 @@ def test_namespaces_are_told_where_they_are_asked_for() -> None:
 
 
 def report(ledger: Ledger, namespace: str, policies: Iterable[str], *, objects: int = 1) -> None:
-    """A report of a namespace: each of the policies is violated by so many of its objects."""
+    """A report of a namespace: this many of its objects violate each of the policies."""
     calls: list[tuple[Violation, WallMs | None]] = [
         (
             Violation(
@@ -154,9 +154,9 @@ def report(ledger: Ledger, namespace: str, policies: Iterable[str], *, objects: 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the hostile one first", "the others first"])
 @pytest.mark.parametrize("namespaces", [False, True], ids=["", "by namespace"])
-def test_no_namespace_pushes_others_out(*, first: bool, namespaces: bool) -> None:
-    """A namespace that reports 5,200 policies of its own, each more often than any real one, and ten real ones, beside
-    200 policies that 20 others violate: every real series is exact, whoever came first, and no violation is lost.
+def test_no_namespace_displaces_others(*, first: bool, namespaces: bool) -> None:
+    """A namespace reports 5,200 policies of its own, each more often than any real one; ten real namespaces and 20
+    others with 200 policies exist: every real series is exact, in any order, and no violation is lost.
     """
     scene = Scene(namespaces=namespaces)
     names = [f"real-{number}" for number in range(200)]
@@ -189,8 +189,8 @@ def test_no_namespace_pushes_others_out(*, first: bool, namespaces: bool) -> Non
     )
 
 
-def test_room_is_given_back() -> None:
-    """When the names of a namespace end, others of it are shown again; few names are shown at once, all of them."""
+def test_released_space_is_used_again() -> None:
+    """When the names of a namespace end, others of it are shown again; few names are all shown."""
     scene = Scene()
     report(scene.ledger, "evil", [f"fake-{number}" for number in range(1_000)])
     scene.show()
@@ -206,7 +206,7 @@ def test_room_is_given_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         pytest.param("require-labels", "require-labels", id="a name"),
         pytest.param("", "", id="empty"),
@@ -219,19 +219,19 @@ def test_room_is_given_back() -> None:
         pytest.param("\ud800", None, id="half a surrogate"),
     ],
 )
-def test_labels_are_short_and_can_be_seen(text: str, told: str | None) -> None:
-    """A value is at most 128 characters that can be seen. One that was changed stays apart from all others."""
+def test_labels_are_short_and_printable(text: str, expected: str | None) -> None:
+    """A value has at most 128 printable characters. A changed value stays distinct from all others."""
     value = label(text)
-    assert value == told or (told is None and "~" in value)
+    assert value == expected or (expected is None and "~" in value)
     assert len(value) <= LABEL
     assert value.isprintable()
     assert value.encode().decode() == value
-    assert told is not None or label(f"{text}x") != value
+    assert expected is not None or label(f"{text}x") != value
 
 
-def test_labels_that_look_alike_do_not_write_over_each_other() -> None:
-    """Two policies whose names differ after the 128th character, or in what cannot be seen, have two series. Each ends
-    with its violations.
+def test_similar_labels_do_not_collide() -> None:
+    """Two policies whose names differ after the 128th character, or in unprintable characters, have two series. Each
+    ends with its violations.
     """
     scene = Scene()
     long = "p" * LABEL
@@ -246,7 +246,7 @@ def test_labels_that_look_alike_do_not_write_over_each_other() -> None:
 
 
 def test_findings_follow_imports_and_the_inventory() -> None:
-    """A finding that was sent is NEW with the engine's severity; the inventory brings what analysts made of it."""
+    """A sent finding is NEW with the engine's severity; the inventory adds the analysts' changes."""
     scene = Scene("CRITICAL", "HIGH", "HIGH")
     scene.send(0, 1, 2)
     scene.show()
@@ -259,15 +259,15 @@ def test_findings_follow_imports_and_the_inventory() -> None:
     assert scene.get("inventory_timestamp_seconds", hub=HUB) == NOW / 1000
 
 
-def test_triage_is_not_told_before_it_was_read() -> None:
-    """Before an inventory is complete there is no series of findings: nobody is told that nothing is suppressed."""
+def test_triage_is_not_shown_before_it_was_read() -> None:
+    """Before an inventory is complete there is no series of findings, so that none looks unsuppressed."""
     scene = Scene("HIGH")
     scene.show(inventory=WallMs(0))
     assert scene.series("findings") == scene.series("inventory_timestamp_seconds") == []
 
 
 def test_relapse_makes_notified_new_and_keeps_suppressed() -> None:
-    """As Security Hub does: a finding that is active again is NEW, unless it is suppressed."""
+    """As in Security Hub: a reactivated finding is NEW, unless it is suppressed."""
     scene = Scene("HIGH", "HIGH")
     scene.send(0, 1)
     scene.inventory(v0=("NOTIFIED", "HIGH"), v1=("SUPPRESSED", "HIGH"))
@@ -280,7 +280,7 @@ def test_relapse_makes_notified_new_and_keeps_suppressed() -> None:
 
 
 def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
-    """A policy that turns critical makes its findings critical at once, but for those that an analyst has rated."""
+    """A policy that becomes critical makes its findings critical at once, except those that an analyst has rated."""
     scene = Scene("HIGH", "HIGH")
     scene.send(0, 1)
     scene.inventory(v1=("NOTIFIED", "LOW"))
@@ -307,7 +307,7 @@ def test_ages_and_deadlines_leave_suppressed_findings_out() -> None:
 
 
 def test_an_analysts_severity_decides_the_deadline() -> None:
-    """What an analyst has rated lower has the deadline of that severity."""
+    """A finding that an analyst has rated lower has the deadline of that severity."""
     scene = Scene(*["CRITICAL"] * 10)
     scene.send(*range(10))
     scene.inventory(v9=("NEW", "HIGH"))
@@ -317,7 +317,7 @@ def test_an_analysts_severity_decides_the_deadline() -> None:
 
 
 def test_pending_findings_and_the_oldest_of_them() -> None:
-    """What waits is counted by its lane, with how long the oldest has waited; nothing waits once it was sent."""
+    """Pending findings are counted by lane, with the age of the oldest; none is pending after it was sent."""
     scene = Scene("HIGH", "HIGH")
     scene.show()
     assert scene.get("findings_pending", hub=HUB, lane="urgent") == 2
@@ -334,15 +334,15 @@ def test_pending_findings_and_the_oldest_of_them() -> None:
     assert scene.get("in_sync") == 1
 
 
-def test_unread_findings_wait_in_a_lane_of_their_own() -> None:
-    """What the inventory has not reached is pending as `unread`."""
+def test_unread_findings_are_in_their_own_lane() -> None:
+    """Findings that the inventory has not reached are pending as `unread`."""
     scene = Scene("HIGH", read=False)
     scene.show()
     assert scene.get("findings_pending", hub=HUB, lane="unread") == 1
 
 
-def test_refused_and_held_findings_are_told() -> None:
-    """A finding that Security Hub refuses, and one that may not be archived yet, are counted, the latter by reason."""
+def test_rejected_and_held_findings_are_counted() -> None:
+    """Findings that Security Hub rejects, and those that may not be archived yet, are counted, the latter by reason."""
     scene = Scene("HIGH", "HIGH")
     scene.send(1)
     refused = scene.ledger.entries[id_of(0)]
@@ -359,8 +359,8 @@ def test_refused_and_held_findings_are_told() -> None:
     assert [labels["reason"] for labels in scene.series("archives_held")] == ["archive_delay"]
 
 
-def test_sources_are_told_as_they_fare() -> None:
-    """Each API with its reason, its last listing, its engines' newest results, and what Gatekeeper leaves out."""
+def test_source_states() -> None:
+    """Each API with its reason, its last list, its engines' newest results, and Gatekeeper's unlisted violations."""
     scene = Scene()
     reports, pods = "policyreports.wgpolicyk8s.io", "k8spods.constraints.gatekeeper.sh"
     whole = SourceGauges(source_api=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
@@ -379,7 +379,7 @@ def test_sources_are_told_as_they_fare() -> None:
 
 
 def test_conditions_replace_each_other() -> None:
-    """A condition has one series, that of its status and reason now."""
+    """A condition has one series, of its current status and reason."""
     scene = Scene()
     scene.metrics.set_conditions("alpha", [("Ready", "False", "Listing"), ("Connected", "True", "Connected")])
     scene.metrics.set_conditions("alpha", [("Ready", "True", "AllWell")])
@@ -389,7 +389,7 @@ def test_conditions_replace_each_other() -> None:
 
 
 def test_a_forgotten_cluster_leaves_no_gauge() -> None:
-    """When work on a cluster ends, every series that describes it is gone; another cluster's stay."""
+    """When a cluster is released, every series that describes it is gone; another cluster's stay."""
     scene = Scene("HIGH")
     scene.send(0)
     scene.show()
@@ -404,8 +404,8 @@ def test_a_forgotten_cluster_leaves_no_gauge() -> None:
 
 
 @pytest.mark.parametrize("change", list(Change))
-def test_counters_and_histograms_take_their_labels(change: Change) -> None:
-    """What the hub and the sources count is exposed under the names that the definitions give."""
+def test_counters_and_histograms_have_their_labels(change: Change) -> None:
+    """The counts of the hub and the sources are exposed under the defined names."""
     scene = Scene()
     m = scene.metrics
     m.findings_sent.labels(HUB, change).inc()
@@ -425,15 +425,15 @@ def test_counters_and_histograms_take_their_labels(change: Change) -> None:
 def test_every_metric_that_is_exposed_is_defined() -> None:
     """The definitions have each metric of ours with its type and labels, and no other."""
     scene = Scene("HIGH")
-    test_counters_and_histograms_take_their_labels(Change.NEW)
+    test_counters_and_histograms_have_their_labels(Change.NEW)
     scene.show()
     exposed = {f.name for f in scene.registry.collect() if f.name.startswith("policyhub_")}
     assert exposed == {d.name.removesuffix("_total") for d in scene.metrics.definitions}
     assert len(exposed) == len(scene.metrics.definitions)
 
 
-def test_the_exposition_is_one_that_prometheus_reads() -> None:
-    """The text format of all metrics parses, the gauge histogram among them, with cumulated buckets."""
+def test_prometheus_can_parse_the_exposition() -> None:
+    """The text format of all metrics parses, including the gauge histogram with cumulative buckets."""
     scene = Scene("HIGH", "HIGH", "CRITICAL")
     scene.show()
     text = generate_latest(scene.registry).decode()
@@ -445,9 +445,9 @@ def test_the_exposition_is_one_that_prometheus_reads() -> None:
 
 
 @pytest.mark.parametrize("ahead", [-30 * DAYS, 30 * DAYS], ids=["put back", "put forward"])
-def test_a_violation_without_a_time_is_as_old_as_it_is_known(ahead: int) -> None:
-    """Its report names none, and Security Hub has not acknowledged it: counted by the clock that never jumps, whatever
-    the wall clock has been set to since the operator began.
+def test_the_age_of_a_violation_without_a_time(ahead: int) -> None:
+    """Its report has none, and Security Hub has not acknowledged it: it is counted by the monotonic clock, whatever the
+    wall clock was set to.
     """
     scene = Scene()
     key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")

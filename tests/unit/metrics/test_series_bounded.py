@@ -1,4 +1,4 @@
-"""How many series a cluster has at most, as docs/metrics.md states it, whatever its tenants name."""
+"""The maximum number of series per cluster, as docs/metrics.md states it, whatever names tenants use."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,7 +17,7 @@ NOW = SteadyMs(1_790_000_000_000)
 SLA: dict[str, int] = dict.fromkeys(SEVERITIES, 7)
 CONDITIONS = 11
 HTTP = 4
-"""Answers by which a status is refused, of one process."""
+"""The statuses' rejection codes, per process."""
 
 
 def violations(policies: int, *, spaces: int) -> list[Violation]:
@@ -38,7 +38,7 @@ def violations(policies: int, *, spaces: int) -> list[Violation]:
 
 
 def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines: int) -> None:
-    """As the parts of a cluster do."""
+    """Fill the metrics as the parts of a cluster do."""
     gauges = Gauges(metrics, cluster=cluster, hub="111122223333/eu-west-1", sla_days=SLA, clock=lambda: NOW)
     ledger = Ledger(cluster_id=cluster, cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
     ledger.observed.take_part("", [], now=NOW)
@@ -85,15 +85,15 @@ def count(clusters: int, **size: int) -> int:
     return sum("cluster" in sample.labels for family in registry.collect() for sample in family.samples)
 
 
-def test_what_tenants_name_makes_no_more_series_than_are_stated() -> None:
-    """Many more policies than are shown, and as many engines as are admitted, in each of ten sources."""
+def test_tenants_cannot_exceed_the_documented_series() -> None:
+    """Many more policies than are shown, and the maximum of engines, in each of ten sources."""
     most = count(1, policies=SERIES + 1_500, sources=10, engines=MAX_ENGINES)
     stated = CLUSTER_SERIES + 10 * SOURCE_SERIES
     assert 0.9 * stated <= most <= stated
 
 
 @pytest.mark.parametrize("clusters", [1, 200])
-def test_an_ordinary_fleet_has_the_series_that_are_stated(clusters: int) -> None:
-    """Thirty violated policies, six sources and two engines a cluster: the number grows with the clusters alone."""
+def test_an_ordinary_fleet_has_the_documented_series(clusters: int) -> None:
+    """Thirty violated policies, six sources and two engines per cluster: the number grows with the clusters only."""
     found = count(clusters, policies=30, sources=6, engines=2)
     assert 0.9 * clusters * USUAL_SERIES <= found <= clusters * USUAL_SERIES

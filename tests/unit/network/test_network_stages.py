@@ -1,4 +1,4 @@
-"""How far a request came, as told from errors of the libraries that wrap one another."""
+"""The stage at which a request failed, from nested errors of the libraries."""
 
 import asyncio
 import errno
@@ -17,7 +17,7 @@ URL = "https://sts.eu-west-1.amazonaws.com/"
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
-    """With what it was made from, as `raise … from …` has it."""
+    """Chained as with `raise … from …`."""
     error.__cause__ = cause
     return error
 
@@ -54,27 +54,27 @@ CASES: dict[str, tuple[BaseException, network.Stage | None]] = {
 
 
 @pytest.mark.parametrize(("error", "stage"), CASES.values(), ids=CASES.keys())
-def test_the_stage_is_told_from_the_innermost_error(error: BaseException, stage: network.Stage | None) -> None:
-    """Whatever the library wraps it in; what is no error of the network has none, and is not put into such words."""
+def test_the_stage_comes_from_the_innermost_error(error: BaseException, stage: network.Stage | None) -> None:
+    """However the library wraps it; other errors have no stage."""
     assert network.stage(error) == stage
-    told = network.explain(error, network.url(error) or URL)
+    output = network.explain(error, network.url(error) or URL)
     if stage is None:
-        assert told == ""
+        assert output == ""
     else:
-        assert told.startswith("sts.eu-west-1.amazonaws.com:443: ")
-        assert network.TEXT[stage] in told
+        assert output.startswith("sts.eu-west-1.amazonaws.com:443: ")
+        assert network.TEXT[stage] in output
 
 
 def test_the_proxy_is_named_without_its_password() -> None:
-    """Host and port are what an admin looks for."""
+    """An admin looks for host and port."""
     error = boto.ProxyConnectionError(proxy_url="http://user:secret@10.0.0.5:3128", error=OSError(111, "x"))
-    told = network.explain(error, URL)
-    assert "(10.0.0.5:3128)" in told
-    assert "secret" not in told
+    output = network.explain(error, URL)
+    assert "(10.0.0.5:3128)" in output
+    assert "secret" not in output
 
 
-def test_an_error_that_was_hidden_on_purpose_is_not_looked_at() -> None:
-    """`raise … from None` says that what came before has nothing to do with it."""
+def test_a_hidden_cause_is_ignored() -> None:
+    """`raise … from None` means that the previous error is irrelevant."""
     error = ValueError("another matter")
     error.__context__, error.__suppress_context__ = TimeoutError(), False
     assert network.stage(error) == "timeout"
@@ -82,8 +82,8 @@ def test_an_error_that_was_hidden_on_purpose_is_not_looked_at() -> None:
     assert network.stage(error) is None
 
 
-def test_errors_that_hold_one_another_end() -> None:
-    """A ring of causes is looked at once."""
+def test_cyclic_causes_end() -> None:
+    """A cycle of causes is visited once."""
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
     assert network.stage(first) is None
@@ -101,12 +101,12 @@ def test_errors_that_hold_one_another_end() -> None:
     ],
 )
 def test_addresses(url: str, address: str) -> None:
-    """Host and port, never what stands before the `@`."""
+    """Host and port, never the part before the `@`."""
     assert network.address(url) == address
 
 
 class NoName(aiohttp.abc.AbstractResolver):
-    """Knows no name."""
+    """Resolves no name."""
 
     async def resolve(self, *_: object, **__: object) -> list[aiohttp.abc.ResolveResult]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -116,7 +116,7 @@ class NoName(aiohttp.abc.AbstractResolver):
 
 
 async def stage_of(url: str, *, resolver: NoName | None = None) -> network.Stage | None:
-    """Of what aiohttp raises for it."""
+    """The stage of aiohttp's error."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=resolver)) as session:
         with pytest.raises(aiohttp.ClientError) as raised_:
             await session.get(url)
@@ -124,7 +124,7 @@ async def stage_of(url: str, *, resolver: NoName | None = None) -> network.Stage
 
 
 async def test_aiohttps_own_errors() -> None:
-    """As they are really raised: a name without an address, a closed port, a server that speaks no TLS."""
+    """As really raised: a name without an address, a closed port, a server without TLS."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(16)

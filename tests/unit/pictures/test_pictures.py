@@ -1,4 +1,4 @@
-"""The pictures of the documentation, and whether they are of what there is now."""
+"""The pictures of the documentation show the current state."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ OF = ("dev/hub/page", "dev/demo", "dev/dashboards", "dev/pictures", "docs/images
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """What pictures are of, with a picture of each."""
+    """The subjects of pictures, with a picture of each."""
     for folder in OF:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in record.PICTURES:
@@ -29,8 +29,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), "utf-8")
 
 
-def test_each_picture_is_of_what_there_is_now(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Taken and recorded, it is right, until what it shows changes: the page, a finding's words, the demo's words."""
+def test_a_changed_subject_makes_a_picture_outdated(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recorded picture is current until its subject changes: the page, a finding's text, the demo's output."""
     assert command.main(["--check", f"--root={root}"]) == 0
     edit(root / "dev/hub/page/style.css", "{", "{ ")
     assert record.stale(root) == {"findings-page.png": "is out of date"}
@@ -45,15 +45,15 @@ def test_each_picture_is_of_what_there_is_now(root: Path, capsys: pytest.Capture
     assert list(record.stale(root)) == ["demo.svg"]
 
 
-def test_what_nobody_sees_needs_no_picture(root: Path) -> None:
-    """A comment or a docstring of the program changes nothing that is shown."""
+def test_invisible_changes_need_no_new_picture(root: Path) -> None:
+    """A comment or a docstring changes nothing visible."""
     edit(root / "dev/demo/story.py", '"""The demo', '"""All of the demo')
     edit(root / "operator/policyhub/findings/compliance.py", '"""', '"""Again: ')
     assert record.stale(root) == {}
 
 
-def test_a_picture_that_nobody_recorded_is_stale(root: Path) -> None:
-    """One that was replaced by hand, is missing, or was never recorded."""
+def test_an_unrecorded_picture_is_outdated(root: Path) -> None:
+    """One that was replaced manually, is missing, or was never recorded."""
     folder = root / record.FOLDER
     (folder / "dashboard-fleet.png").write_bytes(b"another")
     (folder / "demo.svg").unlink()
@@ -66,7 +66,7 @@ def test_a_picture_that_nobody_recorded_is_stale(root: Path) -> None:
 
 
 def test_the_same_findings_twice() -> None:
-    """Without a clock: two digests of one state are equal, and the findings have times of the company's."""
+    """Without a clock: two digests of one state are equal, and findings have the company's times."""
     assert record.digest(record.page(ROOT)) == record.digest(record.page(ROOT))
     made = record.findings(ROOT)
     assert len(made) > 200
@@ -74,7 +74,7 @@ def test_the_same_findings_twice() -> None:
 
 
 def test_lines_of_a_terminal() -> None:
-    """What was printed stands in it as text, escaped, a step and a failure in their colours."""
+    """The output is in it as escaped text, with steps and failures in colour."""
     drawn = terminal.svg("make demo", ["A title", "", "1. A step", "   FAILED: <b> & more"])
     assert drawn == terminal.svg("make demo", ["A title", "", "1. A step", "   FAILED: <b> & more"])
     assert '<text class="t s" x="16" y="100">1. A step</text>' in drawn

@@ -30,7 +30,7 @@ SECRETS = of_url(f"http://user:{PASSWORD}@proxy:3128") | {TOKEN}
     ],
 )
 def test_known_secrets(text: str) -> None:
-    """Whole, cut short, quoted or coded: a credential that is known is not shown."""
+    """Complete, truncated, quoted or encoded: a known credential is not shown."""
     shown = redacted(text, SECRETS)
     for secret in (PASSWORD, "S3CRET", BASIC[:16], TOKEN[:16], base64.b64encode(TOKEN.encode()).decode()[:16]):
         assert secret not in shown
@@ -56,7 +56,7 @@ def test_known_secrets(text: str) -> None:
     ],
 )
 def test_secrets_by_their_form(text: str, shown: str) -> None:
-    """What looks like a credential is none of a reader's, whoever's it is."""
+    """Text that looks like a credential is not shown, whoever owns it."""
     assert redacted(text) == shown
 
 
@@ -72,8 +72,8 @@ def test_secrets_by_their_form(text: str, shown: str) -> None:
         "",
     ],
 )
-def test_ordinary_words_stay(text: str) -> None:
-    """A message is for a person who has to act on it."""
+def test_ordinary_text_stays(text: str) -> None:
+    """A message must stay usable for its reader."""
     assert redacted(text, {"a", "", "host"[:3]}) == text
 
 
@@ -81,12 +81,12 @@ def test_ordinary_words_stay(text: str) -> None:
     "piece",
     ["://", "a://b@", "Basic ", "eyJ", "bearer a", "@", "X-Amz-Signature=", "k8s-aws-v1.", "\\", TOKEN[:16] + " "],
 )
-def test_long_text_takes_no_time(piece: str) -> None:
-    """Each pattern reads the text once: a quadratic one would take minutes over this."""
+def test_long_text_is_fast(piece: str) -> None:
+    """Each pattern takes linear time: a quadratic one would take minutes here."""
     redacted(piece * (200_000 // len(piece)), SECRETS)
 
 
-def test_the_environment_names_secrets() -> None:
+def test_secrets_of_the_environment() -> None:
     """Of proxies, well formed or not, and of AWS."""
     found = of_environment(
         {
@@ -112,8 +112,8 @@ def test_the_environment_names_secrets() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_can_be_shown(error: Exception) -> None:
-    """On one line, cut, without a credential and without what a terminal would obey."""
+def test_errors_are_printable(error: Exception) -> None:
+    """On one line, truncated, without a credential or terminal control characters."""
     text = str(error)
     assert text.isprintable()
     assert len(text) <= 1_500

@@ -1,4 +1,4 @@
-"""What findings cost a month, and how a summary counts them."""
+"""The monthly cost of findings, and their counts in a summary."""
 
 import pytest
 
@@ -18,16 +18,16 @@ DAY_MS = 86_400_000
     ids=["nothing", "assumed", "still", "given"],
 )
 def test_events_of_a_month(findings: int, changes: float | None, events: tuple[int, int, int]) -> None:
-    """First import, refreshes and changes; the changes are 1 in 100 a day unless given."""
-    told = forecast(findings, changes_per_day=changes)
-    assert (told.first_import, told.refreshes, told.changes) == events
-    assert told.first_month == sum(events)
-    assert told.monthly == sum(events[1:])
-    assert told.assumed is (changes is None)
+    """First import, refreshes and changes; by default 1 in 100 changes a day."""
+    output = forecast(findings, changes_per_day=changes)
+    assert (output.first_import, output.refreshes, output.changes) == events
+    assert output.first_month == sum(events)
+    assert output.monthly == sum(events[1:])
+    assert output.assumed is (changes is None)
 
 
-def test_refreshes_are_the_operator_s() -> None:
-    """The days between two refreshes are the average of when the operator finds them due."""
+def test_refreshes_equal_the_operators() -> None:
+    """The days between two refreshes are the average of the operator's due times."""
     ids = [finding_id("c", Identity("s", "p", str(n), Subject("", "", "", ""), "")) for n in range(2000)]
     average = sum(int(refresh_due(id_, WallMs(0))) for id_ in ids) / len(ids) / DAY_MS
     assert average == pytest.approx(REFRESH_DAYS, rel=0.01)
@@ -40,7 +40,7 @@ def test_price(events: int, dollars: float) -> None:
     assert price(events) == pytest.approx(dollars)
 
 
-def test_what_is_assumed_is_said() -> None:
-    """An assumption is called one, and a given number is not."""
+def test_assumptions_are_marked() -> None:
+    """A given number is not."""
     assert "this assumes 1 in 100" in assumptions(forecast(100))[0]
     assert "assumes" not in assumptions(forecast(100, changes_per_day=3))[0]

@@ -1,4 +1,4 @@
-"""What is rendered is what the operator would send, and what could not be read is told with its place."""
+"""Rendered findings are those that the operator would send, and unreadable input is reported with its place."""
 
 import asyncio
 import io
@@ -136,13 +136,15 @@ RICH = [
 
 
 def given(*documents: Any, wanted: Target | None = None, **options: Any) -> tuple[Collector, list[str]]:
-    said: list[str] = []
-    intake = Collector(wanted or target({}), now=WALL, report_error=lambda broken: said.append(str(broken)), **options)
+    reported: list[str] = []
+    intake = Collector(
+        wanted or target({}), now=WALL, report_error=lambda broken: reported.append(str(broken)), **options
+    )
     text = "\n".join(json.dumps(document) for document in documents)
     for piece in scan(io.BytesIO(text.encode()), "f"):
         (intake.fail if isinstance(piece, ReadError) else intake.take)(piece)  # type: ignore[arg-type]  # one of each
     intake.finish(owners=intake.owned > 0)
-    return intake, said
+    return intake, reported
 
 
 def findings(intake: Collector) -> dict[str, Document]:
@@ -150,7 +152,7 @@ def findings(intake: Collector) -> dict[str, Document]:
 
 
 class NoHub:
-    """The engine here renders and sends nothing."""
+    """This engine renders and sends nothing."""
 
     async def ready(self) -> None: ...
 
@@ -163,7 +165,7 @@ class NoHub:
 
 
 async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]:
-    """What the operator's own views, roll-up, ledger and engine make of the same objects."""
+    """The result of the operator's own sinks, roll-up, ledger and engine for the same objects."""
     metrics = Metrics(CollectorRegistry())
     engine = Engine(
         hub=NoHub(),
@@ -210,27 +212,27 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
-async def test_it_is_what_the_operator_would_send(arn: str | None) -> None:
-    """Findings equal those of the operator's own views, ledger and engine, to the byte."""
+async def test_findings_equal_the_operators(arn: str | None) -> None:
+    """To the byte, by the operator's own sinks, ledger and engine."""
     wanted = target({"cluster_arn": arn, "exclude_source": ["Engine"]}, uid="uid-1")
-    intake, said = given(*RICH, wanted=wanted)
-    assert said == []
+    intake, reported = given(*RICH, wanted=wanted)
+    assert reported == []
     rendered = findings(intake)
-    assert len(rendered) == 17  # four constraints say that they list two of three
+    assert len(rendered) == 17  # four constraints count three violations and list two
     assert {id_: msgspec.json.encode(body) for id_, body in rendered.items()} == {
         id_: msgspec.json.encode(body) for id_, body in (await sent(RICH, wanted)).items()
     }
 
 
 def test_every_finding_passes_the_local_hub() -> None:
-    """The local hub's validation has nothing against any of them."""
+    """The local hub's validation accepts all of them."""
     check = checker("AwsSecurityFinding")
     for arn in (None, ARN):
         intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}))
         assert [errors for finding in findings(intake).values() if (errors := check(finding))] == []
 
 
-def test_times_are_the_objects_and_the_given_one() -> None:
+def test_times_of_findings() -> None:
     """CreatedAt is the result's time, else the report's, else now; UpdatedAt is now."""
     intake, _ = given(
         report("a", result("timed", timestamp={"seconds": 1_780_000_000}), result("untimed")),
@@ -248,8 +250,8 @@ def test_times_are_the_objects_and_the_given_one() -> None:
     assert {f["UpdatedAt"] for f in found.values()} == {timestamp(NOW)}
 
 
-def test_results_on_pods_count_for_their_controller_where_owners_are_read() -> None:
-    """With its ReplicaSet and Pod the finding is the Deployment's; alone, or switched off, the Pod's own."""
+def test_results_on_pods_roll_up_if_owners_are_read() -> None:
+    """With its ReplicaSet and Pod the finding is the Deployment's; without them, or switched off, the Pod's own."""
 
     def kinds(*documents: Document, **flags: Any) -> list[str]:
         intake, _ = given(*documents, wanted=target(flags))
@@ -262,8 +264,8 @@ def test_results_on_pods_count_for_their_controller_where_owners_are_read() -> N
     assert kinds(ON_POD, pod("another"), REPLICASET) == [], "a Pod that is not there is gone"
 
 
-def test_violations_that_count_for_nothing_are_counted() -> None:
-    """By why: Pods that were not read, revisions that are out of use, Pods whose ReplicaSet was not read."""
+def test_ignored_violations_are_counted() -> None:
+    """By reason: Pods that were not read, inactive revisions, Pods whose ReplicaSet was not read."""
     metadata: Document = REPLICASET["metadata"]
     idle = {**REPLICASET, "metadata": {**metadata, "name": "web-0"}}
     newer = {**REPLICASET, "metadata": {**metadata, "annotations": {REVISION: "2"}}}
@@ -279,17 +281,17 @@ def test_violations_that_count_for_nothing_are_counted() -> None:
     assert apart.without_owner() == {}
 
 
-def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
-    """As gone, since what it belongs to is not known; the results on other Pods are their controllers'."""
+def test_an_unreadable_pod_stops_no_other() -> None:
+    """It counts as deleted, because its owner is unknown; results on other Pods roll up to their controllers."""
     broken = {**pod("web-1-y"), "metadata": {"name": "web-1-y", "ownerReferences": 3}}
-    intake, said = given(ON_POD, broken, pod("web-1-x"), REPLICASET)
+    intake, reported = given(ON_POD, broken, pod("web-1-x"), REPLICASET)
     where = "f:2: document 2, metadata.ownerReferences"
-    assert said == [f"{where}: expected `array | null`, got `int`: it is treated as deleted"]
+    assert reported == [f"{where}: expected `array | null`, got `int`: it is treated as deleted"]
     assert [f["Resources"][0]["Details"]["Other"]["Kind"] for f in findings(intake).values()] == ["Deployment"]
 
 
-def test_reports_that_an_engine_left_behind_say_nothing() -> None:
-    """Of two APIs the one that is older by hours is ignored, as the operator does."""
+def test_superseded_reports_are_ignored() -> None:
+    """Of two APIs the one that is older by hours is ignored, as in the operator."""
     old = report("web", result("gone", timestamp={"seconds": NOW // 1000 - 99_999}))
     new = report("web", result("there", timestamp={"seconds": NOW // 1000}), group="openreports.io/v1alpha1")
     intake, _ = given(old, new)
@@ -313,32 +315,32 @@ TEMPLATED: Document = {
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_findings_say_what_policies_say(*, late: bool) -> None:
-    """Whether these were read before the reports or after them. Digests are those of what is said."""
+def test_findings_have_their_policies_texts(*, late: bool) -> None:
+    """Whether the policies come before or after the reports. Digests include the texts."""
     whole = {**CONSTRAINT["status"], "totalViolations": 2}
     sources = [report("a", result("p")), {**CONSTRAINT, "metadata": {"name": "c"}, "status": whole}]
-    intake, told = given(*([*sources, POLICY, TEMPLATED] if late else [POLICY, TEMPLATED, *sources]))
+    intake, output = given(*([*sources, POLICY, TEMPLATED] if late else [POLICY, TEMPLATED, *sources]))
     intake.finish(owners=False)
-    said = {f["ProductFields"]["policyhub/source"]: f for f in findings(intake).values()}
-    assert told == []
-    assert said["kyverno"]["Title"].startswith("Peace, r: ")
-    assert said["kyverno"]["FindingProviderFields"]["Severity"]["Label"] == "LOW"
-    assert said["gatekeeper"]["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
+    reported = {f["ProductFields"]["policyhub/source"]: f for f in findings(intake).values()}
+    assert output == []
+    assert reported["kyverno"]["Title"].startswith("Peace, r: ")
+    assert reported["kyverno"]["FindingProviderFields"]["Severity"]["Label"] == "LOW"
+    assert reported["gatekeeper"]["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
     for entry in intake.desired():
         assert entry.representative is not None
         assert entry.digest == digest(entry.representative)
     assert intake.others == {}
 
 
-def test_a_policy_that_cannot_be_read_is_told_with_its_place() -> None:
-    """And loses nothing else."""
-    intake, told = given({**POLICY, "metadata": {"name": 7}}, report("a", result("p")))
-    assert len(told) == 1
-    assert told[0].startswith("f:1: document 1: the policy cannot be read: ")
+def test_an_unreadable_policy_is_reported() -> None:
+    """And affects nothing else."""
+    intake, output = given({**POLICY, "metadata": {"name": 7}}, report("a", result("p")))
+    assert len(output) == 1
+    assert output[0].startswith("f:1: document 1: the policy cannot be read: ")
     assert len(findings(intake)) == 1
 
 
-def test_policies_that_are_not_asked_for_are_other_kinds() -> None:
+def test_unrequested_policies_count_as_other_kinds() -> None:
     """With enrichment off in the MonitoredCluster."""
     plain = msgspec.structs.replace(target({}), enrichment=False)
     intake, _ = given(POLICY, report("a", result("p")), wanted=plain)
@@ -347,7 +349,7 @@ def test_policies_that_are_not_asked_for_are_other_kinds() -> None:
     assert intake.others == {"ClusterPolicy": 1}
 
 
-def test_filters_count_what_they_leave_out() -> None:
+def test_filtered_input_is_counted() -> None:
     """Excluded engines and APIs are counted by name, other kinds and unusual versions too."""
     intake, _ = given(
         report("a", result("p", source="Falco"), result("q", severity="low")),
@@ -441,25 +443,25 @@ WHERE = {
 
 
 @pytest.mark.parametrize(("document", "where"), WHERE.values(), ids=WHERE)
-def test_what_cannot_be_used_is_told_with_its_place(document: Any, where: str) -> None:
-    """Item, path and reason are named, and the object beside it is rendered."""
-    intake, said = given([document, report("whole", result("p"))])
+def test_unusable_input_is_reported_with_its_place(document: Any, where: str) -> None:
+    """Item, path and reason; the object beside it is rendered."""
+    intake, reported = given([document, report("whole", result("p"))])
     line = 1
-    assert len(said) == 1, said
+    assert len(reported) == 1, reported
     path, _, reason = where.partition(": ")
     expected = f"f:{line}: document 1, [0].{where}" if document != 3 else f"f:{line}: document 1, [0]: {where}"
-    assert said[0].startswith(expected), (said[0], path, reason)
+    assert reported[0].startswith(expected), (reported[0], path, reason)
     assert len(findings(intake)) >= 1
 
 
 def test_a_flood_of_defects_is_cut() -> None:
-    """Ten places of one object are named, the rest is counted."""
-    _, said = given(report("a", *(result("p", result="x") for _ in range(30))))
-    assert len(said) == 11
-    assert said[-1] == "f:1: document 1: and 20 more defects"
+    """Ten places of one object are reported, the rest is counted."""
+    _, reported = given(report("a", *(result("p", result="x") for _ in range(30))))
+    assert len(reported) == 11
+    assert reported[-1] == "f:1: document 1: and 20 more defects"
 
 
-def test_text_that_is_no_utf_8_is_told_with_its_line() -> None:
+def test_invalid_utf_8_is_reported_with_its_line() -> None:
     """And the object beside it is rendered."""
     text = b'\n{"kind": "\xff"}\n' + json.dumps(report("web", result("p"))).encode()
     first, second = scan(io.BytesIO(text), "f")
@@ -469,15 +471,15 @@ def test_text_that_is_no_utf_8_is_told_with_its_line() -> None:
 
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1e999", "-1e999", "9" * 5_000], ids=lambda text: text[:6])
 @pytest.mark.parametrize("severity", ["high", 3])
-def test_numbers_out_of_range_do_no_harm(number: str, severity: object) -> None:
-    """Where nobody looks at them the object is read, diagnosed and explained."""
+def test_numbers_out_of_range_are_ignored(number: str, severity: object) -> None:
+    """In unused fields, the object is read, diagnosed and explained."""
     document = json.dumps(report("web", result("p", severity=severity), extra="N")).replace('"N"', number)
-    said: list[str] = []
-    intake = Collector(target({}), now=WALL, report_error=lambda broken: said.append(str(broken)), keep=True)
+    reported: list[str] = []
+    intake = Collector(target({}), now=WALL, report_error=lambda broken: reported.append(str(broken)), keep=True)
     [piece] = scan(io.BytesIO(document.encode()), "f")
     assert isinstance(piece, RawObject)
     intake.take(piece)
-    assert [line.partition(": expected")[0] for line in said] == (
+    assert [line.partition(": expected")[0] for line in reported] == (
         [] if severity == "high" else ["f:1: document 1, results[0].severity"]
     )
     intake.finish(owners=False)
@@ -485,7 +487,7 @@ def test_numbers_out_of_range_do_no_harm(number: str, severity: object) -> None:
 
 
 def test_a_sound_object_has_no_defect() -> None:
-    """Nothing is told of what can be read."""
+    """Nothing is reported for a readable object."""
     for document in RICH:
         group = document["apiVersion"].rpartition("/")[0]
         if (group, document["kind"]) not in intakes.OWNERS:
@@ -507,20 +509,20 @@ CONSTANT = {
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
-def test_every_field_comes_from_somewhere(arn: str | None) -> None:
-    """What is explained is the finding itself, and what nothing changes is known to be constant."""
+def test_every_field_has_a_provenance(arn: str | None) -> None:
+    """The explained finding is the rendered one, and unchangeable fields are called constant."""
     intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}), keep=True)
     provenance = Provenance(intake)
     constant = set()
     for entry, finding in intake.findings():
-        told = provenance.explain(entry, finding)
+        output = provenance.explain(entry, finding)
         case = provenance._case(entry)
         made, _ = provenance._run(case, case.raw, intake.inputs(entry))
-        late = {path for path, _, where in told if where.startswith("the earliest time")}
-        assert {path: value for path, value, _ in told if path not in late} == {
+        late = {path for path, _, where in output if where.startswith("the earliest time")}
+        assert {path: value for path, value, _ in output if path not in late} == {
             path: value for path, value in fields(made) if path not in late
         }
-        constant |= {path for path, _, where in told if where == "constant"}
+        constant |= {path for path, _, where in output if where == "constant"}
     assert constant <= CONSTANT
 
 
@@ -569,8 +571,8 @@ FROM = {
 
 
 @pytest.mark.parametrize(("policy", "path", "where"), FROM.values(), ids=FROM)
-def test_a_field_is_traced(policy: str, path: str, where: str) -> None:
-    """The very member that was read is named."""
+def test_provenance_of_a_field(policy: str, path: str, where: str) -> None:
+    """The member of the input that was read."""
     assert explained(*RICH, policy=policy, path=path) == where
 
 
@@ -624,15 +626,15 @@ DECIDED: dict[str, tuple[Document, str, str]] = {
 
 
 @pytest.mark.parametrize(("document", "path", "where"), DECIDED.values(), ids=DECIDED)
-def test_what_the_input_decides_is_not_called_constant(document: Document, path: str, where: str) -> None:
-    """Though one changed word does not show it."""
+def test_changeable_fields_are_not_called_constant(document: Document, path: str, where: str) -> None:
+    """Although a single changed word does not show it."""
     intake, _ = given(document, wanted=target({"exclude_source": [""]}), keep=True)
     entry, finding = next(iter(intake.findings()))
     assert {at: came for at, _, came in Provenance(intake).explain(entry, finding)}[path] == where
 
 
-def test_callers_are_named() -> None:
-    """Every object that calls for a finding is named, the one that speaks first."""
+def test_all_sources_of_a_finding_are_named() -> None:
+    """Every object that states the violation is named, the representative one first."""
     intake, _ = given(*RICH, keep=True)
     entry = next(e for e, f in intake.findings() if f["ProductFields"].get("policyhub/policy") == "plain")
     assert Provenance(intake).claimants(entry) == [
@@ -644,7 +646,7 @@ def test_callers_are_named() -> None:
 # -- cluster and hub --------------------------------------------------------------------------------------------------
 
 
-def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
+def test_flags_precede_a_monitoredcluster() -> None:
     """Name, hub and filters come from the file; a flag replaces one of them."""
     document = {
         "kind": "MonitoredCluster",
@@ -665,8 +667,8 @@ def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
     assert made.origins["region"] == "--region"
 
 
-def test_the_settings_say_what_the_file_leaves_out() -> None:
-    """As for the operator: the spec goes before the settings, each part by itself. A flag goes before both."""
+def test_settings_complete_the_file() -> None:
+    """As for the operator: the spec precedes the settings, each part separately. A flag precedes both."""
     document = {
         "kind": "MonitoredCluster",
         "metadata": {"name": "prod"},
@@ -696,7 +698,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", ["account_id", "region"])
 def test_a_setting_is_named_by_its_variable(name: str) -> None:
-    """Whether it is wrong or explained: nobody gave a flag."""
+    """In errors and explanations, if no flag was given."""
     variable = f"POLICYHUB_{name.upper()}"
     with pytest.raises(TargetError, match=f"^{variable}: "):
         target({}, settings={name: "bad"})
@@ -705,15 +707,15 @@ def test_a_setting_is_named_by_its_variable(name: str) -> None:
     assert target({name: good[name]}, settings=good).origins[name] == f"--{name.replace('_', '-')}"
 
 
-@pytest.mark.parametrize(("flags", "told"), WRONG.values(), ids=WRONG)
-def test_a_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("flags", "message"), WRONG.values(), ids=WRONG)
+def test_a_wrong_flag_is_named(flags: dict[str, Any], message: str) -> None:
     """The message begins with the flag."""
     with pytest.raises(TargetError) as caught:
         target(flags)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
-def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
+def test_a_file_without_a_monitoredcluster() -> None:
     """Another kind, or a wrong field: the file is named."""
     wrong: list[Any] = [{"kind": "Pod"}, [], {"kind": "MonitoredCluster", "metadata": {"name": "x"}}]
     for document in wrong:
@@ -721,12 +723,15 @@ def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
             target({}, document=document, file="mc.yaml")
 
 
-def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
-    """The result counts for the report itself, and somebody finds out why."""
+def test_an_invalid_object_name_is_reported() -> None:
+    """The result applies to the report itself, and the message says so."""
     pods = [{"kind": "Pod", "name": "a b"}, {"kind": "Pod", "name": "web"}]
-    intake, said = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
+    intake, reported = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
     why = "is not a valid object reference: the result is reported for the source object itself"
-    assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
+    assert [line.partition("document 1, ")[2] for line in reported] == [
+        f"scope: {why}",
+        f"results[0].resources[0]: {why}",
+    ]
     assert len(findings(intake)) == 2
 
 
@@ -752,26 +757,26 @@ CUT = report("cut", result("p", timestamp={"seconds": 1_780_000_000}), summary={
         ({**CUT, "results": None}, "ProductFields.policyhub/source", "constant"),
     ],
 )
-def test_what_is_said_of_a_cut_list_is_traced(document: Document, path: str, where: str) -> None:
-    """To the numbers that say so."""
+def test_provenance_of_a_notice(document: Document, path: str, where: str) -> None:
+    """The numbers of the list."""
     intake, _ = given(document, keep=True)
     provenance = Provenance(intake)
     [notice] = [(e, f) for e, f in intake.findings() if f["ProductFields"]["policyhub/result"] == "truncated"]
-    told = next(came for at, _, came in provenance.explain(*notice) if at == path)
-    assert told.startswith(where)
+    output = next(came for at, _, came in provenance.explain(*notice) if at == path)
+    assert output.startswith(where)
     assert all("{" not in came for _, _, came in provenance.explain(*notice))
 
 
-def test_a_long_list_that_is_cut_is_traced() -> None:
-    """What stands below its results is looked at all the same."""
+def test_provenance_of_a_long_notice() -> None:
+    """Fields below its results are read all the same."""
     document = report("long", *(result("p", rule=str(n), scored=True) for n in range(200)), summary={"fail": 500})
     intake, _ = given(document, keep=True)
     [notice] = [(e, f) for e, f in intake.findings() if f["ProductFields"]["policyhub/result"] == "truncated"]
-    told = {at: came for at, _, came in Provenance(intake).explain(*notice)}
-    assert told["ProductFields.policyhub/property/total"] == "summary.fail"
+    output = {at: came for at, _, came in Provenance(intake).explain(*notice)}
+    assert output["ProductFields.policyhub/property/total"] == "summary.fail"
 
 
-def test_notices_of_cut_lists_are_left_out_by_their_switch() -> None:
+def test_notices_follow_their_switch() -> None:
     """In the file of a MonitoredCluster."""
     spec = {"connection": {"inCluster": {}}, "sources": {"truncatedLists": False}}
     monitored = {"kind": "MonitoredCluster", "metadata": {"name": "c"}, "spec": spec}

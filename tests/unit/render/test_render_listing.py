@@ -1,4 +1,4 @@
-"""One look at a cluster, page by page: what fails is told, and the rest is read."""
+"""Reading a cluster page by page: failures are reported, and the rest is read."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -27,7 +27,7 @@ SERVED: dict[str, Answer] = {
 
 
 class Server:
-    """Answers each path from a list, the last one again and again."""
+    """Answers each path from a list; the last answer repeats."""
 
     def __init__(self, answers: Mapping[str, Answer | list[Answer]]) -> None:
         self._answers = {path: list(a) if isinstance(a, list) else [a] for path, a in answers.items()}
@@ -58,14 +58,14 @@ class Rest(Clock):
     async def sleep(self, seconds: float) -> None: ...
 
 
-async def told(server: Server, *groups: str) -> list[str]:
+async def listed(server: Server, *groups: str) -> list[str]:
     found: list[RawObject | ReadError] = []
     await listing(cast("Connection", server), groups or (GROUP,), found.append, Rest())
     return [str(one) if isinstance(one, ReadError) else f"{one.kind} {one.location}" for one in found]
 
 
 async def test_pages_are_followed() -> None:
-    """All pages of all kinds that are served; what a group does not serve is nothing to tell."""
+    """All pages of all served kinds; unserved kinds are not reported."""
     reports = [page("a", "b", following="more"), page("c")]
     server = Server(
         {
@@ -74,14 +74,14 @@ async def test_pages_are_followed() -> None:
             f"{API}/clusterpolicyreports": {"metadata": {}},
         }
     )
-    assert await told(server, GROUP, "openreports.io") == [
+    assert await listed(server, GROUP, "openreports.io") == [
         f"PolicyReport policyreports.{GROUP} shop/{name}" for name in "abc"
     ]
     assert (f"{API}/policyreports", {"limit": "500", "continue": "more"}) in server.asked
 
 
-async def test_what_may_not_be_listed_is_told() -> None:
-    """One API that is refused does not keep the others from being read; a group that cannot be told of is named."""
+async def test_a_forbidden_list_is_reported() -> None:
+    """One refused API does not prevent the others from being read; an unreadable group is named."""
     refused = Refused(403, "Forbidden", "no")
     server = Server(
         {
@@ -91,33 +91,33 @@ async def test_what_may_not_be_listed_is_told() -> None:
             "/apis/openreports.io": Refused(403, "Forbidden", "neither"),
         }
     )
-    assert sorted(await told(server, GROUP, "openreports.io")) == [
+    assert sorted(await listed(server, GROUP, "openreports.io")) == [
         f"ClusterPolicyReport clusterpolicyreports.{GROUP} shop/x",
         "openreports.io: its APIs cannot be discovered: 403 Forbidden: neither",
         f"policyreports.{GROUP}: cannot be listed: 403 Forbidden: no",
     ]
 
 
-async def test_a_page_is_tried_again() -> None:
-    """A server that is busy or away for a moment costs nothing; one that stays away is told."""
+async def test_a_page_is_retried() -> None:
+    """A server that is busy or unreachable for a moment costs nothing; a lasting failure is reported."""
     busy: list[Answer] = [Refused(503, "Busy", ""), Unreachable("away"), page("a")]
     server = Server({**SERVED, f"{API}/policyreports": busy, f"{API}/clusterpolicyreports": Unreachable("gone")})
-    assert sorted(await told(server)) == [
+    assert sorted(await listed(server)) == [
         f"PolicyReport policyreports.{GROUP} shop/a",
         f"clusterpolicyreports.{GROUP}: cannot be listed: gone",
     ]
 
 
-async def test_a_listing_that_took_too_long_begins_anew() -> None:
-    """A token that has expired: all over again, in larger pages."""
+async def test_an_expired_list_starts_again() -> None:
+    """From the first page, with larger pages."""
     answers: list[Answer] = [page("a", following="old"), Refused(410, "Expired", ""), page("a", "b")]
     server = Server({**SERVED, f"{API}/policyreports": answers, f"{API}/clusterpolicyreports": page()})
-    assert len(await told(server)) == 3
+    assert len(await listed(server)) == 3
     assert (f"{API}/policyreports", {"limit": "1000"}) in server.asked
 
 
-async def test_owners_are_listed_without_what_has_ended() -> None:
-    """Pods by a selector that leaves out ended ones; a refusal is told with its API."""
+async def test_owners_are_listed_without_ended_pods() -> None:
+    """Pods by a field selector; a refusal is reported with its API."""
     server = Server(
         {
             "/api/v1/pods": page("p"),
@@ -133,8 +133,8 @@ async def test_owners_are_listed_without_what_has_ended() -> None:
     assert server.asked[0][1]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
 
 
-async def test_policies_come_as_metadata() -> None:
-    """Of the kinds that are served, for the groups that are asked for; a refused kind is told, the others are read."""
+async def test_policies_are_read_as_metadata() -> None:
+    """Of served kinds of the requested groups; a refused kind is reported, the others are read."""
     kinds = [("clusterpolicies", "ClusterPolicy"), ("policies", "Policy")]
     root = "/apis/kyverno.io"
     server = Server(

@@ -1,4 +1,4 @@
-"""From the bytes of an input to objects with their places, whatever the form and however broken."""
+"""From the bytes of an input to objects with their places, in any form and with any error."""
 
 import io
 import json
@@ -30,7 +30,7 @@ NONE = json.loads(NO_ITEMS)
 
 
 class Drip:
-    """A stream that gives a few bytes at a time."""
+    """A stream that returns a few bytes at a time."""
 
     def __init__(self, content: bytes, step: int) -> None:
         self._content = io.BytesIO(content)
@@ -40,8 +40,8 @@ class Drip:
         return self._content.read(min(size, self._step))
 
 
-def told(found: Iterator[RawObject | ReadError]) -> list[Any]:
-    """Objects as data, what is broken as text."""
+def values_of(found: Iterator[RawObject | ReadError]) -> list[Any]:
+    """Objects as data, errors as text."""
     return [str(one) if isinstance(one, ReadError) else json.loads(bytes(one.raw)) for one in found]
 
 
@@ -74,12 +74,12 @@ JSON = {
 @pytest.mark.parametrize("step", [1, 7, 1 << 20], ids=["bytes", "bits", "whole"])
 @pytest.mark.parametrize(("text", "objects"), JSON.values(), ids=JSON)
 def test_json_in_every_form(text: str, objects: list[Any], step: int) -> None:
-    """Each form gives the same objects, however the stream is cut."""
-    assert told(scan(Drip(text.encode(), step), "f")) == objects
+    """Each form has the same objects, however the stream is divided."""
+    assert values_of(scan(Drip(text.encode(), step), "f")) == objects
 
 
 def test_long_numbers_and_repeated_names_are_passed_on() -> None:
-    """No number is converted on the way; of a name that is written twice, the last value counts."""
+    """No number is converted; of a repeated name, the last value is used."""
     text = f'{{"a": {"9" * 100_000}, "kind": "A", "kind": "B"}}\n{{"items": [{"1" * 5_000}]}}'
     found = [one for one in scan(io.BytesIO(text.encode()), "f") if isinstance(one, RawObject)]
     assert [len(bytes(one.raw)) for one in found] == [len(text.split("\n", maxsplit=1)[0]), 5_000]
@@ -131,9 +131,9 @@ BROKEN_JSON = {
 
 @pytest.mark.parametrize("step", [3, 1 << 20], ids=["bits", "whole"])
 @pytest.mark.parametrize(("text", "found"), BROKEN_JSON.values(), ids=BROKEN_JSON)
-def test_broken_json_is_named_and_the_rest_is_read(text: str, found: list[Any], step: int) -> None:
-    """What breaks is told with its place; what comes before and after it is read."""
-    assert told(scan(Drip(text.encode(), step), "f")) == found
+def test_broken_json_is_reported_and_the_rest_is_read(text: str, found: list[Any], step: int) -> None:
+    """The error has its place; the objects before and after it are read."""
+    assert values_of(scan(Drip(text.encode(), step), "f")) == found
 
 
 ELEMENTS = {
@@ -154,24 +154,24 @@ ELEMENTS = {
 @pytest.mark.parametrize("step", [3, 1 << 20], ids=["bits", "whole"])
 @pytest.mark.parametrize(("text", "why"), ELEMENTS.values(), ids=ELEMENTS)
 def test_an_invalid_element_of_a_list_loses_only_itself(text: str, why: str, step: int) -> None:
-    """Its brackets show its end, so the elements after it are read."""
+    """Its brackets show its end, so that later elements are read."""
     whole = json.dumps({"items": [A, "BAD", B], "kind": "List"}, indent=4).replace('"BAD"', text)
     line = whole[: whole.index(text)].count("\n") + 1
     error = f"f:{line}: document 1, items[1]: invalid JSON: {why}"
-    assert told(scan(Drip(f"{whole}\n{json.dumps(A)}".encode(), step), "f")) == [A, error, B, A]
+    assert values_of(scan(Drip(f"{whole}\n{json.dumps(A)}".encode(), step), "f")) == [A, error, B, A]
 
 
 def test_an_element_that_is_nested_too_deeply_loses_only_itself() -> None:
-    """As any other invalid element."""
+    """As with any other invalid element."""
     whole = f'[{json.dumps(A)},\n{{"a": {"[" * 9_999}{"]" * 9_999}}},\n{json.dumps(B)}]'
-    assert told(scan(io.BytesIO(whole.encode()), "f")) == [A, "f:2: document 1, [1]: is nested too deeply", B]
+    assert values_of(scan(io.BytesIO(whole.encode()), "f")) == [A, "f:2: document 1, [1]: is nested too deeply", B]
 
 
 @pytest.mark.parametrize("text", ['{"a": [1}', '{"a": "x\n"}', '{"a": [1, NaN}', "}"])
-def test_that_the_rest_of_a_list_is_lost_is_told(text: str) -> None:
+def test_a_lost_rest_of_a_list_is_reported(text: str) -> None:
     """If the brackets of an element do not match. The next object is read."""
     whole = json.dumps({"items": [A, "BAD", B], "kind": "List"}, indent=4).replace('"BAD"', text)
-    first, error, last = told(scan(io.BytesIO(f"{whole}\n{json.dumps(B)}".encode()), "f"))
+    first, error, last = values_of(scan(io.BytesIO(f"{whole}\n{json.dumps(B)}".encode()), "f"))
     assert (first, last) == (A, B)
     assert error.endswith("; the rest of the list is not read")
 
@@ -187,23 +187,23 @@ QUICK = {
 
 @pytest.mark.parametrize(("read", "text"), QUICK.values(), ids=QUICK)
 def test_time_grows_with_the_length(read: Any, text: str) -> None:
-    """And not with its square. Each takes a fraction of a second."""
+    """Not quadratically. Each case takes a fraction of a second."""
     begun = time.thread_time()
     assert sum(1 for _ in read(io.BytesIO(text.encode()), "f")) >= 0
     assert time.thread_time() - begun < 5
 
 
 def test_an_object_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded also where a bracket is never closed."""
+    """Memory is bounded even if a bracket is never closed."""
     monkeypatch.setattr(scanner, "MAX_OBJECT", 1 << 20)
     text = b'{"a": [' + b"1," * (1 << 20) + b"\n" + json.dumps(B).encode()
-    first, second = told(scan(io.BytesIO(text), "f"))
+    first, second = values_of(scan(io.BytesIO(text), "f"))
     assert first == "f:1: document 1: an object is larger than 1 MiB, or its end is missing"
     assert second == B
 
 
 def test_places_of_json() -> None:
-    """An item has its document, its index, and the line on which it begins."""
+    """An item has its document, its index, and its first line."""
     text = json.dumps(A) + "\n" + json.dumps(LIST, indent=2)
     assert places(scan(io.BytesIO(text.encode()), "f")) == [
         "f:1: document 1",
@@ -213,8 +213,8 @@ def test_places_of_json() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\\n a1-', max_size=80).map(str.encode))
-def test_any_bytes_end_in_pieces_or_places(content: bytes) -> None:
-    """Neither reader raises or goes on for ever, whatever it is given."""
+def test_any_bytes_end_in_objects_or_errors(content: bytes) -> None:
+    """Neither reader raises or loops, whatever the input."""
     for read in (scan, compose):
         for one in read(io.BytesIO(content), "f"):
             assert isinstance(one, RawObject | ReadError)
@@ -232,14 +232,14 @@ def test_any_bytes_end_in_pieces_or_places(content: bytes) -> None:
     st.sampled_from([None, 2]),
     st.integers(1, 40),
 )
-def test_whatever_json_lists_it_comes_out_again(items: list[Any], indent: int | None, step: int) -> None:
-    """Items of any shape come out as they went in."""
+def test_json_lists_are_read_back(items: list[Any], indent: int | None, step: int) -> None:
+    """Items of any shape are unchanged."""
     text = json.dumps({"items": items, "kind": "List"}, indent=indent, ensure_ascii=False)
     try:
         content = text.encode()
-    except UnicodeEncodeError:  # half a surrogate, which no file holds
+    except UnicodeEncodeError:  # half a surrogate, which no file contains
         return
-    assert told(scan(Drip(content, step), "f")) == (items or [NONE])
+    assert values_of(scan(Drip(content, step), "f")) == (items or [NONE])
 
 
 YAML = """\
@@ -266,9 +266,9 @@ kind: List
 
 @pytest.mark.parametrize("step", [1, 1 << 20], ids=["bytes", "whole"])
 def test_yaml_documents_and_lists(step: int) -> None:
-    """Documents, lists and flow style; times stay text; empty documents are passed over."""
+    """Documents, lists and flow style; times stay text; empty documents are skipped."""
     found = list(compose(Drip(YAML.encode(), step), "f"))
-    assert told(iter(found)) == [
+    assert values_of(iter(found)) == [
         {"apiVersion": "v1", "kind": "A", "at": "2026-11-25T08:00:00Z"},
         {"kind": "B", "metadata": {"name": "1"}},
         {"kind": "C", "text": "--- not a marker\n two\n"},
@@ -282,12 +282,12 @@ def test_yaml_documents_and_lists(step: int) -> None:
     ]
 
 
-def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
-    """A document that breaks, an alias, a word: each is told with its line, and the others are read."""
+def test_broken_yaml_is_reported_and_the_next_document_is_read() -> None:
+    """A broken document, an alias, a scalar: each is reported with its line, and the others are read."""
     text = (
         "kind: A\n---\nkind: B\n  bad: indent\n---\na: &x [1]\nb: *x\n---\njust a word\n---\n? [1]\n: 2\n---\nkind: C\n"
     )
-    found = told(compose(io.BytesIO(text.encode()), "f"))
+    found = values_of(compose(io.BytesIO(text.encode()), "f"))
     assert found[0] == {"kind": "A"}
     assert found[-1] == {"kind": "C"}
     assert [one.split(": ")[0] for one in found[1:-1]] == ["f:4", "f:7", "f:9", "f:11"]
@@ -317,13 +317,13 @@ FLOWS = {
 
 
 @pytest.mark.parametrize(("text", "found"), FLOWS.values(), ids=FLOWS)
-def test_what_follows_a_document_in_yaml_is_not_lost(text: str, found: list[Any]) -> None:
-    """JSON in sequence, though YAML wants a `---` there; all else is told."""
-    assert told(compose(io.BytesIO(text.encode()), "f")) == found
+def test_json_after_a_yaml_document_is_not_lost(text: str, found: list[Any]) -> None:
+    """JSON values in sequence, though YAML requires a `---`; anything else is reported."""
+    assert values_of(compose(io.BytesIO(text.encode()), "f")) == found
 
 
 def test_places_of_json_in_yaml() -> None:
-    """Lines and documents are counted through."""
+    """Lines and documents are counted continuously."""
     listed = json.dumps(LIST, indent=4)
     line = 4 + len(listed.splitlines())
     text = f"---\nkind: A\n---\n{listed}\n{json.dumps(B)}\n{json.dumps(B)}\n---\nkind: C\n"
@@ -336,12 +336,12 @@ def test_places_of_json_in_yaml() -> None:
     ]
 
 
-def test_an_item_of_yaml_that_cannot_be_used_loses_only_itself() -> None:
-    """A value that does not fit its tag, an alias, a nesting that is too deep. An anchor may be used again."""
+def test_an_unusable_item_of_yaml_loses_only_itself() -> None:
+    """A value that does not fit its tag, an alias, excessive nesting. An anchor may be used again."""
     bad = ["!!bool nope", '!!int ""', '!!float ""', "!!timestamp foo", "{a: &x 1, b: *x, c: *x}", "[" * 300 + "]" * 300]
     good = ["&x {kind: A}", "&x {kind: A}"]
     text = "items:\n" + "".join(f"- {item}\n" for item in [*bad, *good]) + "kind: List\n"
-    *errors, first, second = told(compose(io.BytesIO(text.encode()), "f"))
+    *errors, first, second = values_of(compose(io.BytesIO(text.encode()), "f"))
     assert (first, second) == ({"kind": "A"}, {"kind": "A"})
     tag = "invalid YAML: a value does not match its tag"
     assert errors == [
@@ -354,31 +354,33 @@ def test_ends_of_documents_in_yaml_may_be_repeated_and_commented() -> None:
     """And directives may be followed by comments."""
     text = "kind: A\n...\n...\n# x\n... # y\n%YAML 1.1\n# z\n\n---\nkind: B\n... # z\n...\n"
     found = list(compose(io.BytesIO(text.encode()), "f"))
-    assert told(iter(found)) == [{"kind": "A"}, {"kind": "B"}]
+    assert values_of(iter(found)) == [{"kind": "A"}, {"kind": "B"}]
     assert places(iter(found)) == ["f:1: document 1", "f:10: document 2"]
 
 
-def test_a_list_in_yaml_that_was_cut_is_told() -> None:
-    """Kubectl writes a list's kind below its items: without it, the end is missing, even between two lines."""
+def test_a_truncated_list_in_yaml_is_reported() -> None:
+    """Kubectl writes a list's kind below its items: without it the end is missing, even between two lines."""
     text = "apiVersion: v1\nitems:\n- kind: A\n- kind: B\n"
-    found = told(compose(io.BytesIO(text.encode()), "f"))
+    found = values_of(compose(io.BytesIO(text.encode()), "f"))
     assert found == [
         {"kind": "A"},
         {"kind": "B"},
         "f:5: document 1: the list has no kind after its items: its end may be missing",
     ]
-    assert told(compose(io.BytesIO(f"{text}kind: List\n".encode()), "f")) == found[:2]
-    assert told(compose(io.BytesIO(b"items:\n- kind: A\n"), "f")) == found[:1]
+    assert values_of(compose(io.BytesIO(f"{text}kind: List\n".encode()), "f")) == found[:2]
+    assert values_of(compose(io.BytesIO(b"items:\n- kind: A\n"), "f")) == found[:1]
 
 
-def test_yaml_with_a_directive_and_json_in_it() -> None:
-    """What begins with a directive is read; JSON is YAML."""
-    assert told(compose(io.BytesIO(b'%YAML 1.1\n---\n{"kind": "A",\n "b": [1]}\n'), "f")) == [{"kind": "A", "b": [1]}]
+def test_yaml_with_a_directive_and_json() -> None:
+    """A document with a directive is read; JSON is YAML."""
+    assert values_of(compose(io.BytesIO(b'%YAML 1.1\n---\n{"kind": "A",\n "b": [1]}\n'), "f")) == [
+        {"kind": "A", "b": [1]}
+    ]
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_lines_of_members(form: str) -> None:
-    """The line of a member is told in both forms; of what is not there, that of the nearest above."""
+    """The line of a member in both forms; for a missing member, that of the nearest parent."""
     text = (
         "---\nkind: A\nresults:\n- policy: p\n  message: 1\n"
         if form == "yaml"
@@ -393,6 +395,6 @@ def test_lines_of_members(form: str) -> None:
     assert line_of(piece, ("results", 7, "message")) == lines[0]
 
 
-def test_paths_read_as_people_write_them() -> None:
-    """Names, numbers, and keys that are no plain names."""
+def test_readable_paths() -> None:
+    """Names, numbers, and quoted keys."""
     assert joined("items[3]", ("metadata", "labels", "a/b", 0)) == 'items[3].metadata.labels["a/b"][0]'

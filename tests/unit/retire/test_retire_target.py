@@ -1,4 +1,4 @@
-"""Whose findings `policyhub retire` means, who still writes them, and what it says."""
+"""Whose findings `policyhub retire` archives, who still writes them, and its output."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,7 +24,7 @@ DELETED = {"deletionTimestamp": "2026-11-29T05:00:00Z", "finalizers": [FINALIZER
 def monitored(
     name: str = "prod", *, uid: str | None = "8e5c", hub: dict[str, str] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    """A MonitoredCluster; `uid` and `hub` as its status tells them."""
+    """A MonitoredCluster; `uid` and `hub` are in its status."""
     status: dict[str, Any] = {"clusterUid": uid, "hub": hub}
     return {
         "metadata": {"name": name, "uid": f"object-{name}"},
@@ -37,7 +37,7 @@ def resolved(asked: Options, *there: dict[str, Any], **settings: Any) -> Target:
     return target(asked, there, settings=Settings(**settings))
 
 
-def test_a_monitored_cluster_says_all() -> None:
+def test_a_monitored_cluster_has_all_parts() -> None:
     """Identity, hub, role and uid are its own."""
     role = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
     body = monitored(clusterArn=ARN, securityHub={**HUB, "roleArn": role, "externalId": "x"}, mode="DryRun")
@@ -68,10 +68,10 @@ def test_a_monitored_cluster_says_all() -> None:
         ),
     ],
 )
-def test_which_hub(
+def test_the_hub(
     asked: tuple[str, str], there: list[Any], settings: dict[str, str], hub: dict[str, str] | None
 ) -> None:
-    """Options, then where the findings were sent, then the spec, then the settings."""
+    """From options, else the status, else the spec, else the settings."""
     found = resolved(Options(cluster="prod", account=asked[0], region=asked[1]), *there, **settings)
     assert found.hub[:2] == (tuple(hub.values()) if hub else ("444455556666", "us-east-1"))
 
@@ -106,13 +106,13 @@ def test_no_hub(there: list[Any]) -> None:
     ],
 )
 def test_who_still_writes_them(there: dict[str, Any], writer: str) -> None:
-    """Whoever writes findings of this identity, hub and uid; what is not known of it counts as the same."""
+    """MonitoredClusters with this identity, hub and uid; an unknown part counts as equal."""
     asked = Options(cluster="gone", identity="prod", uids=frozenset({"8e5c"}), account=ACCOUNT, region=REGION)
     assert resolved(asked, there).writer == writer
 
 
-def test_whom_it_lets_go() -> None:
-    """The deleted MonitoredCluster that waits for just these findings, and no other."""
+def test_which_object_is_released() -> None:
+    """The deleted MonitoredCluster that waits for exactly these findings."""
     body = monitored()
     body["metadata"] |= DELETED
     assert resolved(Options(cluster="prod"), body).finalizer_of == "object-prod"
@@ -122,8 +122,8 @@ def test_whom_it_lets_go() -> None:
 
 
 @pytest.mark.parametrize(("account", "region"), [("444455556666", ""), ("", "us-east-1")])
-def test_it_does_not_go_while_its_own_hub_has_its_findings(account: str, region: str) -> None:
-    """Where another account or Region was asked for, what the MonitoredCluster sent is still there."""
+def test_it_stays_while_its_own_hub_has_findings(account: str, region: str) -> None:
+    """If another account or Region was given, its own findings still exist."""
     body = monitored(hub=HUB)
     body["metadata"] |= DELETED
     assert resolved(Options(cluster="prod", account=ACCOUNT, region=REGION), body).finalizer_of == "object-prod"
@@ -138,8 +138,8 @@ def test_uids() -> None:
 @pytest.mark.parametrize(
     "given", [["--uid", ""], ["--uid", " "], ["--identity", ""], ["--uid", "8e5c", "--uid", ""]], ids=" ".join
 )
-def test_an_empty_option_is_no_word(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is not set names neither findings without a uid nor those of the MonitoredCluster."""
+def test_an_empty_option_is_ignored(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unset variable selects neither findings without a uid nor those of the MonitoredCluster."""
     began: list[object] = []
 
     async def begin(*asked: object, **_: object) -> int:
@@ -153,7 +153,7 @@ def test_an_empty_option_is_no_word(given: list[str], monkeypatch: pytest.Monkey
 
 
 def test_numbers() -> None:
-    """A row for each severity that there is, whatever it is called, and the clusters that are not touched."""
+    """A row for each existing severity, known or not, and the clusters that are not touched."""
     found = Counter({
         ("8e5c", "CRITICAL", "NEW"): 3,
         ("8e5c", "LOW", "SUPPRESSED"): 2,
@@ -173,17 +173,17 @@ def test_numbers() -> None:
     assert "Not touched: 1 finding of the cluster with uid none" in text
 
 
-def test_text_of_others_is_quoted() -> None:
-    """A uid is whatever whoever may import has written: the command that is shown runs nothing else."""
+def test_foreign_text_is_quoted() -> None:
+    """Anybody with import permission can write a uid: the printed command runs nothing else."""
     hub = HubTarget(ACCOUNT, REGION)
-    told = output.command(
+    reported = output.command(
         Target(cluster="prod", identity="prod", hub=hub, uids=frozenset()), frozenset({"x; rm -rf ~\n"})
     )
-    assert "--uid 'x; rm -rf ~" in told
-    assert "\n" not in told
+    assert "--uid 'x; rm -rf ~" in reported
+    assert "\n" not in reported
 
 
-def test_the_page_shows_what_is_said() -> None:
+def test_the_page_shows_the_commands_output() -> None:
     """docs/retire.md shows the command's own output."""
     uid = "7c0e3d5a-6f0b-4a53-9b52-7f2f3f8f2f11"
     arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"

@@ -1,4 +1,4 @@
-"""Whether a process that stood still may send: the table of `policyhub.control.stall_guard`, in virtual time."""
+"""Whether a stalled process may send: the table of `policyhub.control.stall_guard`, in virtual time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from tests.unit.lease.virtual import now, run
 
 
 class Process:
-    """Whose clock goes on while its event loop does not."""
+    """A process whose clock continues while its event loop does not."""
 
     def __init__(self, *, sharded: bool = True) -> None:
         self.frozen = 0.0
@@ -29,8 +29,8 @@ class Process:
         return asyncio.create_task(self.stall_guard.run(self._count))
 
 
-def test_while_the_loop_goes_round_nothing_is_asked() -> None:
-    """An hour in which the event loop is busy for less than it may be."""
+def test_a_running_loop_is_not_checked() -> None:
+    """An hour in which the event loop is never busy for longer than the limit."""
 
     async def work() -> None:
         process = Process()
@@ -46,8 +46,8 @@ def test_while_the_loop_goes_round_nothing_is_asked() -> None:
 
 
 @pytest.mark.parametrize("failures", [0, 3])
-def test_frozen_it_sends_nothing_before_it_has_read(failures: int) -> None:
-    """From the moment at which it wakes, also before its event loop knows, until the MonitoredClusters were read."""
+def test_a_frozen_process_sends_nothing_before_it_has_read(failures: int) -> None:
+    """From its wake-up, even before its event loop runs, until the MonitoredClusters were read."""
 
     async def work() -> None:
         process, left = Process(), [failures]
@@ -64,7 +64,7 @@ def test_frozen_it_sends_nothing_before_it_has_read(failures: int) -> None:
         await asyncio.sleep(10)
         assert process.stall_guard.permits_calls()
         process.frozen += STALL_SECONDS + 2
-        assert not process.stall_guard.permits_calls()  # a thread asks first
+        assert not process.stall_guard.permits_calls()  # a thread checks first
         await asked.wait()
         for _ in range(failures * 9 + 6):
             assert not process.stall_guard.permits_calls()
@@ -77,8 +77,8 @@ def test_frozen_it_sends_nothing_before_it_has_read(failures: int) -> None:
     run(work())
 
 
-def test_frozen_again_while_it_reads_it_reads_again() -> None:
-    """What it reads may have been written before it was frozen once more."""
+def test_a_second_freeze_during_the_read_reads_again() -> None:
+    """The answer may be from before the second freeze."""
 
     async def work() -> None:
         process = Process()
@@ -104,7 +104,7 @@ def test_frozen_again_while_it_reads_it_reads_again() -> None:
     run(work())
 
 
-def test_that_it_stood_by_for_long_is_no_standstill() -> None:
+def test_waiting_for_the_lease_is_not_a_stall() -> None:
     """A replica waits for its lease before it sends anything."""
 
     async def work() -> None:
@@ -119,8 +119,8 @@ def test_that_it_stood_by_for_long_is_no_standstill() -> None:
     run(work())
 
 
-def test_without_a_selector_nobody_else_takes_a_cluster() -> None:
-    """So nothing is asked of a process that slept."""
+def test_without_a_selector_nothing_is_read() -> None:
+    """No other operator can take over a cluster, so a process that slept need not read."""
 
     async def work() -> None:
         process = Process(sharded=False)

@@ -1,4 +1,4 @@
-"""The conditions of a MonitoredCluster: a table of snapshots, and what is said of each."""
+"""The conditions of a MonitoredCluster: a table of snapshots, and the conditions of each."""
 
 import re
 from collections import Counter
@@ -45,7 +45,7 @@ SEEN = Snapshot(
     wall=WALL,
     sources=(SourceSeen(name=REPORTS, objects=3, last_listed=WALL, newest=NOW // 1000),),
 )
-"""All is well."""
+"""A healthy cluster."""
 WELL = {
     "Ready": ("True", "AllWell"),
     "Connected": ("True", "Connected"),
@@ -77,8 +77,8 @@ def refused(
 
 
 def verdicts(seen: Snapshot, *, was_in_sync: bool = False) -> dict[str, tuple[str, str, str]]:
-    told = conditions.conditions(seen, was_in_sync=was_in_sync, now=NOW)
-    return {type_: (status, fault.reason, fault.message) for type_, status, fault in told}
+    output = conditions.conditions(seen, was_in_sync=was_in_sync, now=NOW)
+    return {type_: (status, fault.reason, fault.message) for type_, status, fault in output}
 
 
 def ago(seconds: int) -> int:
@@ -90,7 +90,7 @@ DENIED = Cause(Reason.ACCESS_DENIED, "grant it")
 AWAY = Cause(Reason.UNREACHABLE, "no route")
 UNAVAILABLE = Cause(Reason.INVENTORY_UNAVAILABLE, "for 15 minutes")
 Row = tuple[dict[str, Any], dict[str, tuple[str, str]], dict[str, str]]
-"""What is otherwise than well; the conditions that differ; and a part of their messages."""
+"""The changes to the healthy snapshot, the conditions that differ, and a part of their messages."""
 
 ROWS: dict[str, Row] = {
     "all is well": (
@@ -634,21 +634,21 @@ ROWS: dict[str, Row] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())
-def test_what_is_said_of_a_cluster(
-    changes: dict[str, Any], differ: dict[str, tuple[str, str]], says: dict[str, str]
+@pytest.mark.parametrize(("changes", "differ", "expected_text"), ROWS.values(), ids=ROWS.keys())
+def test_conditions_of_a_snapshot(
+    changes: dict[str, Any], differ: dict[str, tuple[str, str]], expected_text: dict[str, str]
 ) -> None:
-    """Each condition of each snapshot, and the words of those that differ from the base."""
-    told = verdicts(replace(SEEN, **changes))
-    assert {type_: verdict[:2] for type_, verdict in told.items()} == WELL | differ
-    for type_, part in says.items():
-        assert part in told[type_][2]
+    """Each condition, and the messages of those that differ from the healthy ones."""
+    output = verdicts(replace(SEEN, **changes))
+    assert {type_: verdict[:2] for type_, verdict in output.items()} == WELL | differ
+    for type_, part in expected_text.items():
+        assert part in output[type_][2]
 
 
-def test_ready_is_told_first_and_each_once() -> None:
-    told = [type_ for type_, _, _ in conditions.conditions(SEEN, was_in_sync=True, now=NOW)]
-    assert told[0] == "Ready"
-    assert sorted(told) == sorted(WELL)
+def test_ready_comes_first_and_each_condition_once() -> None:
+    output = [type_ for type_, _, _ in conditions.conditions(SEEN, was_in_sync=True, now=NOW)]
+    assert output[0] == "Ready"
+    assert sorted(output) == sorted(WELL)
 
 
 @pytest.mark.parametrize(
@@ -661,13 +661,13 @@ def test_ready_is_told_first_and_each_once() -> None:
     ],
 )
 def test_a_fresh_change_is_no_backlog(*, was_in_sync: bool, age: int | None, in_sync: str) -> None:
-    """InSync stays True through the seconds in which a change is on its way, once it was."""
+    """InSync stays True during the seconds in which a change is sent."""
     seen = replace(SEEN, findings=found(pending=1, oldest_pending=None if age is None else NOW - age))
     assert verdicts(seen, was_in_sync=was_in_sync)["InSync"][0] == in_sync
 
 
-def test_the_status_tells_the_numbers() -> None:
-    """Counts by severity and triage, sources with their times; the transition time stands while a status does."""
+def test_numbers_in_the_status() -> None:
+    """Counts by severity and triage, sources with their times; the transition time stays while a status does."""
     triage = {(NEW, "HIGH"): 1, (NEW, "LOW"): 2, (NOTIFIED, "LOW"): 4, (SUPPRESSED, "LOW"): 8, (RESOLVED, "LOW"): 16}
     seen = replace(
         SEEN,
@@ -679,13 +679,20 @@ def test_the_status_tells_the_numbers() -> None:
         {"type": "InSync", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2020-01-01T00:00:00Z"}
     )
     built = build(seen, previous={"InSync": before}, generation=7, now=NOW, wall=WALL)
-    told = built.findings
-    assert told is not None
-    assert (told.active, told.critical, told.high, told.pending, told.held, told.past_sla) == (7, 1, 2, 0, 6, 5)
-    assert (told.medium, told.low, told.informational, told.oldest_pending) == (0, 4, 0, None)
-    assert (told.open, told.notified, told.suppressed, told.resolved) == (3, 4, 8, 16)
-    assert told.triage_read is not None
-    assert int(told.triage_read.timestamp()) == NOW // 1000
+    output = built.findings
+    assert output is not None
+    assert (output.active, output.critical, output.high, output.pending, output.held, output.past_sla) == (
+        7,
+        1,
+        2,
+        0,
+        6,
+        5,
+    )
+    assert (output.medium, output.low, output.informational, output.oldest_pending) == (0, 4, 0, None)
+    assert (output.open, output.notified, output.suppressed, output.resolved) == (3, 4, 8, 16)
+    assert output.triage_read is not None
+    assert int(output.triage_read.timestamp()) == NOW // 1000
     source = built.sources[0]
     assert (source.resource, source.objects, source.state) == (REPORTS, 3, "Watching")
     assert source.last_listed is not None
@@ -697,20 +704,20 @@ def test_the_status_tells_the_numbers() -> None:
     assert (built.identity, built.cluster_uid, built.observed_generation) == ("arn", UID, 7)
 
 
-def test_the_status_tells_since_when_the_oldest_change_waits() -> None:
-    """By the wall clock; not in mode DryRun, where nothing waits."""
+def test_the_age_of_the_oldest_pending_change() -> None:
+    """By the wall clock; not in mode DryRun, where nothing is pending."""
     waits = replace(SEEN, findings=found(pending=2, oldest_pending=NOW - 90_000))
-    told = build(waits, previous={}, generation=1, now=NOW, wall=WALL + 5_000).findings
-    assert told is not None
-    assert told.oldest_pending is not None
-    assert int(told.oldest_pending.timestamp()) == (WALL - 85_000) // 1000
+    output = build(waits, previous={}, generation=1, now=NOW, wall=WALL + 5_000).findings
+    assert output is not None
+    assert output.oldest_pending is not None
+    assert int(output.oldest_pending.timestamp()) == (WALL - 85_000) // 1000
     dry = build(replace(waits, preview={}), previous={}, generation=1, now=NOW, wall=WALL).findings
     assert dry is not None
     assert dry.oldest_pending is None
 
 
-def test_numbers_that_are_not_known_are_left_out() -> None:
-    """Before the cluster has told who it is, and before an inventory is complete."""
+def test_unknown_numbers_are_left_out() -> None:
+    """Before the cluster's uid is known, and before an inventory is complete."""
     built = build(replace(SEEN, findings=None, cluster_uid="a; reboot"), previous={}, generation=1, now=NOW, wall=WALL)
     assert built.findings is not None
     assert built.findings.active is None
@@ -757,16 +764,16 @@ GUARDED = {f"e{n}": GuardHold(since=NOW, lost=30, total=40) for n in range(6)}
         ),
     ],
 )
-def test_a_list_that_fits_says_nothing_of_more(changes: dict[str, Any], type_: str, ends: str) -> None:
-    """As many as are named, and not one more that is only counted."""
+def test_a_list_that_fits_has_no_rest(changes: dict[str, Any], type_: str, ends: str) -> None:
+    """As many names as fit, and no count of others."""
     message = verdicts(replace(SEEN, **changes))[type_][2]
     assert message.endswith(ends)
     assert not re.search(r"and \d+ more|and others", message)
 
 
 @pytest.mark.parametrize(("number", "more"), [(5, ""), (6, "; and 1 more.")])
-def test_engines_that_are_held_are_named_by_fives(number: int, more: str) -> None:
-    """In their order; how many others there are is said."""
+def test_held_engines_are_listed_by_fives(number: int, more: str) -> None:
+    """In their order, with the number of others."""
     message = verdicts(replace(SEEN, guarded=dict(list(GUARDED.items())[:number])))["ArchiveHeld"][2]
     assert "; e4: 30 of 40" in message
     assert "e5:" not in message
@@ -774,7 +781,7 @@ def test_engines_that_are_held_are_named_by_fives(number: int, more: str) -> Non
     assert more in message
 
 
-def test_reasons_of_one_namespace_are_named_by_fives() -> None:
+def test_reasons_of_one_namespace_are_listed_by_fives() -> None:
     """The first five in their order."""
     many = replace_reasons(refused("r0"), {f"r{n}": 1 for n in range(7)})
     message = verdicts(replace(SEEN, findings=found(refused=(many,))))["InputAccepted"][2]
@@ -794,15 +801,15 @@ def replace_reasons(one: NamespaceRefusals, reasons: dict[str, int]) -> Namespac
 
 
 BY_CHOICE = {Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OFF}
-"""Somebody's choice that asks for nothing."""
+"""A deliberate setting that needs no action."""
 
 
-@pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())
-def test_what_is_not_well_names_its_remedy(
-    changes: dict[str, Any], differ: dict[str, tuple[str, str]], says: dict[str, str]
+@pytest.mark.parametrize(("changes", "differ", "expected_text"), ROWS.values(), ids=ROWS.keys())
+def test_every_problem_has_a_remedy(
+    changes: dict[str, Any], differ: dict[str, tuple[str, str]], expected_text: dict[str, str]
 ) -> None:
-    """By the one table, or, where the very case decides, in the message itself; never a path of the repository."""
-    assert (differ, says) is not None
+    """From the table, or in the message itself if the case decides; never a path of the repository."""
+    assert (differ, expected_text) is not None
     for type_, (status, reason, message) in verdicts(replace(SEEN, **changes)).items():
         assert "docs/" not in message
         if (status == "True") != (type_ in {"ArchiveHeld", "IdentityConflict"}) or type_ == "Ready":
@@ -811,7 +818,8 @@ def test_what_is_not_well_names_its_remedy(
         assert named is not None
         if named.advised_in(type_) or named.nature is Nature.WELL or named in BY_CHOICE:
             continue
-        stopped = reason == "NotAudited" and message.startswith("Gatekeeper has not audited any")  # the audit's fault
+        # the audit is the cause, not a constraint
+        stopped = reason == "NotAudited" and message.startswith("Gatekeeper has not audited any")
         todo = remedies.remedy(type_, Reason.AUDIT_STALE if stopped else named)
         assert todo, (type_, reason)
         beginning = re.split(r"[{]", todo)[0][1:]
@@ -824,8 +832,8 @@ GRAMMAR = re.compile(
 )
 
 
-def test_one_is_said_as_one() -> None:
-    """Whatever is counted: one finding is, two findings are."""
+def test_singular_and_plural() -> None:
+    """One finding is, two findings are."""
     one = found(
         pending=1,
         mode_holds=1,

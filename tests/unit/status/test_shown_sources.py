@@ -1,4 +1,4 @@
-"""Which sources a status shows, and that it says how many it leaves out."""
+"""Which sources a status shows, and the number of the others."""
 
 import pytest
 
@@ -11,8 +11,8 @@ def named(number: int, state: Reason | None = None) -> SourceSeen:
     return SourceSeen(name=f"k{number:04}.v1.x", state=state)
 
 
-def test_those_that_are_not_well_come_first() -> None:
-    """What is wrong, then what is still listed, then what is watched, each by name."""
+def test_problems_come_first() -> None:
+    """Sources with a problem, then those being listed, then watched ones, each by name."""
     given = [
         named(3),
         named(2, Reason.LISTING),
@@ -24,20 +24,20 @@ def test_those_that_are_not_well_come_first() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, 1, SOURCES, SOURCES + 1])
-def test_no_source_that_is_wrong_gives_way_to_one_that_is_well(bad: int) -> None:
-    """Of hundreds at most `SOURCES` are shown; those that are wrong are among them as long as there is room."""
+def test_no_problem_gives_way_to_a_healthy_source(bad: int) -> None:
+    """At most `SOURCES` of hundreds are shown; those with a problem first, as long as there is room."""
     given = [
         *(named(number) for number in range(500)),
         *(named(number, Reason.WATCH_FAILED) for number in range(500, 500 + bad)),
     ]
-    told = shown(given)
-    assert len(told) == SOURCES
-    assert sum(source.state is Reason.WATCH_FAILED for source in told) == min(bad, SOURCES)
+    output = shown(given)
+    assert len(output) == SOURCES
+    assert sum(source.state is Reason.WATCH_FAILED for source in output) == min(bad, SOURCES)
     assert left_out(given) == f"; status.sources shows {SOURCES} of {500 + bad}, those with a problem first"
 
 
-def test_what_the_api_server_would_not_take_is_left_out() -> None:
-    """One of a name, and none that no Kubernetes resource can have: Gatekeeper's kinds are named as tenants please."""
+def test_sources_that_the_api_server_rejects_are_left_out() -> None:
+    """Duplicate names, and invalid resource names: tenants can choose the names of Gatekeeper's kinds."""
     given = [
         named(1),
         named(1),
@@ -49,6 +49,6 @@ def test_what_the_api_server_would_not_take_is_left_out() -> None:
     assert left_out(given).endswith("shows 1 of 5, those with a problem first; 3 with an invalid resource name")
 
 
-def test_all_are_shown_where_they_fit() -> None:
-    """Then nothing is said of it."""
+def test_all_sources_are_shown_if_they_fit() -> None:
+    """Then no number of others is shown."""
     assert left_out([named(number) for number in range(SOURCES)]) == ""

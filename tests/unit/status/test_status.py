@@ -1,4 +1,4 @@
-"""The status of a MonitoredCluster: whatever is said to the operator, the API server takes what it makes of it."""
+"""The status of a MonitoredCluster: whatever the operator reads, the API server accepts the status that it builds."""
 
 import random
 import shlex
@@ -42,7 +42,7 @@ ODD = "\x1b[31mred\u202e\x00"
 
 
 def plane(**annotations: str) -> DataPlane:
-    """One that is connected, has read everything and has nothing left to do."""
+    """A connected data plane that has read everything and has nothing to send."""
     monitored = MonitoredCluster.model_validate(
         {
             "metadata": {"name": "alpha", "annotations": annotations},
@@ -103,7 +103,7 @@ def condition(built: Status, type_: str) -> Condition:
     return next(condition for condition in built.conditions if condition.type == type_)
 
 
-def told(built: Status, type_: str) -> tuple[str, str]:
+def status_and_reason(built: Status, type_: str) -> tuple[str, str]:
     found = condition(built, type_)
     return found.status, found.reason
 
@@ -111,8 +111,8 @@ def told(built: Status, type_: str) -> tuple[str, str]:
 def test_all_is_well() -> None:
     """The base of the other tests: Ready, and no conflict."""
     built = build(plane())
-    assert told(built, "Ready") == ("True", "AllWell")
-    assert told(built, "IdentityConflict") == ("False", "NoConflict")
+    assert status_and_reason(built, "Ready") == ("True", "AllWell")
+    assert status_and_reason(built, "IdentityConflict") == ("False", "NoConflict")
 
 
 def _guard(made: DataPlane) -> None:
@@ -177,8 +177,8 @@ def _rivals(made: DataPlane) -> None:
     "harm",
     [_guard, _connection, _hub, _uid, _frozen, _sources, _named, _troubled, _times, _foreign, _other, _rivals],
 )
-def test_whatever_is_said_the_status_can_be_written(harm: Any) -> None:
-    """Nothing that a cluster, an engine, a producer or AWS says makes a status that cannot be built or is refused."""
+def test_any_input_makes_a_valid_status(harm: Any) -> None:
+    """No text of a cluster, an engine, a producer or AWS makes a status that cannot be built or is rejected."""
     made = plane()
     harm(made)
     built = build(made)
@@ -191,8 +191,8 @@ def test_whatever_is_said_the_status_can_be_written(harm: Any) -> None:
     Status.model_validate(status_patch(built)["status"])
 
 
-def test_at_its_longest_it_is_small_enough() -> None:
-    """All conditions and the list of sources at their longest have less than 500 kB, in whatever script."""
+def test_the_longest_status_is_small_enough() -> None:
+    """All conditions and sources at their longest have less than 500 kB, in whatever script."""
     made = plane()
     _sources(made)
     long = Cause(Reason.FAULT, "\U0001f600" * 50_000)
@@ -205,7 +205,7 @@ def test_at_its_longest_it_is_small_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "type_", "says"),
+    ("harm", "type_", "expected_text"),
     [
         pytest.param(_sources, "SourcesComplete", "status.sources shows 50 of 2,001", id="sources beyond the list"),
         pytest.param(
@@ -217,32 +217,32 @@ def test_at_its_longest_it_is_small_enough() -> None:
         pytest.param(_uid, "Connected", "not shown", id="uid"),
     ],
 )
-def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) -> None:
-    """What the API server would not take is left out of the status, and a condition says so."""
+def test_omissions_are_reported(harm: Any, type_: ConditionType, expected_text: str) -> None:
+    """What the API server would reject is left out of the status, and a condition says so."""
     made = plane()
     harm(made)
     built = build(made)
-    assert says in condition(built, type_).message
+    assert expected_text in condition(built, type_).message
     if harm is _named:
         assert [each.resource for each in built.sources] == [f"{it}.v1beta1.{CONSTRAINTS}" for it in ("ok", "served")]
     if harm is _uid:
         assert built.cluster_uid is None
 
 
-def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
-    """One that the cluster does not report: Ready stays True and its reason says that something is to be done."""
+def test_a_foreign_finding_does_not_stop_the_cluster() -> None:
+    """One that the cluster does not report: Ready stays True with a reason that asks for action."""
     made = plane()
     ledger(made).observed.take_foreign(id_of(1), "uid-2", archived=False, now=NOW)
     built = build(made)
-    assert told(built, "Ready") == ("True", "ForeignFindings")
-    assert told(built, "InSync") == ("True", "InSync")
-    assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
+    assert status_and_reason(built, "Ready") == ("True", "ForeignFindings")
+    assert status_and_reason(built, "InSync") == ("True", "InSync")
+    assert status_and_reason(built, "IdentityConflict") == ("True", "ForeignFindings")
     message = condition(built, "IdentityConflict").message
     for part in ("1 finding in Security Hub has this", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
         assert part in message
 
 
-def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
+def test_a_foreign_finding_that_the_cluster_reports() -> None:
     """It cannot be sent: Security Hub does not match the cluster, and Ready says why."""
     made = plane()
     report(ledger(made), "a", [1])
@@ -250,19 +250,19 @@ def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
     ledger(made).observed.take_foreign(id_of(1), "uid-2", archived=False, now=NOW)
     ledger(made).agenda.dirty.clear()
     built = build(made)
-    assert told(built, "InSync") == ("False", "FindingsQuarantined")
-    assert told(built, "Ready") == ("False", "FindingsQuarantined")
-    assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
+    assert status_and_reason(built, "InSync") == ("False", "FindingsQuarantined")
+    assert status_and_reason(built, "Ready") == ("False", "FindingsQuarantined")
+    assert status_and_reason(built, "IdentityConflict") == ("True", "ForeignFindings")
     assert not made.in_sync
 
 
 def test_many_foreign_findings_stop_the_cluster() -> None:
-    """Another cluster at work: Ready is False and both remedies are named."""
+    """Another active cluster: Ready is False with both remedies."""
     made = plane()
     _other(made)
     built = build(made)
-    assert told(built, "Ready") == ("False", "OtherCluster")
-    assert told(built, "InSync") == ("False", "IdentityConflict")
+    assert status_and_reason(built, "Ready") == ("False", "OtherCluster")
+    assert status_and_reason(built, "InSync") == ("False", "IdentityConflict")
 
 
 @pytest.mark.parametrize(
@@ -273,8 +273,8 @@ def test_many_foreign_findings_stop_the_cluster() -> None:
         pytest.param("", "uid-0, uid-9", {"uid-0", "uid-9", ""}, id="beside others"),
     ],
 )
-def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[str]) -> None:
-    """Pasted into a shell it is one command, its annotation is read as the uids meant, and keeps those before."""
+def test_the_command_adopts_the_uids_it_names(uid: str, before: str, after: set[str]) -> None:
+    """In a shell it is one command, its annotation is read as the intended uids, and keeps earlier ones."""
     made = plane(**{ADOPT_ANNOTATION: before} if before else {})
     ledger(made).observed.take_foreign(id_of(1), uid, archived=False, now=NOW)
     message = condition(build(made), "IdentityConflict").message
@@ -286,44 +286,44 @@ def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[s
 
 
 @pytest.mark.parametrize("uid", ["x; rm -rf /", "$(id)", "'`id`'", "a,b", ODD])
-def test_no_command_holds_what_is_no_uid(uid: str) -> None:
-    """Who may write findings writes nothing into an admin's shell."""
+def test_no_command_contains_an_invalid_uid(uid: str) -> None:
+    """Whoever can write findings cannot write into an admin's shell."""
     made = plane()
     ledger(made).observed.take_foreign(id_of(1), uid, archived=False, now=NOW)
     assert "kubectl" not in condition(build(made), "IdentityConflict").message
 
 
-def test_the_older_of_two_goes_on() -> None:
+def test_the_older_of_two_continues() -> None:
     """The older one stays Ready and names the younger; the younger sends nothing and names the older."""
     older, younger = plane(), plane()
     older.claim(older="", younger=("beta",), unlisted=False)
     younger.claim(older="alpha", younger=(), unlisted=False)
-    assert told(build(older), "Ready") == ("True", "AllWell")
-    assert told(build(older), "IdentityConflict") == ("True", "AlsoClaimed")
+    assert status_and_reason(build(older), "Ready") == ("True", "AllWell")
+    assert status_and_reason(build(older), "IdentityConflict") == ("True", "AlsoClaimed")
     assert "beta" in condition(build(older), "IdentityConflict").message
-    assert told(build(younger), "Ready") == ("False", "ClaimedTwice")
+    assert status_and_reason(build(younger), "Ready") == ("False", "ClaimedTwice")
     assert "alpha" in condition(build(younger), "IdentityConflict").message
     assert work(older).queue.sends
     assert not work(younger).queue.sends
 
 
 def test_nothing_is_sent_before_all_were_listed() -> None:
-    """An older one may be there that was not told of yet."""
+    """An older one may exist without an event so far."""
     made = plane()
     made.claim(older="", younger=(), unlisted=True)
     assert not work(made).queue.sends
-    assert told(build(made), "InSync") == ("False", "Starting")
+    assert status_and_reason(build(made), "InSync") == ("False", "Starting")
 
 
 @pytest.mark.parametrize("reason", [Reason.RETIRING, Reason.RETIRE_FAILED])
-def test_a_cluster_that_is_retired_is_not_said_to_stay_as_it_is(reason: Reason) -> None:
+def test_the_message_of_a_retiring_cluster(reason: Reason) -> None:
     """Its findings are being archived, and the message says what is left to do."""
     built = status.refused(1, Cause(reason, "3 findings are archived"), previous={}, kept=Status(), wall=WALL)
     assert condition(built, "Ready").message == "3 findings are archived"
 
 
-def test_a_status_that_failed_says_nothing_else() -> None:
-    """Ready is False, all others are Unknown, and numbers and sources of before go; identity and hub stay."""
+def test_a_failed_status_has_nothing_else() -> None:
+    """Ready is False, all others are Unknown, and earlier numbers and sources go; identity and hub stay."""
     fresh = status.failed(3, f"it cannot be built ({LONG})", previous={}, wall=WALL)
     assert {(c.type, c.status) for c in fresh.conditions if c.type == "Ready"} == {("Ready", "False")}
     assert {c.status for c in fresh.conditions if c.type != "Ready"} == {"Unknown"}
@@ -335,20 +335,20 @@ def test_a_status_that_failed_says_nothing_else() -> None:
     assert not {"identity", "hub", "clusterUid"} & body.keys()
 
 
-def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
-    """In the status as in the metric, although delays are counted by the other clock."""
+def test_the_time_of_a_list_is_wall_clock_time() -> None:
+    """In status and metric, although delays are measured by the monotonic clock."""
     made = plane()
     assert made.work is not None
     listed = source("k8spsp")
     made.work.sources.watched[listed.resource.group_resource] = listed
-    told = build(made).sources[0]
-    assert told.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
+    output = build(made).sources[0]
+    assert output.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
     assert seen(listed, frozenset()).last_listed == WALL + MONTH_MS
 
 
-def test_no_alert_waits_for_what_tells_nothing() -> None:
-    """PolicyhubEngineSilent goes by this gauge: not of excluded engines, nor of event logs unless asked for, nor of
-    those whose times stand still, as Trivy's adapter writes them (model/engines.py).
+def test_no_alert_for_engines_without_usable_times() -> None:
+    """PolicyhubEngineSilent uses this gauge: it omits excluded engines, event logs unless configured, and engines whose
+    times do not change, as with Trivy's adapter (model/engines.py).
     """
     listed = source("policyreports")
     listed.view.newest_by.update({"kyverno": 1, "Falco": 1, "Tracee": 1, "Trivy Compliance": 1})
@@ -357,7 +357,7 @@ def test_no_alert_waits_for_what_tells_nothing() -> None:
 
 
 def test_open_counts_what_security_hub_has() -> None:
-    """Not what is desired: a finding that is still to be sent is not open, and one that nobody reports any more is."""
+    """Not the desired findings: an unsent one is not open, and one that nobody reports any more is."""
     made = plane()
     work(made).inventory.began_at = WALL
     report(ledger(made), "a", [1])

@@ -1,4 +1,4 @@
-"""What a condition repeats of others: short, on one line, and safe to paste."""
+"""Foreign text in conditions: short, on one line, and safe to paste."""
 
 import shlex
 
@@ -19,15 +19,15 @@ def seen(*sources: str, findings: Findings | None = None) -> Snapshot:
 
 
 def commands(message: str) -> list[str]:
-    """The two commands of the message, as they are pasted."""
-    told = message.partition("for one hour: ")[2]
-    ours, _, kubectl = told.partition("; or: kubectl annotate")
+    """The two commands of the message, as pasted."""
+    output = message.partition("for one hour: ")[2]
+    ours, _, kubectl = output.partition("; or: kubectl annotate")
     return [ours, f"kubectl annotate{kubectl}"]
 
 
 @pytest.mark.parametrize("source", HOSTILE)
-def test_the_commands_approve_of_what_is_named_and_do_nothing_else(source: str) -> None:
-    """Whatever a report calls its source, a shell reads one word, and the operator that very source."""
+def test_the_commands_approve_only_the_named_engine(source: str) -> None:
+    """Whatever name a report gives its source, a shell reads one word, and the operator exactly that source."""
     ours, kubectl = commands(guarded(seen(source)).message)
     assert shlex.split(ours) == ["policyhub", "archive", "prod", f"--approve={source}"]
     *_, annotation = shlex.split(kubectl.replace("$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)", "2026-09-21T14:13:20Z"))
@@ -36,7 +36,7 @@ def test_the_commands_approve_of_what_is_named_and_do_nothing_else(source: str) 
 
 
 def test_a_long_name_does_not_fill_a_condition() -> None:
-    """Others' commands go first; a name that is too long for one is said to be."""
+    """Commands of other engines come first; a name that is too long for a command is reported."""
     long = "k" * 1_024
     message = guarded(seen(*(f"{long}{number}" for number in range(1_000)))).message
     assert len(message) < 1_500
@@ -54,11 +54,11 @@ def test_a_long_name_does_not_fill_a_condition() -> None:
     ],
 )
 def test_another_clusters_uid_is_quoted_or_left_out(uid: str, command: str | None) -> None:
-    """Anybody who may import into the account may write one."""
-    told = conflict.barring(seen(findings=Findings(cluster_uid="here", conflict=Foreign(number=30, uid=uid))))
-    assert told is not None
-    assert len(told.message) < 800
+    """Anybody with import permission in the account can write one."""
+    output = conflict.barring(seen(findings=Findings(cluster_uid="here", conflict=Foreign(number=30, uid=uid))))
+    assert output is not None
+    assert len(output.message) < 800
     if command is None:
-        assert "kubectl" not in told.message
+        assert "kubectl" not in output.message
     else:
-        assert told.message.endswith(f"monitoredcluster prod {command}")
+        assert output.message.endswith(f"monitoredcluster prod {command}")

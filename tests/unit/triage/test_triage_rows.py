@@ -1,4 +1,4 @@
-"""The list of findings: what a line says, which are listed and in what order, and how they are written."""
+"""`policyhub triage`: the content of a line, the selection and order of findings, and the formats."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def made(**more: Any) -> Row:
 
 
 def test_a_finding_becomes_a_line() -> None:
-    """A line has the object, what was done with the finding, its age and its deadline."""
+    """A line has the object, the triage, the age and the deadline."""
     one = made(days=40)
     assert (one.cluster, one.severity, one.status, one.age_days, one.sla_days) == ("alpha", "HIGH", "NEW", 40.0, 30)
     assert (one.source, one.policy, one.rule) == ("kyverno", "p", "r")
@@ -57,13 +57,13 @@ def test_a_finding_becomes_a_line() -> None:
     ],
     ids=["just within", "over", "suppressed", "resolved and still there", "another severity", "no deadline"],
 )
-def test_what_is_past_its_sla(more: dict[str, Any], *, past: bool) -> None:
-    """Older than its severity's days, unless it is suppressed or there is no deadline."""
+def test_past_its_sla(more: dict[str, Any], *, past: bool) -> None:
+    """Older than its severity's days, unless it is suppressed or has no deadline."""
     assert made(**more).past_sla is past
 
 
-def test_a_finding_that_lacks_everything_is_a_line_all_the_same() -> None:
-    """Whatever Security Hub leaves out is empty, and nothing is past any deadline."""
+def test_an_incomplete_finding_is_a_line() -> None:
+    """Fields that Security Hub omits are empty, and no deadline is past."""
     one = row({}, cluster="alpha", sla_days=SLA, now=NOW)
     assert (one.severity, one.status, one.name, one.past_sla) == ("", "", "", False)
     assert "alpha" in table([one])
@@ -81,7 +81,7 @@ def test_a_finding_that_lacks_everything_is_a_line_all_the_same() -> None:
     ids=["all", "status", "severity", "past SLA", "namespace"],
 )
 def test_choices(selection: Filter, names: set[str]) -> None:
-    """Each choice narrows the list."""
+    """Each option narrows the list."""
     rows = [
         made(name="a", days=40),
         made(name="b", status="NOTIFIED"),
@@ -90,8 +90,8 @@ def test_choices(selection: Filter, names: set[str]) -> None:
     assert {one.name for one in rows if selection.matches(one)} == names
 
 
-def test_what_is_to_be_done_first_stands_first() -> None:
-    """Overdue ones first, then by severity, then the oldest."""
+def test_urgent_findings_come_first() -> None:
+    """Overdue ones, then by severity, then the oldest."""
     rows = [
         made(name="fresh"),
         made(name="older", days=20),
@@ -102,24 +102,35 @@ def test_what_is_to_be_done_first_stands_first() -> None:
 
 
 def test_the_table_has_a_line_for_each_and_a_sum() -> None:
-    """The table tells the deadline in words, and ends with what it amounts to."""
-    told = table([made(days=40), made(name="x", status="SUPPRESSED")]).splitlines()
-    assert told[0].split() == ["CLUSTER", "SEVERITY", "STATUS", "AGE", "SLA", "SOURCE", "POLICY", "OBJECT"]
-    assert told[1].split() == ["alpha", "HIGH", "NEW", "40d", "30d", "past", "kyverno", "p/r", "Deployment", "shop/web"]
-    assert told[2].split()[2:5] == ["SUPPRESSED", "10d", "-"]
-    assert told[3] == "2 findings: 1 NEW, 1 SUPPRESSED; 1 past their SLA"
+    """The table prints the deadline in words, and ends with a sum."""
+    reported = table([made(days=40), made(name="x", status="SUPPRESSED")]).splitlines()
+    assert reported[0].split() == ["CLUSTER", "SEVERITY", "STATUS", "AGE", "SLA", "SOURCE", "POLICY", "OBJECT"]
+    assert reported[1].split() == [
+        "alpha",
+        "HIGH",
+        "NEW",
+        "40d",
+        "30d",
+        "past",
+        "kyverno",
+        "p/r",
+        "Deployment",
+        "shop/web",
+    ]
+    assert reported[2].split()[2:5] == ["SUPPRESSED", "10d", "-"]
+    assert reported[3] == "2 findings: 1 NEW, 1 SUPPRESSED; 1 past their SLA"
     assert table([]) == "0 findings; 0 past their SLA\n"
     assert summary([made()]) == "1 finding: 1 NEW; 0 past their SLA"
 
 
 def test_names_cannot_write_to_the_terminal() -> None:
-    """Control characters in a name are shown as such, so that no line forges another."""
+    """Control characters in a name are escaped, so that no line forges another."""
     assert "\x1b" not in table([made(name="a\x1b[2J\nb")])
     assert len(table([made(name="a\nb")]).splitlines()) == 3
 
 
 def test_json_and_csv_hold_the_same() -> None:
-    """Programs read every member from either form."""
+    """Both formats have every member."""
     rows = [made(days=40, name='quo"te, and comma'), made(severity="LOW")]
     from_json = json.loads(to_json(rows))
     from_csv = list(csv.DictReader(io.StringIO(to_csv(rows))))
@@ -130,29 +141,29 @@ def test_json_and_csv_hold_the_same() -> None:
     assert from_csv[1]["sla_days"] == ""
 
 
-def test_csv_holds_no_formula() -> None:
-    """A name that a spreadsheet would execute is a text."""
+def test_csv_contains_no_formula() -> None:
+    """A name that a spreadsheet would execute is text."""
     (one,) = csv.DictReader(io.StringIO(to_csv([made(name="=cmd()")])))
     assert one["name"] == "'=cmd()"
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\uff1dHYPERLINK()", " =1", "\t=1", "\u200b=1", "\r\n=1"])
 def test_no_name_is_a_formula(name: str) -> None:
-    """Whatever stands before it that a spreadsheet would not see."""
+    """Whatever precedes it that a spreadsheet would ignore."""
     (cell,) = (line["name"] for line in csv.DictReader(io.StringIO(to_csv([made(name=name)]))))
     assert cell.startswith("'")
 
 
 @pytest.mark.parametrize("name", ["a;=1+1;b", "a|-1"])
 def test_no_part_of_a_name_is_a_formula(name: str) -> None:
-    """Where a spreadsheet ends its cells at another separator than the comma."""
+    """Even if a spreadsheet splits cells at another separator than the comma."""
     (cell,) = (line["name"] for line in csv.DictReader(io.StringIO(to_csv([made(name=name)]))))
     assert cell == f"{name[:2]}'{name[2:]}"
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "\u202e", "\u200b", "\U000e0041", "\r", "\n"])
-def test_nothing_reaches_the_terminal_that_cannot_be_seen(text: str) -> None:
-    """From whatever member of a finding."""
+def test_output_is_printable(text: str) -> None:
+    """Whatever a finding's members contain."""
     fields = {f"policyhub/{key}": f"a{text}b" for key in ("source", "policy", "rule")}
     one = made(name=f"a{text}b", ProductFields=fields, Title=f"a{text}b", status=f"NEW{text}", Id=f"a{text}b")
     assert text not in table([one]).removesuffix("\n").replace("\n", "", 1 + (text == "\n"))
@@ -160,7 +171,7 @@ def test_nothing_reaches_the_terminal_that_cannot_be_seen(text: str) -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 1, "x", [], [None], ["x"], {"a": 1}])
-def test_a_finding_of_odd_shapes_is_a_line(odd: Any) -> None:
-    """Who may import into the account may write anything the API takes; a line is a line."""
+def test_a_malformed_finding_is_a_line(odd: Any) -> None:
+    """Anybody with import permission can write anything that the API accepts."""
     shaped = dict.fromkeys(("Severity", "Workflow", "ProductFields", "Resources", "CreatedAt", "Title", "Id"), odd)
     assert table([row(shaped, cluster="alpha", sla_days=SLA, now=NOW)]).startswith("CLUSTER")

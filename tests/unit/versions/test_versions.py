@@ -1,4 +1,4 @@
-"""Which state of an object is believed: the table of `policyhub.control.versions`, and its end."""
+"""Which state of an object is accepted: the table of `policyhub.control.versions`."""
 
 import pytest
 
@@ -23,7 +23,7 @@ CURRENT, OUTDATED, UNCERTAIN = Freshness
         ("9", "-10", None),
     ],
 )
-def test_versions_have_the_order_of_numbers(version: str, other: str, order: int | None) -> None:
+def test_versions_are_ordered_as_numbers(version: str, other: str, order: int | None) -> None:
     assert compared(version, other) == order
 
 
@@ -49,7 +49,7 @@ def test_the_table(
     late: Freshness,
     asked_after: Freshness,
 ) -> None:
-    """An event; an answer to what was asked before the noted state came; an answer to what was asked after it."""
+    """An event; the answer to a request from before the noted state; the answer to a request after it."""
     known = Versions()
     before = known.moment()
     if recorded is not None:
@@ -60,7 +60,7 @@ def test_the_table(
     assert known.classify("alpha", *came, requested_at=after) is asked_after
 
 
-def test_what_is_gone_is_believed_when_it_is_read_later() -> None:
+def test_an_absence_is_accepted_if_it_was_read_later() -> None:
     known = Versions()
     known.record("alpha", "1", "7", from_event=True)
     before = known.moment()
@@ -73,8 +73,8 @@ def test_what_is_gone_is_believed_when_it_is_read_later() -> None:
     assert known.classify("alpha", "1", "8") is CURRENT
 
 
-def test_a_gone_object_s_version_ends_its_predecessors() -> None:
-    """The events of a former object may come after the end of its successor."""
+def test_a_deleted_objects_version_covers_its_predecessors() -> None:
+    """Events of a former object may arrive after the end of its successor."""
     known = Versions()
     known.record("alpha", "2", "7", from_event=True)
     known.mark_gone("alpha", "2")
@@ -83,8 +83,8 @@ def test_a_gone_object_s_version_ends_its_predecessors() -> None:
     assert not known.missing(frozenset(), requested_at=known.moment())
 
 
-def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever creates and deletes for ever fills no memory; what is there stays known."""
+def test_the_number_of_remembered_objects_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endless creations and deletions do not fill the memory; existing objects stay known."""
     monkeypatch.setattr(versions, "MAX_GONE", 3)
     known = Versions()
     known.record("stays", "0", "1", from_event=True)

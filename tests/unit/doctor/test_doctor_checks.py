@@ -1,4 +1,4 @@
-"""The words of the doctor: what each judgement says of what was found, without asking anybody."""
+"""The doctor's checks: the result and message for given facts, without any call."""
 
 import ast
 import json
@@ -45,11 +45,11 @@ def monitored(spec: dict[str, Any] | None = None, status: dict[str, Any] | None 
 
 
 def ready(status: str, reason: str, *, generation: int = 1, listed: float | None = None) -> dict[str, Any]:
-    told = {"type": "Ready", "status": status, "reason": reason, "message": "so it is"}
+    output = {"type": "Ready", "status": status, "reason": reason, "message": "so it is"}
     since = datetime.fromtimestamp(NOW, UTC).isoformat()
     last = None if listed is None else datetime.fromtimestamp(listed, UTC).isoformat()
     return {
-        "conditions": [{**told, "observedGeneration": generation, "lastTransitionTime": since}],
+        "conditions": [{**output, "observedGeneration": generation, "lastTransitionTime": since}],
         "sources": [{"resource": "policyreports", "lastListed": last}],
     }
 
@@ -60,8 +60,8 @@ def ready(status: str, reason: str, *, generation: int = 1, listed: float | None
 @pytest.mark.parametrize(
     ("states", "code"), [("", 0), ("f", 0), ("fp", 1), ("fu", 2), ("fup", 1)], ids=lambda value: str(value) or "none"
 )
-def test_the_exit_code_is_that_of_the_worst(states: str, code: int) -> None:
-    """A problem is 1, whatever could not be checked beside it; only what could not be checked is 2."""
+def test_the_exit_code_is_that_of_the_worst_result(states: str, code: int) -> None:
+    """A problem is 1, whatever could not be checked besides; only unchecked results are 2."""
     made = {
         "f": fine("clock", "", "x"),
         "p": problem("clock", "", "x", remedy="y"),
@@ -70,8 +70,8 @@ def test_the_exit_code_is_that_of_the_worst(states: str, code: int) -> None:
     assert exit_code([made[state] for state in states]) == code
 
 
-def test_text_and_json_say_the_same() -> None:
-    """Every problem has what was found, why it matters and how to mend it; what is fine has one line."""
+def test_text_and_json_have_the_same_content() -> None:
+    """Every problem has what was found, its consequence and its fix; a good result has one line."""
     verdicts = [
         fine("clock", "alpha", "all right"),
         problem("engines", "alpha", "kyverno " + "is very silent " * 12, remedy="start it"),
@@ -85,17 +85,17 @@ def test_text_and_json_say_the_same() -> None:
     assert f"why {CHECKS['engines'][:40]}" in " ".join(text.split())
     assert "fix start it" in " ".join(text.split())
     assert lines[-1] == "1 problem, 1 not checked, 1 fine"
-    told = json.loads(formatting.document(verdicts))
-    assert [(v["check"], v["about"], v["state"]) for v in told["results"]] == [
+    output = json.loads(formatting.document(verdicts))
+    assert [(v["check"], v["about"], v["state"]) for v in output["results"]] == [
         ("clock", "alpha", "fine"),
         ("engines", "alpha", "problem"),
         ("quotas", "", "unchecked"),
     ]
-    assert (told["exitCode"], told["counts"]) == (1, {"problem": 1, "unchecked": 1, "fine": 1})
+    assert (output["exitCode"], output["counts"]) == (1, {"problem": 1, "unchecked": 1, "fine": 1})
 
 
 def test_the_page_has_every_check_and_flag() -> None:
-    """docs/doctor.md names each check once in its table, and each flag of both commands."""
+    """docs/doctor.md has each check once in its table, and each flag of both commands."""
     rows = [line.split("`")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     assert [row for row in rows if row in CHECKS] == list(CHECKS)
     for command in ("doctor", "archive-others"):
@@ -107,20 +107,20 @@ def test_the_page_has_every_check_and_flag() -> None:
 # -- access -----------------------------------------------------------------------------------------------------------
 
 
-def test_each_missing_part_has_its_own_remedy() -> None:
-    """What is missing for roll-up is told apart from what is missing for reading."""
+def test_each_missing_permission_has_its_own_remedy() -> None:
+    """Missing permissions for roll-up are distinguished from those for reading."""
     needs = access.of_monitored(monitored())
     allowed = {need: need.part not in {"roll-up", "namespaces"} for need in needs}
-    told = access.evaluate("alpha", allowed)
-    assert [(v.state, v.remedy.split()[3]) for v in told] == [
+    output = access.evaluate("alpha", allowed)
+    assert [(v.state, v.remedy.split()[3]) for v in output] == [
         ("problem", "rbac.namespaces;"),
         ("problem", "rbac.rollUp;"),
     ]
-    assert "list pods, watch pods, list replicasets.apps" in told[1].found
+    assert "list pods, watch pods, list replicasets.apps" in output[1].found
 
 
-def test_only_what_the_spec_asks_for_is_needed() -> None:
-    """What is off needs no permission; kubeconfig, Lease and our own objects need theirs."""
+def test_only_permissions_of_enabled_features_are_needed() -> None:
+    """A disabled feature needs no permission; kubeconfig, Lease and our own objects need theirs."""
     spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False, "enrichment": False}
     needs = access.of_monitored(monitored(spec))
     asked = {str(need) for need in needs if need.part == "existence"}
@@ -156,33 +156,33 @@ def test_only_what_the_spec_asks_for_is_needed() -> None:
     ("major", "minor", "state"), [("1", "24", "problem"), ("1", "25", "fine"), ("1", "31+", "fine"), ("", "", "fine")]
 )
 def test_versions(major: str, minor: str, state: str) -> None:
-    """What is older than the CRD allows is a problem; EKS's plus sign and a missing number are none."""
+    """A version below the CRD's minimum is a problem; EKS's plus sign and a missing number are not."""
     version = cluster._Version(git_version=f"v{major}.{minor}", major=major, minor=minor)
     assert cluster.evaluate_version("alpha", "https://x", version).state == state
 
 
-@pytest.mark.parametrize(("ahead", "said"), [(59, "differ by 59 s"), (61, "61 s ahead of"), (-300, "300 s behind")])
-def test_clocks(ahead: float, said: str) -> None:
-    """A minute's difference is told with its direction."""
-    assert said in cluster.evaluate_clock("x", datetime.fromtimestamp(NOW, UTC), NOW + ahead).found
+@pytest.mark.parametrize(("ahead", "reported"), [(59, "differ by 59 s"), (61, "61 s ahead of"), (-300, "300 s behind")])
+def test_clocks(ahead: float, reported: str) -> None:
+    """A difference of a minute is reported with its direction."""
+    assert reported in cluster.evaluate_clock("x", datetime.fromtimestamp(NOW, UTC), NOW + ahead).found
 
 
 def test_sources() -> None:
-    """What is unknown, ending or missing is a problem of its own; what is served is named with its version."""
+    """Unknown, terminating and missing APIs are different problems; a served API is named with its version."""
     constraint = Resource(CONSTRAINTS, "v1beta1", "k8srepos", "K8sRepos", namespaced=False)
     served = Discovery(
         served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, terminating=frozenset({REPORTS.group_resource})
     )
-    told = cluster.evaluate_sources("alpha", served)
-    assert [v.state for v in told] == ["problem", "problem", "fine"]
+    output = cluster.evaluate_sources("alpha", served)
+    assert [v.state for v in output] == ["problem", "problem", "fine"]
     assert (
-        told[2].found == "served and read: policyreports.v1alpha2.wgpolicyk8s.io, 1 kind of constraints.gatekeeper.sh"
+        output[2].found == "served and read: policyreports.v1alpha2.wgpolicyk8s.io, 1 kind of constraints.gatekeeper.sh"
     )
     assert [v.state for v in cluster.evaluate_sources("alpha", Discovery(served=(), unknown={}))] == ["problem"]
 
 
 @pytest.mark.parametrize(
-    ("status", "generation", "state", "said"),
+    ("status", "generation", "state", "reported"),
     [
         (None, 1, "problem", "no status yet"),
         (ready("True", "AllWell"), 1, "fine", "Ready is True, AllWell: so it is"),
@@ -199,11 +199,11 @@ def test_sources() -> None:
     ],
     ids=["none", "well", "older generation", "unwell", "unknown", "listed", "gone"],
 )
-def test_what_the_operator_wrote(status: dict[str, Any] | None, generation: int, state: str, said: str) -> None:
-    """The status counts as long as an operator that is alive could have written it."""
+def test_the_operators_status(status: dict[str, Any] | None, generation: int, state: str, reported: str) -> None:
+    """The status counts for as long as a running operator could have written it."""
     given = monitored(status=status)
-    told = cluster.evaluate_operator("alpha", given, generation, now=NOW, relist_interval=HOUR)
-    assert (told.state, said in told.found) == (state, True)
+    output = cluster.evaluate_operator("alpha", given, generation, now=NOW, relist_interval=HOUR)
+    assert (output.state, reported in output.found) == (state, True)
 
 
 # -- engines ----------------------------------------------------------------------------------------------------------
@@ -216,8 +216,8 @@ def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
     return found
 
 
-def test_a_time_that_stands_still_makes_no_engine_silent() -> None:
-    """Trivy's adapter gives results the time at which Trivy's report was made, which may be months ago."""
+def test_an_unchanged_time_makes_no_engine_silent() -> None:
+    """Trivy's adapter gives results the time of Trivy's report, which may be months ago."""
     seen = engines.Seen()
     old = int(NOW) - 2_000 * int(HOUR)
     times = (("Trivy Compliance", old), ("Trivy ConfigAudit", old), ("house rules", int(NOW)))
@@ -226,8 +226,8 @@ def test_a_time_that_stands_still_makes_no_engine_silent() -> None:
     assert states(seen)["engines"] == ["fine"] * 3
 
 
-def test_an_engine_speaks_in_either_api() -> None:
-    """Its newest result counts, in whichever API group it lies; the other group is superseded then."""
+def test_results_in_either_api_count() -> None:
+    """An engine's newest result counts, in whichever API group it is; the other group is superseded then."""
 
     def seen(*, newest: int) -> engines.Seen:
         made = engines.Seen()
@@ -240,8 +240,8 @@ def test_an_engine_speaks_in_either_api() -> None:
     assert states(seen(newest=int(NOW) - 4 * HOUR)) == {"engines": ["problem"], "superseded-reports": ["fine"]}
 
 
-def test_the_times_are_those_of_the_alerts() -> None:
-    """What the alerts call silent, the doctor calls silent, and the other way round."""
+def test_the_limits_equal_the_alerts() -> None:
+    """The doctor and the alerts call the same engines silent."""
     alerts: dict[str, str] = {}
     for group in yaml.safe_load((ROOT / "charts/policyhub/alerts/policyhub.yaml").read_text("utf-8"))["groups"]:
         alerts |= {rule["alert"]: " ".join(rule["expr"].split()) for rule in group["rules"] if "alert" in rule}
@@ -270,18 +270,18 @@ def test_the_times_are_those_of_the_alerts() -> None:
         ("Falco", math.inf),
     ],
 )
-def test_an_engine_goes_by_the_beginning_of_its_name(engine: str, hours: float) -> None:
-    """Kyverno's kinds of policy are all Kyverno; what is given on the command line is another such beginning."""
+def test_engines_match_by_prefix(engine: str, hours: float) -> None:
+    """All of Kyverno's kinds of policy are Kyverno; a name on the command line is another prefix."""
     assert rules.most_of({**rules.SILENT_AFTER, "Trivy X": 48 * HOUR}, engine) == hours * HOUR
 
 
-def test_times_that_stand_still_are_no_silence() -> None:
-    """Trivy's adapter writes the time of a report that is rewritten in place, and event logs are quiet while nothing
-    happens: neither is a problem, unless somebody says after how long it is; what is left out is not missed.
+def test_engines_without_usable_times() -> None:
+    """Trivy's adapter keeps the time of a report that is rewritten in place, and event logs are quiet while nothing
+    happens: neither is a problem, unless a limit is configured; excluded engines are not missed.
     """
     seen = engines.Seen(newest={("Trivy Compliance", POLICY_REPORTS): int(NOW) - 900 * HOUR})
-    (told, *_) = engines.evaluate("alpha", seen, now=NOW)
-    assert (told.state, told.found) == (
+    (output, *_) = engines.evaluate("alpha", seen, now=NOW)
+    assert (output.state, output.found) == (
         "fine",
         "the newest result of Trivy Compliance is 37 d 12 h old, but its age does not show whether the engine works",
     )
@@ -291,32 +291,34 @@ def test_times_that_stand_still_are_no_silence() -> None:
     assert [v.state for v in engines.evaluate("alpha", other, now=NOW, exclude=(" X", "Gatekeeper"))] == ["fine"]
 
 
-def test_the_doctor_and_the_condition_say_the_same() -> None:
-    """What is a problem to one is one to the other, with the same remedy, in the same words but for the exact age."""
+def test_the_doctor_and_the_conditions_agree() -> None:
+    """A problem for one is a problem for the other, with the same remedy and the same text except for the exact age."""
     seen = engines.Seen(
         newest={("kyverno", POLICY_REPORTS): int(NOW) - 73 * HOUR, ("kubewarden", OPEN_REPORTS): int(NOW)},
         audited={"k/a": int(NOW) - 2 * HOUR},
         unlisted={"k/a": (20, 1)},
     )
-    told = [verdict for verdict in engines.evaluate("alpha", seen, now=NOW) if verdict.state == "problem"]
+    output = [verdict for verdict in engines.evaluate("alpha", seen, now=NOW) if verdict.state == "problem"]
     condition = rules.problems(seen.engines(), now=NOW)
-    assert [verdict.check for verdict in told] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
-    assert {verdict.found.replace(" 1 h old", " old") for verdict in told} == {trouble.message for trouble in condition}
+    assert [verdict.check for verdict in output] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
+    assert {verdict.found.replace(" 1 h old", " old") for verdict in output} == {
+        trouble.message for trouble in condition
+    }
     for trouble in condition:
-        assert any(verdict.remedy.startswith(trouble.remedy) for verdict in told)
+        assert any(verdict.remedy.startswith(trouble.remedy) for verdict in output)
 
 
-def test_what_the_guard_holds_is_a_problem() -> None:
-    """The doctor says what is held, and how to approve of it; where nothing is, it says that."""
+def test_held_archives_are_a_problem() -> None:
+    """The doctor says what is held, and how to approve it; otherwise that nothing is held."""
     hold = GuardHold(since=SteadyMs(1), lost=279, total=613)
     snapshot = Snapshot(name="alpha", identity="a", account="1", region="r", guarded={"kyverno": hold})
     message = conditions.guarded(snapshot).message
     held = {"type": "ArchiveHeld", "status": "True", "reason": "TooManyLost", "message": message}
     status = {"conditions": [{**held, "lastTransitionTime": datetime.fromtimestamp(NOW, UTC).isoformat()}]}
-    (told,) = cluster.evaluate_holds("alpha", monitored(status=status))
-    assert told.state == "problem"
-    assert told.found.startswith("kyverno: 279 of 613 active findings are no longer reported")
-    assert "policyhub archive alpha --approve=kyverno" in told.remedy
+    (output,) = cluster.evaluate_holds("alpha", monitored(status=status))
+    assert output.state == "problem"
+    assert output.found.startswith("kyverno: 279 of 613 active findings are no longer reported")
+    assert "policyhub archive alpha --approve=kyverno" in output.remedy
     status["conditions"][0]["status"] = "False"
     assert [v.state for v in cluster.evaluate_holds("alpha", monitored(status=status))] == ["fine"]
     assert cluster.evaluate_holds("alpha", monitored()) == []
@@ -325,29 +327,27 @@ def test_what_the_guard_holds_is_a_problem() -> None:
 @pytest.mark.parametrize(
     ("status", "state"), [("True", ["problem"]), ("False", ["fine"]), ("Unknown", []), ("", [])], ids=str
 )
-def test_whose_identity_is_a_problem(status: str, state: list[str]) -> None:
-    """The doctor repeats what the condition says."""
-    said = {"type": "IdentityConflict", "status": status, "reason": "TwoIdentities", "message": "two of them"}
+def test_an_identity_conflict_is_a_problem(status: str, state: list[str]) -> None:
+    """The doctor repeats the condition's message."""
+    reported = {"type": "IdentityConflict", "status": status, "reason": "TwoIdentities", "message": "two of them"}
     moment = datetime.fromtimestamp(NOW, UTC).isoformat()
-    seen = monitored(status={"conditions": [{**said, "lastTransitionTime": moment}]} if status else None)
-    told = cluster.evaluate_identity("alpha", seen)
-    assert [verdict.state for verdict in told] == state
-    assert all(verdict.found == "two of them" for verdict in told)
+    seen = monitored(status={"conditions": [{**reported, "lastTransitionTime": moment}]} if status else None)
+    output = cluster.evaluate_identity("alpha", seen)
+    assert [verdict.state for verdict in output] == state
+    assert all(verdict.found == "two of them" for verdict in output)
 
 
-def test_no_line_names_a_file_of_the_repository() -> None:
-    """An admin has the program, not its sources: each remedy is said where it is needed."""
+def test_no_message_names_a_file_of_the_repository() -> None:
+    """An admin has the program, not its sources, so each remedy is complete."""
     for path in sorted((ROOT / "operator/policyhub").rglob("*.py")):
         texts = [n.value for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Constant)]
-        said = [text for text in texts if isinstance(text, str) and re.search(r"(?<!/)\bdocs/\w+\.md", text)]
+        reported = [text for text in texts if isinstance(text, str) and re.search(r"(?<!/)\bdocs/\w+\.md", text)]
         documented = [node for node in _docstrings(path) if node]
-        assert [text for text in said if text not in documented] == [], path
+        assert [text for text in reported if text not in documented] == [], path
 
 
-def test_every_line_that_is_not_fine_has_its_remedy_from_the_table() -> None:
-    """Whoever says that something is wrong or could not be looked at takes what to do from the one table; each of its
-    entries is used.
-    """
+def test_every_problem_has_its_remedy_from_the_table() -> None:
+    """Every problem or unchecked result takes its remedy from the one table; each entry of it is used."""
     used: set[str] = set()
     package = ROOT / "operator/policyhub"
     for path in (package / "cli/doctor.py", *sorted((package / "doctor").rglob("*.py"))):
@@ -367,7 +367,7 @@ def test_every_line_that_is_not_fine_has_its_remedy_from_the_table() -> None:
 
 
 def _docstrings(path: Path) -> list[str]:
-    """Every text that stands alone: docstrings, also those of members."""
+    """Every docstring, also of members."""
     tree = ast.parse(path.read_text("utf-8"))
     return [
         node.value.value
@@ -376,40 +376,40 @@ def _docstrings(path: Path) -> list[str]:
     ]
 
 
-def test_nothing_of_gatekeeper_is_told_where_there_is_none() -> None:
-    """Without a constraint neither audit nor limit is spoken of; reports without a time are told as such."""
+def test_nothing_about_gatekeeper_without_constraints() -> None:
+    """Without a constraint neither audit nor limit is mentioned; reports without a time are reported as such."""
     assert states(engines.Seen(objects=3)) == {"engines": ["fine"], "superseded-reports": ["fine"]}
     assert states(engines.Seen()) == {"superseded-reports": ["fine"]}
 
 
-def test_what_could_not_be_read_is_not_checked() -> None:
-    """An object that cannot be read is told, beside what the others say."""
+def test_an_unreadable_object_is_unchecked() -> None:
+    """It is reported beside the results of the others."""
     assert states(engines.Seen(problems=["a", "b"]))["engines"] == ["unchecked"]
 
 
-def test_many_names_are_cut() -> None:
-    """Five of a list are named, the others counted; above Gatekeeper's own limit no more is recommended."""
+def test_long_lists_are_shortened() -> None:
+    """Five names of a list are printed, the others counted; no limit above Gatekeeper's maximum is recommended."""
     seen = engines.Seen(unlisted={f"k/{n}": (20, 600) for n in range(7)}, audited={"k/0": int(NOW)})
-    told = engines.truncated("alpha", seen.engines())
-    assert told.found.startswith("4200 violations are not listed: k/0 lists 20 of 620, ")
-    assert told.found.endswith("k/4 lists 20 of 620 and 2 more")
-    assert told.remedy.endswith("to 500; 500 is the most that Gatekeeper recommends")
+    output = engines.truncated("alpha", seen.engines())
+    assert output.found.startswith("4200 violations are not listed: k/0 lists 20 of 620, ")
+    assert output.found.endswith("k/4 lists 20 of 620 and 2 more")
+    assert output.remedy.endswith("to 500; 500 is the most that Gatekeeper recommends")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "reported"),
     [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3602, "1 h"), (90_000, "1 d 1 h"), (-5, "0 s")],
 )
-def test_spans(seconds: float, said: str) -> None:
-    """A time is said by its greatest unit and the one below it."""
-    assert span(seconds) == said
+def test_spans(seconds: float, reported: str) -> None:
+    """A duration has its greatest unit and the next one."""
+    assert span(seconds) == reported
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("environ", "state", "said"),
+    ("environ", "state", "reported"),
     [
         ({}, "fine", "no proxy"),
         ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "10.0.0.1"}, "fine", "reached directly: 10.0.0.1"),
@@ -420,14 +420,14 @@ def test_spans(seconds: float, said: str) -> None:
     ],
     ids=["none", "direct", "range", "outside", "inside", "no url"],
 )
-def test_proxies(environ: dict[str, str], state: str, said: str) -> None:
-    """Only what would not work is a problem: an API server outside may well be behind a proxy."""
-    (told,) = network.check_proxy(environ, {"home": "https://10.0.0.1:443"})
-    assert (told.state, said in told.found) == (state, True)
+def test_proxies(environ: dict[str, str], state: str, reported: str) -> None:
+    """Only a proxy that would not work is a problem: an external API server may well be behind a proxy."""
+    (output,) = network.check_proxy(environ, {"home": "https://10.0.0.1:443"})
+    assert (output.state, reported in output.found) == (state, True)
 
 
 def test_bundles(tmp_path: Path) -> None:
-    """A folder and a bundle are fine, what is no PEM is not."""
+    """A folder and a bundle are fine, a file without PEM is not."""
     wrong = tmp_path / "ca.pem"
     wrong.write_text("no certificate")
     assert [v.state for v in network.check_certificates({"SSL_CERT_FILE": str(wrong)})] == ["problem"]
@@ -439,7 +439,7 @@ def test_bundles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "settings", "status", "wanted"),
+    ("spec", "settings", "status", "expected"),
     [
         ({"accountId": "1" * 12, "region": "eu-west-1"}, {"account_id": "2" * 12}, None, ("1" * 12, "eu-west-1")),
         ({}, {"account_id": "2" * 12, "region": "us-east-1"}, None, ("2" * 12, "us-east-1")),
@@ -453,21 +453,21 @@ def test_bundles(tmp_path: Path) -> None:
     ],
     ids=["spec", "settings", "status", "unknown"],
 )
-def test_where_the_findings_are(
-    spec: dict[str, str], settings: dict[str, str], status: dict[str, str] | None, wanted: tuple[str, str] | None
+def test_the_destination_of_findings(
+    spec: dict[str, str], settings: dict[str, str], status: dict[str, str] | None, expected: tuple[str, str] | None
 ) -> None:
-    """Where the operator wrote that they are, else the spec, else the settings; half of it is nothing."""
+    """From the operator's status, else the spec, else the settings; incomplete values are ignored."""
     given = monitored({"securityHub": spec}, {"hub": status} if status else None)
     found = run.hub_of(given, Settings.load(**settings))
-    assert (None if found.missing else found.place) == wanted
+    assert (None if found.missing else found.place) == expected
 
 
-def test_whose_credentials() -> None:
+def test_the_callers_account() -> None:
     """The account decides, not the name."""
     caller = {"Arn": "arn:aws:sts::1:assumed-role/policyhub/x", "Account": "111122223333"}
     assert hub.evaluate_caller("x", "111122223333", caller).state == "fine"
-    told = hub.evaluate_caller("x", "444455556666", caller)
-    assert (told.state, "iam::444455556666:role" in told.remedy) == ("problem", True)
+    output = hub.evaluate_caller("x", "444455556666", caller)
+    assert (output.state, "iam::444455556666:role" in output.remedy) == ("problem", True)
 
 
 @pytest.mark.parametrize(
@@ -487,13 +487,13 @@ def test_whose_credentials() -> None:
     ],
     ids=["policy-reporter", "sample", "product", "generator", "nothing"],
 )
-def test_tools_are_told_by_the_shape_of_their_findings(finding: dict[str, Any], name: str) -> None:
-    """Known tools by what only they write, others by how they call themselves."""
+def test_tools_are_recognised_by_their_findings(finding: dict[str, Any], name: str) -> None:
+    """Known tools by fields that only they write, others by their own name."""
     assert others.tool(finding) == name
 
 
-def test_an_archived_finding_is_later_and_without_what_is_others() -> None:
-    """UpdatedAt moves on even where it lies in the future; analysts' and AWS's members are not sent."""
+def test_an_archived_finding_of_another_tool() -> None:
+    """UpdatedAt increases even if it is in the future; analysts' and AWS's members are not sent."""
     stored = {
         "Id": "1",
         "UpdatedAt": "2030-01-01T00:00:00.000Z",
@@ -512,7 +512,7 @@ def test_an_archived_finding_is_later_and_without_what_is_others() -> None:
 
 
 def pace(**rates: float) -> list[CheckResult]:
-    """As the operator's metrics tell it, by operation."""
+    """As the operator's metrics have it, by operation."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     for operation, rate in rates.items():
@@ -522,8 +522,8 @@ def pace(**rates: float) -> list[CheckResult]:
     return quota.evaluate(registry.collect(), share=0.8)
 
 
-def test_a_slowed_pace_is_told() -> None:
-    """Below its ceiling a pace means that others use the quota; at its ceiling refusals of long ago mean nothing."""
+def test_a_reduced_rate_is_a_problem() -> None:
+    """A rate below its ceiling means that others use the quota; at its ceiling old throttling is irrelevant."""
     slow, well = pace(BatchImportFindings=4.0, GetFindings=2.4)
     assert (slow.state, well.state) == ("problem", "fine")
     assert slow.found == "BatchImportFindings: 3 of 10 calls were throttled; the rate limit is 4 of 8 calls a second"
@@ -531,62 +531,64 @@ def test_a_slowed_pace_is_told() -> None:
 
 
 def test_counts_of_other_tools() -> None:
-    """The tool with most comes first, and each has its command; where more pages follow, numbers are the least."""
+    """The tool with the most findings comes first, and each has its command; with further pages, numbers are
+    minimums.
+    """
     place = ("1", "111122223333", "eu-west-1")
-    told = others.evaluate(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
-    assert told[0].found == "policy-reporter has at least 9 active findings about Kubernetes policies"
-    assert "switch its target securityHub off" in told[0].remedy
-    assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in told[1].remedy
+    output = others.evaluate(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
+    assert output[0].found == "policy-reporter has at least 9 active findings about Kubernetes policies"
+    assert "switch its target securityHub off" in output[0].remedy
+    assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in output[1].remedy
 
 
 @pytest.mark.parametrize("name", ["a'; reboot; '", "$(reboot)", "-x", "a\nb", "\x1b[2J", "Tool of ours"])
-def test_the_command_for_another_tools_findings_is_one_word_of_a_shell(name: str) -> None:
-    """A tool calls itself what it likes."""
+def test_a_tools_name_is_quoted_in_commands(name: str) -> None:
+    """A tool can choose any name."""
     called = others.tool({"ProductName": name})
-    (told,) = others.evaluate("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
-    *_, last = shlex.split(told.remedy.rpartition(": ")[2])
+    (output,) = others.evaluate("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
+    *_, last = shlex.split(output.remedy.rpartition(": ")[2])
     assert last == called
     assert called.isprintable()
 
 
 @pytest.mark.parametrize("odd", [None, 1, "x", [], [None], ["x"], {"a": 1}])
-def test_a_tools_finding_of_odd_shapes_has_a_name(odd: Any) -> None:
-    """Whatever Security Hub holds."""
+def test_a_malformed_finding_of_a_tool_has_a_name(odd: Any) -> None:
+    """Whatever Security Hub stores."""
     assert others.tool({"ProductFields": odd, "Resources": odd, "ProductName": "", "GeneratorId": None}) == "unknown"
 
 
-def test_many_names_do_not_fill_the_page() -> None:
-    """Tools and engines that nobody knows come last, and are counted."""
+def test_many_names_do_not_fill_the_output() -> None:
+    """Unknown tools and engines come last, and are counted."""
     tools = Counter({f"tool-{number}": 1 for number in range(5_000)})
     assert len(others.evaluate("1", "111122223333", "eu-west-1", tools, more=False)) < 30
     seen = engines.Seen(objects=1)
     seen.newest = {(f"a{number}", "wgpolicyk8s.io"): 1 for number in range(5_000)} | {("kyverno", "wgpolicyk8s.io"): 1}
-    told = [verdict for verdict in engines.evaluate("prod", seen, now=100_000.0) if verdict.check == "engines"]
-    assert len(told) < 40
-    assert "kyverno" in told[0].found
+    output = [verdict for verdict in engines.evaluate("prod", seen, now=100_000.0) if verdict.check == "engines"]
+    assert len(output) < 40
+    assert "kyverno" in output[0].found
 
 
-def test_a_page_for_people_has_nothing_that_cannot_be_seen() -> None:
+def test_text_output_is_printable() -> None:
     """Whatever a check repeats."""
-    told = formatting.text([problem("engines", "prod", "a\x1b[2Jb\r\u202ec" + "x" * 90_000, remedy="d\x9be")])
-    assert all(line.isprintable() for line in told.splitlines())
-    assert len(told) < 6_000
+    output = formatting.text([problem("engines", "prod", "a\x1b[2Jb\r\u202ec" + "x" * 90_000, remedy="d\x9be")])
+    assert all(line.isprintable() for line in output.splitlines())
+    assert len(output) < 6_000
 
 
 @pytest.mark.parametrize("minor", ["9" * 5_000, "²", "29+", ""])
-def test_a_version_is_what_a_server_says(minor: str) -> None:
-    """Digits without end, or none."""
+def test_hostile_versions(minor: str) -> None:
+    """Endless digits, or none."""
     version = cluster._Version(git_version="v1\x1b" + "9" * 5_000, major="1", minor=minor)
     assert len(cluster.evaluate_version("prod", "https://x", version).found) < 200
 
 
-def test_a_producer_whose_words_change_is_named() -> None:
+def test_a_producer_with_changing_texts_is_named() -> None:
     """With the member that changes, for each cluster."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     assert [v.state for v in quota.evaluate_wording(registry.collect())] == ["fine"]
     metrics.findings_reworded.labels("beta", "scanner", "properties.pid").set(1)
     metrics.findings_reworded.labels("beta", "scanner", "message").set(12)
-    (told,) = quota.evaluate_wording(registry.collect())
-    assert (told.check, told.about, told.state) == ("wording", "beta", "problem")
-    assert told.found == "scanner changes message of 12 findings, scanner changes properties.pid of 1 finding"
+    (output,) = quota.evaluate_wording(registry.collect())
+    assert (output.check, output.about, output.state) == ("wording", "beta", "problem")
+    assert output.found == "scanner changes message of 12 findings, scanner changes properties.pid of 1 finding"

@@ -1,28 +1,28 @@
-"""The workloads that there are in the fault bench, and what each consists of."""
+"""The workloads of the fault bench and the objects of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.faults.family import Ref
-from tests.faults.paper import Result
+from tests.faults.manifests import Result
+from tests.faults.owner_graph import Ref
 
 FIRST = "a-"
-"""Begins the names of what comes first in Gatekeeper's order, in namespace north."""
-PLACES = (
+"""Prefix of names that come first in Gatekeeper's sort order, in namespace north."""
+INITIAL_WORKLOADS = (
     *(("Deployment", space) for space in ("north", "south", "west") * 3),
     *(("StatefulSet", space) for space in ("north", "west")),
     *(("CronJob", space) for space in ("north", "south", "west")),
     *(("Pod", space) for space in ("north", "west")),
     ("Node", "south"),
 )
-"""Kind and namespace; of a Node: a static Pod."""
-STILL = (
+"""Kind and namespace of the workloads at the start. Node: a static Pod."""
+PERMANENT = (
     ("Deployment", "north", f"{FIRST}still-1"),
     ("Deployment", "north", f"{FIRST}still-2"),
     ("Deployment", "south", "still-3"),
     ("CronJob", "south", "still-4"),
 )
-"""The violations of which never end, whatever comes and goes below them."""
+"""Workloads whose violations never end, whatever happens to their Pods and ReplicaSets."""
 
 
 @dataclass(eq=False)
@@ -38,12 +38,12 @@ class Layer:
 class Workload:
     about: Ref
     uid: str
-    still: bool
-    said: dict[str, list[Result]]
-    """What each engine says of the present template."""
+    permanent: bool
+    results_by_engine: dict[str, list[Result]]
+    """The results of each engine for the current template."""
     replicas: int = 2
     layers: list[Layer] = field(default_factory=list)
-    """The newest is the last."""
+    """The newest is last."""
     revision: int = 0
     named: int = 0
     busy: bool = False
@@ -51,7 +51,7 @@ class Workload:
 
     @property
     def refs(self) -> Iterator[Ref]:
-        """What is there of it."""
+        """The objects of the workload that exist."""
         if not self.gone:
             yield self.about
         for layer in self.layers:

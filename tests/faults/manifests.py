@@ -1,5 +1,5 @@
-"""What engines write: reports of both APIs, and constraints as Gatekeeper's audit leaves them; and what controllers
-make: the objects that the reports are about.
+"""Manifests: reports of both APIs, constraints as Gatekeeper's audit leaves them, and the workloads that the reports
+are about.
 """
 
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.faults.family import PASSING, REVISION, Ref
+from tests.faults.owner_graph import EPHEMERAL, REVISION, Ref
 
 Document = dict[str, Any]
 
@@ -33,7 +33,7 @@ COLLECTIONS = (
     "/apis/wgpolicyk8s.io/v1alpha2/namespaces/{}/policyreports",
     "/apis/openreports.io/v1alpha1/namespaces/{}/reports",
 )
-"""Where all that lies in a namespace is."""
+"""The collections of a namespace's objects."""
 CLUSTER_COLLECTIONS = (
     "/apis/wgpolicyk8s.io/v1alpha2/clusterpolicyreports",
     "/apis/openreports.io/v1alpha1/clusterreports",
@@ -45,16 +45,16 @@ class Result(NamedTuple):
     rule: str
     outcome: str = "fail"
     severity: str = "medium"
-    words: int = 0
-    """Which of several messages it has."""
+    variant: int = 0
+    """Selects one of several messages."""
 
 
 def report(about: Ref, results: Iterable[Result], *, source: str, kind: str, stamp: Document) -> Document:
-    """Of one object. Results on what comes and goes name it. Listed in no order of the objects, as where engines name
-    reports by uid.
+    """A report on one object. Results on ephemeral objects name the object. Report names have no order, as with engines
+    that name reports by uid.
     """
     space = {"namespace": about.namespace} if about.namespace else {}
-    by = f" by {about.name}" if about.kind in PASSING else ""
+    by = f" by {about.name}" if about.kind in EPHEMERAL else ""
     return {
         "apiVersion": _GROUPS[kind.removeprefix("Cluster")],
         "kind": kind,
@@ -67,7 +67,7 @@ def report(about: Ref, results: Iterable[Result], *, source: str, kind: str, sta
                 "rule": result.rule,
                 "result": result.outcome,
                 "severity": result.severity,
-                "message": f"{result.rule} of {result.policy} is not met{by}, as seen in way {result.words}",
+                "message": f"{result.rule} of {result.policy} is not met{by}, as seen in way {result.variant}",
                 "scored": True,
                 "timestamp": stamp,
             }
@@ -81,7 +81,9 @@ def _mixed(about: Ref) -> str:
 
 
 def constraint(name: str, pods: Iterable[Ref], *, total: int, kind: str, audited: int) -> Document:
-    """After an audit that began then (Unix seconds), lists these Pods, the greatest first, and counts `total`."""
+    """A constraint after an audit that started at `audited` (Unix seconds): lists these Pods in descending order, and
+    counts `total`.
+    """
     stamp = datetime.fromtimestamp(audited, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     listed = [
         {
@@ -107,8 +109,8 @@ def constraint(name: str, pods: Iterable[Ref], *, total: int, kind: str, audited
     }
 
 
-def thing(ref: Ref, *, owner: Ref | None = None, uid: str = "", revision: int = 0) -> Document:
-    """A Pod or a controller of Pods, with its own controller where it has one (`uid` is that one's)."""
+def workload(ref: Ref, *, owner: Ref | None = None, uid: str = "", revision: int = 0) -> Document:
+    """A Pod or a controller of Pods, with its own controller `owner` (`uid` is the owner's), if any."""
     metadata: Document = {"name": ref.name, "namespace": ref.namespace, "labels": {"app": ref.name}}
     if revision:
         metadata["annotations"] = {REVISION: str(revision)}

@@ -1,4 +1,4 @@
-"""Questions to a real API server, and their answers."""
+"""Existence checks against a real API server."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from policyhub.sync.existence_client import ExistenceClient
 Document = dict[str, Any]
 
 
-class Stand:
-    """Questions and their answers, by a clock that can be put forward."""
+class ExistenceRig:
+    """Runs an ExistenceClient, with a clock that can be advanced."""
 
     def __init__(self) -> None:
         self.ahead = 0
@@ -29,28 +29,28 @@ class Stand:
         self.ahead += milliseconds
         self.existence.on_request()
 
-    def ask(self, thing: Referent, since: SteadyMs) -> Answer | None:
-        if isinstance(thing, PolicyName):
-            return self.existence.policy(thing.source, thing.policy, since=since)
-        return self.existence.subject(thing, since=since)
+    def ask(self, item: Referent, since: SteadyMs) -> Answer | None:
+        if isinstance(item, PolicyName):
+            return self.existence.policy(item.source, item.policy, since=since)
+        return self.existence.subject(item, since=since)
 
-    async def answers(self, *things: Referent) -> list[Answer]:
+    async def answers(self, *items: Referent) -> list[Answer]:
         since = self.now()
         async with asyncio.timeout(60):
             while True:
-                found = [self.ask(thing, since) for thing in things]
+                found = [self.ask(item, since) for item in items]
                 answers = [answer for answer in found if answer is not None]
-                if len(answers) == len(things):
+                if len(answers) == len(items):
                     assert all(since <= answer.asked <= answer.answered_at for answer in answers if answer.uid)
                     return answers
                 await asyncio.sleep(0.02)
 
-    async def presence(self, *things: Referent) -> list[Presence]:
-        return [answer.presence for answer in await self.answers(*things)]
+    async def presence(self, *items: Referent) -> list[Presence]:
+        return [answer.presence for answer in await self.answers(*items)]
 
-    async def until_refused(self, *things: Referent, passes: int = REFUSAL_CONFIRM_MS) -> list[Presence]:
-        """The answers once the first refusal is old."""
-        task = asyncio.create_task(self.presence(*things))
+    async def until_refused(self, *items: Referent, passes: int = REFUSAL_CONFIRM_MS) -> list[Presence]:
+        """The answers after the first refusal has aged."""
+        task = asyncio.create_task(self.presence(*items))
         while not task.done():
             await asyncio.sleep(0.2)
             self.forward(passes)
@@ -58,12 +58,12 @@ class Stand:
 
 
 @asynccontextmanager
-async def asking(config: Document) -> AsyncIterator[Stand]:
-    stand = Stand()
+async def running_existence(config: Document) -> AsyncIterator[ExistenceRig]:
+    rig = ExistenceRig()
     async with await Connection.from_kubeconfig(config) as connection:
-        task = asyncio.create_task(stand.asker.run(connection))
+        task = asyncio.create_task(rig.asker.run(connection))
         try:
-            yield stand
+            yield rig
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

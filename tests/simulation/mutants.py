@@ -1,5 +1,5 @@
-"""What parts of the product were without a mend: the patches of `mends`. Each takes the place of a function or method
-and has its arguments; the true one is a default.
+"""Replacements for functions and methods of the operator, without a fix: the patches of `mutations`. Each replaces one
+callable and takes its arguments; the original callable is the default of a parameter.
 """
 
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clock import SteadyMs, WallMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.report_apis import ReportApis, report_apis
 from policyhub.kube.isolating_sink import IsolatingSink
@@ -23,7 +23,6 @@ from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.guard import Guard, threshold_reason
 from policyhub.sync.in_flight import InFlight
 from policyhub.sync.intake import Intake
-from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import Evidence
 from policyhub.sync.read_progress import ReadProgress
@@ -41,7 +40,7 @@ def equal(one: object, other: object) -> bool:
     return one == other
 
 
-def uncounted(*args: Any, of_report: Callable[..., Evidence] = grading._report_evidence, **more: Any) -> Evidence:
+def not_lost(*args: Any, of_report: Callable[..., Evidence] = grading._report_evidence, **more: Any) -> Evidence:
     return msgspec.structs.replace(of_report(*args, **more), lost=False)
 
 
@@ -55,12 +54,12 @@ def all_listed(*args: Any, **more: Any) -> ReportApis:
     return msgspec.structs.replace(report_apis(*args, **more), all_listed=True)
 
 
-def policy_there(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:
+def policy_present(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:
     return Answer(Presence.PRESENT, since)
 
 
-def note_anywhere(self: Superseded, *said: Any, note: Callable[..., None] = Superseded.note) -> None:
-    group, engine, _, at = said
+def note_anywhere(self: Superseded, *args: Any, note: Callable[..., None] = Superseded.note) -> None:
+    group, engine, _, at = args
     note(self, group, engine, "", at)
 
 
@@ -82,7 +81,7 @@ def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]
 
 def unreadable_anywhere(self: Sources, entry: Entry) -> bool:
     return bool(self.unreadable.get(entry.source_api)) or any(
-        origin == entry.source_api for origin, _ in self._incomplete_in
+        source_api == entry.source_api for source_api, _ in self._incomplete_in
     )
 
 
@@ -90,10 +89,10 @@ def threshold_anywhere(self: Guard, scope: tuple[str, str], wide: dict[str, str]
     return threshold_reason(self.lost(scope[0]), self.active(scope[0]))
 
 
-def any_subject(
+def subject_anywhere(
     self: ResultReader, ref: Any, problems: list[str], subject: Callable[..., Any] = ResultReader._subject
 ) -> Any:
-    """Also of another namespace than the report's."""
+    """Accepts subjects of other namespaces than the report's."""
     own = self._namespace
     self._namespace = (own and ref.namespace) or own
     try:
@@ -103,7 +102,7 @@ def any_subject(
 
 
 def expects_anywhere(self: Scans, _: SourceKey) -> bool:
-    """A rewrite is read wherever anything waits for a report."""
+    """Reads a rewritten report whenever anything waits for a report."""
     return self.expects
 
 
@@ -115,16 +114,16 @@ def deliver(self: IsolatingSink, raw: msgspec.Raw, method: Callable[[msgspec.Raw
     method(raw)
 
 
-def clear_there(
+def mark_passed_keeping_api(
     self: Intake, ids: Any, *, key: SourceKey, times: Any, clear: Callable[..., None] = Intake._mark_passed
 ) -> None:
     before = {id_: self._entries[id_].source_api for id_ in ids if id_ in self._entries}
     clear(self, before, key=key, times=times)
-    for id_, origin in before.items():
-        self._entries[id_].source_api = origin
+    for id_, source_api in before.items():
+        self._entries[id_].source_api = source_api
 
 
-def reported_there(
+def reported_keeping_api(
     self: Sources, key: SourceKey, reported: Callable[..., list[str]] = Sources.reported, **more: Any
 ) -> list[str]:
     before = {id_: entry.source_api for id_, entry in self._entries.items()}
@@ -134,21 +133,9 @@ def reported_there(
     return reported_ids
 
 
-def whole(self: ReadProgress, init: Callable[..., None] = ReadProgress.__init__, **more: Any) -> None:
+def complete_from_start(self: ReadProgress, init: Callable[..., None] = ReadProgress.__init__, **more: Any) -> None:
     init(self, **more)
     self.complete = True
-
-
-def aged_by_start(
-    self: Ledger,
-    entry: Entry,
-    *,
-    now: SteadyMs,
-    wall_clock: WallMs,
-    evidence: Callable[..., Evidence] = Ledger.evidence,
-    **more: Any,
-) -> Evidence:
-    return evidence(self, entry, now=now, wall_clock=now, **more)
 
 
 def unreported_by_engine(
@@ -172,7 +159,7 @@ def rule_of(source: str, rule: str, subject: Subject) -> str:
     return rule.removeprefix("autogen-").removeprefix("cronjob-")
 
 
-def as_read(
+def take_part_as_read(
     self: Observed,
     digits: str,
     findings: Any,

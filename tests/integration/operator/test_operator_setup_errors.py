@@ -1,4 +1,4 @@
-"""What a MonitoredCluster says when the first hour goes wrong: what happened, what it means, and the next step."""
+"""The conditions of a MonitoredCluster when the setup is wrong: what happened, what it means, and the next step."""
 
 import base64
 import json
@@ -13,14 +13,14 @@ from tests.integration.operator.conftest import OTHER_ACCOUNT
 from tests.integration.operator.world import SECONDS, World
 
 CLOSED = "127.0.0.1:9"
-"""Nobody listens there."""
+"""No server listens there."""
 WAY = ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy")
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
 ROLE = f"arn:aws:iam::{OTHER_ACCOUNT}:role/policyhub"
 
 
 def events(world: World, name: str) -> dict[str, str]:
-    """The reasons of the Events on a MonitoredCluster, with their types."""
+    """The reasons and types of the Events on a MonitoredCluster."""
     uid = world.monitored(name)["metadata"]["uid"]
     found = world.cluster.request("GET", "/api/v1/namespaces/default/events")["items"]
     return {event["reason"]: event["type"] for event in found if event["involvedObject"].get("uid") == uid}
@@ -41,9 +41,9 @@ def kubeconfig(server: str) -> bytes:
     ).encode()
 
 
-def test_a_kubeconfigs_secret_that_is_wrong(world: World) -> None:
-    """Missing, forbidden, without the key, empty, refused, and leading nowhere: each says its own next step. The one
-    that is missing works as soon as the command that its message names has been run.
+def test_a_wrong_kubeconfig_secret(world: World) -> None:
+    """Missing, forbidden, without the key, empty, rejected, and with a wrong address: each has its own next step. The
+    missing one works as soon as the command in its message has been run.
     """
     world.monitor("missing", connection=reference("beta"))
     world.monitor("forbidden", connection=reference("gamma"))
@@ -62,14 +62,14 @@ def test_a_kubeconfigs_secret_that_is_wrong(world: World) -> None:
     world.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
     for key in (*contents, "kubeconfigs"):
         world.monitor(key, connection=reference("beta", key))
-    for key, said in (
+    for key, reported in (
         ("nothing", "it is empty"),
         ("broken", "not valid YAML"),
         ("kubeconfigs", "its keys: broken, nothing, nowhere"),
     ):
-        told = world.await_condition("Connected", "False", reason="KubeconfigInvalid", name=key)["message"]
-        assert said in told
-        assert f'kubectl -n policyhub patch secret beta -p \'{{"data":{{"{key}":' in told
+        output = world.await_condition("Connected", "False", reason="KubeconfigInvalid", name=key)["message"]
+        assert reported in output
+        assert f'kubectl -n policyhub patch secret beta -p \'{{"data":{{"{key}":' in output
     nowhere = world.await_condition("Connected", "False", reason="Unreachable", name="nowhere")["message"]
     assert nowhere.startswith(f"{CLOSED}: the connection was refused. Until this is fixed")
     assert all(word in nowhere for word in WAY)
@@ -81,7 +81,7 @@ def unreachable_hub(_: World, __: Path) -> dict[str, str]:
 
 
 def unreachable_sts(world: World, folder: Path) -> dict[str, str]:
-    """IRSA, whose STS does not answer; Security Hub would."""
+    """IRSA with an STS that does not answer; Security Hub would."""
     token = folder / "token"
     token.write_text("e30.e30.e30")
     sign_in = {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
@@ -90,7 +90,7 @@ def unreachable_sts(world: World, folder: Path) -> dict[str, str]:
 
 
 def no_agent(_: World, folder: Path) -> dict[str, str]:
-    """Pod Identity, whose agent does not run on the node."""
+    """Pod Identity whose agent does not run on the node."""
     token = folder / "token"
     token.write_text("e30.e30.e30")
     return {
@@ -105,7 +105,7 @@ def no_token(_: World, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "reason", "says"),
+    ("environment", "reason", "message"),
     [
         pytest.param(unreachable_hub, "Unavailable", (f"{CLOSED}: the connection was refused", *WAY), id="no route"),
         pytest.param(
@@ -129,30 +129,30 @@ def no_token(_: World, folder: Path) -> dict[str, str]:
         pytest.param(no_token, "CredentialsMissing", ("No such file", "restart it"), id="no token in the Pod"),
     ],
 )
-def test_aws_is_not_reached_or_not_signed_in_to(
+def test_aws_is_unreachable_or_rejects_the_sign_in(
     world: World,
     tmp_path: Path,
     environment: Callable[[World, Path], dict[str, Any]],
     reason: str,
-    says: tuple[str, ...],
+    message: tuple[str, ...],
 ) -> None:
-    """HubReachable tells a network that ends before AWS from a Pod without credentials; the log says the same, and a
-    Warning is made. What was set on purpose makes none.
+    """HubReachable distinguishes a network without a way to AWS from a Pod without credentials; the log has the same
+    message, and a Warning Event is created. A deliberate setting creates none.
     """
     world.monitor(enrichment=False)
     world.start(**environment(world, tmp_path))
-    told = world.await_condition("HubReachable", "False", reason=reason)["message"]
-    assert all(word in told for word in says), told
-    assert "nothing is lost" in told
+    output = world.await_condition("HubReachable", "False", reason=reason)["message"]
+    assert all(word in output for word in message), output
+    assert "nothing is lost" in output
     logged = [line["message"] for line in world.operator.log() if line.get("event") == "hub_access"]
     assert logged
-    assert all(word in logged[-1] for word in says), logged
+    assert all(word in logged[-1] for word in message), logged
     expected = {reason: "Warning", "RollUpOff": "Normal", "EnrichmentOff": "Normal"}
     world.until(lambda: expected.items() <= events(world, "alpha").items(), f"the Events {expected}")
 
 
-def test_what_aws_refuses(world: World) -> None:
-    """A role that is not given, an account that is another, and a Security Hub that is off: the next step of each."""
+def test_refusals_of_aws(world: World) -> None:
+    """A role that cannot be assumed, a wrong account, a disabled Security Hub: the next step of each."""
     world.hub.roles({f"arn:aws:iam::{OTHER_ACCOUNT}:role/another": ""})
     try:
         hub = {"accountId": OTHER_ACCOUNT, "region": stand.REGION}
@@ -182,7 +182,7 @@ def test_what_aws_refuses(world: World) -> None:
             "UnknownRegion",
             "the operator's settings name the Region xx-nowhere-1",
             "correct POLICYHUB_REGION",
-            id="a Region that is none",
+            id="an invalid Region",
         ),
         pytest.param(
             {"AWS_PROFILE": "nobody"},
@@ -193,14 +193,12 @@ def test_what_aws_refuses(world: World) -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be_used(
-    world: World, environment: dict[str, Any], reason: str, found: str, remedy: str
-) -> None:
-    """Only Ready can tell it: with what it means, what to correct, and a Warning; the operator stays alive."""
+def test_unusable_settings(world: World, environment: dict[str, Any], reason: str, found: str, remedy: str) -> None:
+    """Only Ready can report them: with their effect, the correction, and a Warning; the operator keeps running."""
     world.monitor(securityHub={"accountId": stand.ACCOUNT})
     world.start(**environment)
-    told = world.await_condition("Ready", "False", reason=reason)["message"]
-    assert found in told
-    assert remedy in told
-    assert "nothing of this cluster is read or sent" in told
+    output = world.await_condition("Ready", "False", reason=reason)["message"]
+    assert found in output
+    assert remedy in output
+    assert "nothing of this cluster is read or sent" in output
     stand.until(lambda: events(world, "alpha") == {reason: "Warning"}, seconds=SECONDS, what="a Warning, and no other")

@@ -1,4 +1,4 @@
-"""`policyhub doctor` as an admin runs it: the real command, as the operator's service account, and what it says."""
+"""Runs the real `policyhub doctor` command with the operator's service account."""
 
 import json
 import os
@@ -17,28 +17,28 @@ SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one run of the command has said."""
+class DoctorResult:
+    """Exit code and check results of one run."""
 
     code: int
     verdicts: list[dict[str, str]]
 
     def of(self, check: str, *, about: str = "") -> list[dict[str, str]]:
-        """The verdicts of a check that begin with what they are about."""
+        """The results of a check whose subject starts with `about`."""
         return [v for v in self.verdicts if v["check"] == check and v["about"].startswith(about)]
 
     def states(self, check: str, *, about: str = "") -> list[str]:
         return [verdict["state"] for verdict in self.of(check, about=about)]
 
     def problem(self, check: str) -> dict[str, str]:
-        """The one problem of a check."""
+        """The only problem of a check."""
         (found,) = [verdict for verdict in self.of(check) if verdict["state"] == "problem"]
         assert self.code == 1
         assert found["remedy"]
         return found
 
 
-class Clinic:
+class DoctorCli:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self._folder = folder
@@ -46,7 +46,7 @@ class Clinic:
     def run(
         self, *given: str, kubeconfig: Path | None = None, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """A command of policyhub with the credentials of the chart's service account and of the hub's account."""
+        """Runs policyhub commands with the credentials of the chart's service account and of the hub's account."""
         environment = {
             **os.environ,
             "POLICYHUB_EKS_ENDPOINT_HOSTS": SETTINGS["POLICYHUB_EKS_ENDPOINT_HOSTS"],
@@ -63,15 +63,17 @@ class Clinic:
             check=False,
         )
 
-    def doctor(self, *given: str, kubeconfig: Path | None = None, environ: Mapping[str, str] | None = None) -> Told:
+    def doctor(
+        self, *given: str, kubeconfig: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> DoctorResult:
         done = self.run("doctor", "-o", "json", *given, kubeconfig=kubeconfig, environ=environ)
         assert not done.stderr, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        assert told["exitCode"] == done.returncode
-        return Told(done.returncode, told["results"])
+        output: dict[str, Any] = json.loads(done.stdout)
+        assert output["exitCode"] == done.returncode
+        return DoctorResult(done.returncode, output["results"])
 
     def later(self, seconds: int) -> dict[str, str]:
-        """The environment of a machine whose clock is that much ahead."""
+        """An environment whose clock is this many seconds ahead."""
         offset = self._folder / "offset"
         offset.write_text(str(seconds))
         path = os.pathsep.join(filter(None, [str(CLOCK), os.environ.get("PYTHONPATH", "")]))

@@ -1,6 +1,6 @@
-"""What the tables that need a cluster stand on: a real API server with reports in it, the local hub, one operator.
+"""The environment of the tables that need a cluster: a real API server with reports, the local hub, one operator.
 
-A `Scene` knows how many findings there should be, and how it was asked for: each table brings it to where it begins.
+An `Environment` knows how many findings there should be, and each table brings it into its initial state.
 """
 
 import sys
@@ -24,51 +24,51 @@ Document = dict[str, Any]
 
 CLUSTER = "bench"
 EXTRA = 5_000_000
-"""Numbers of the reports that come while others wait."""
+"""Numbers of the fresh reports."""
 
 
 class BenchError(Exception):
-    """What was measured is not what should have been: the figures would say nothing."""
+    """The system was not in the expected state, so the figures would be meaningless."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """The size of each table."""
 
     reports: int = 50_000
     failing: int = 2
     limits: tuple[int, ...] = (500, 3_000)
-    """Reports of the limit table, the fewer first; the tables sync and restart have the rest."""
+    """Reports of the limit table, in ascending order; the tables sync and restart use the last one."""
     small: int = 5_000
     """Reports of the memory table's middle row."""
     samples: int = 120
-    """Of a latency."""
+    """Samples per latency."""
     spacing: float = 0.8
     """Seconds between two samples, on average."""
     million: int = 500_000
-    """Reports of the stand-in; each with `failing` failing results."""
+    """Reports of the stand-in, with `failing` failing results each."""
     passing: int = 200_000
-    """Reports without a violation, of the stand-in."""
+    """Reports of the stand-in without a violation."""
     pods: int = 50_000
-    """Of the stand-in, ten of each Deployment."""
+    """Pods of the stand-in, ten per Deployment."""
     fleet: tuple[int, ...] = (1, 10, 50, 200)
     """Clusters of one operator."""
     fleet_reports: int = 25
-    """Reports of each."""
+    """Reports of each cluster."""
     bad: tuple[str, ...] = (
         *("none", "drip", "wide", "endless", "gzip", "giant", "huge", "flood", "silent", "refused", "none"),
     )
-    """Clusters beside good ones; none of them twice, for what differs by itself."""
+    """Good clusters beside the bad one; each is used once, to exclude differences between them."""
     steps: int = 5_000
-    """Reports that the steps are measured with."""
+    """Reports of the steps table."""
     idle: float = 15.0
-    """Seconds in which the operator is left alone, to see what that costs."""
+    """Seconds for which the idle operator is measured."""
     silence: float = 5.0
     """Seconds after a rewrite: a call for it would come within one."""
     poll: float = 1.0
-    """Seconds between two looks: what is asked for is paid for by the operator, whose CPU is measured."""
+    """Seconds between two polls: the operator pays for each, and its CPU is measured."""
     minutes: float = 20
-    """The longest that any one thing is waited for."""
+    """The longest wait for any single condition."""
 
     @property
     def violations(self) -> int:
@@ -90,12 +90,12 @@ QUICK = Size(
     idle=5,
     minutes=3,
 )
-"""The same in about three minutes."""
+"""The same tables in about three minutes."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of a process: now and at most (MiB), and so far (seconds)."""
+    """Resource use of a process: memory now and peak (MiB), and CPU so far (seconds)."""
 
     rss: float
     peak: float
@@ -107,18 +107,18 @@ LATE_SECONDS = 5.0
 
 
 @dataclass
-class Scene:
+class Environment:
     size: Size
     installed: stand.Installed
     hub: HubProcess
     rows: Rows = field(default_factory=list)
     loaded: int = 0
-    """Reports that the API server has, without the extra ones."""
+    """Reports in the API server, without the fresh ones."""
     extra: int = 0
-    """Reports with one violation each that came beside them."""
+    """Fresh reports with one violation each."""
     operator: stand.Operator | None = None
-    unhurried: dict[int, "Usage"] = field(default_factory=dict)
-    """What a start took that nothing held back, by the number of violations."""
+    without_quotas: dict[int, "Usage"] = field(default_factory=dict)
+    """The resource use of a start without quotas, by the number of violations."""
 
     @property
     def cluster(self) -> Cluster:
@@ -126,27 +126,27 @@ class Scene:
 
     @property
     def expected(self) -> int:
-        """Findings that there should be."""
+        """The number of findings that the hub should have."""
         return self.loaded * self.size.failing + self.extra
 
     def row(self, what: str, figure: str) -> None:
         self.rows.append((what, figure))
-        say(f"  {what}: {figure}")
+        log(f"  {what}: {figure}")
 
     def fill(self, reports: int) -> None:
-        """So many reports in the API server, at least."""
+        """Write reports until the API server has at least this many."""
         if self.loaded >= reports:
             return
-        say(f"writing {reports - self.loaded} reports")
+        log(f"writing {reports - self.loaded} reports")
         started = time.monotonic()
         second = int(time.time())
         new = range(self.loaded, reports)
         load.create(self.cluster, (shape.report(n, failing=self.size.failing, second=second) for n in new))
-        say(f"  {len(new) / (time.monotonic() - started):,.0f} reports/s")
+        log(f"  {len(new) / (time.monotonic() - started):,.0f} reports/s")
         self.loaded = reports
 
     def start(self, *, quotas: bool) -> stand.Operator:
-        """A new operator; without quotas neither the hub nor it itself holds back."""
+        """Start a new operator; without quotas neither the hub nor the operator limits the rate."""
         self.end()
         self.hub.quotas(on=quotas)
         if not self.active():
@@ -161,8 +161,8 @@ class Scene:
             self.operator.kill()
             self.operator = None
 
-    def settled(self) -> stand.Operator:
-        """An operator in sync with all reports, with quotas; what Security Hub lacks is sent without them first."""
+    def synced_operator(self) -> stand.Operator:
+        """An operator in sync with all reports, with quotas; missing findings are sent without quotas first."""
         self.fill(self.size.reports)
         if self.operator is None:
             if self.active() < self.expected:
@@ -172,9 +172,11 @@ class Scene:
         return self.operator
 
     def synced(self, operator: stand.Operator) -> float:
-        """Wait until all is in sync; how long that took. Raises BenchError where the hub lacks or has too much."""
+        """Wait until everything is in sync; returns the seconds. Raises BenchError if the hub has too few or too many
+        findings.
+        """
         took = self.until(lambda: in_sync(operator), "in sync")
-        try:  # what was written a moment ago may be on its way: the operator was in sync before it heard of it
+        try:  # a recent write may not have reached the operator yet, although it reports in sync
             stand.until(lambda: self.active() == self.expected, seconds=LATE_SECONDS, what="the last findings")
         except stand.StandError as error:
             raise BenchError(f"{self.active()} active findings where {self.expected} should be") from error
@@ -195,8 +197,8 @@ class Scene:
 
 
 def as_new(installed: stand.Installed) -> None:
-    """The MonitoredCluster is created again: where somebody has worked on it, what Security Hub lacks waits a minute
-    for a second look, and that is not what is measured here.
+    """Create the MonitoredCluster again: otherwise missing findings would wait a minute for a second look-up, because
+    another operator has worked on it, and that is not measured here.
     """
     cluster = installed.cluster
     [path] = [cluster.path(d) for d in installed.documents if d["kind"] == "MonitoredCluster"]
@@ -222,7 +224,7 @@ def usage(operator: stand.Operator) -> Usage:
 
 
 def pace() -> str:
-    """What a second of CPU is worth here and now: it is less where other processes share the cores' caches."""
+    """How much work a second of CPU does here and now: less if other processes share the caches."""
     started, total = time.process_time(), 0
     for number in range(10_000_000):
         total += number
@@ -234,7 +236,7 @@ def in_sync(operator: stand.Operator) -> bool:
 
 
 def without_pace(installed: stand.Installed) -> stand.Installed:
-    """The same chart, with another start command."""
+    """The chart with another start command."""
     container = {**installed.container, "command": ["python", "-m", "tests.bench.unbound"]}
     documents = []
     for document in installed.documents:
@@ -247,19 +249,19 @@ def without_pace(installed: stand.Installed) -> stand.Installed:
 
 
 @contextmanager
-def opened(plane: Plane, size: Size, *, name: str = CLUSTER) -> Iterator[Scene]:
-    """A cluster of the plane with the chart and the report CRDs in it, and a hub."""
+def open_environment(plane: Plane, size: Size, *, name: str = CLUSTER) -> Iterator[Environment]:
+    """A cluster with the chart and the report CRDs, and a hub."""
     with HubProcess.start() as hub, tempfile.TemporaryDirectory() as folder:
         cluster = plane.cluster(name)
         values = {"monitoredCluster": {"spec": {"archiveDelay": "5s"}}}
-        installed = stand.install(cluster, Path(folder), values=values, progress=say)
+        installed = stand.install(cluster, Path(folder), values=values, progress=log)
         cluster.apply([*crds.policy_reports(), *shape.namespaces()])
-        scene = Scene(size, installed, hub)
+        env = Environment(size, installed, hub)
         try:
-            yield scene
+            yield env
         finally:
-            scene.end()
+            env.end()
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

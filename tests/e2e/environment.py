@@ -1,4 +1,6 @@
-"""A cluster with a company, its engines and the operator in it, and a local Security Hub: what the steps act on."""
+"""The environment of the end-to-end run: a cluster with a company's workloads, its engines and the operator, and a
+local Security Hub.
+"""
 
 import contextlib
 import tempfile
@@ -16,8 +18,8 @@ from dev.company.workload import Workload
 from dev.engines import Scene, company, open_scene, truth
 from dev.hub.process import HubProcess
 from dev.stand import Operator, StandError
-from tests.e2e import judge
-from tests.e2e.judge import Row
+from tests.e2e import checker
+from tests.e2e.checker import Row
 from tests.e2e.mirror import Mirror
 from tests.faults.truth import Violation
 
@@ -27,21 +29,21 @@ NAME = "e2e"
 DELAY_SECONDS = 5
 SCAN_SECONDS = 15
 AUDIT_SECONDS = 8
-"""Gatekeeper's first audit does not wait until all templates are compiled: what is not says 0 violations."""
+"""Gatekeeper's first audit does not wait until all templates are compiled: the others have 0 violations until then."""
 QUIET_SECONDS = DELAY_SECONDS + 2.0
-"""So long all must be as it should be: what is archived by mistake goes within the archive delay. On a machine so busy
-that it goes later the next step tells of it.
+"""How long Security Hub must match: a wrong archive appears within the archive delay. On a machine so busy that it
+takes longer, the next step reports it.
 """
 SECONDS = 300.0
-"""How long anything is waited for: two cores carry seven servers, and maybe more than this run."""
+"""The longest wait for any condition: two cores run seven servers, and maybe more than this run."""
 LIMIT = 200
-"""Violations that each constraint lists: more than there are."""
+"""The length limit of constraints' lists: more than there are violations."""
 SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "2"}
 BATCH = 100
-"""Findings that one call may import."""
+"""Maximum findings of one import request."""
 
 
-class Stage:
+class Environment:
     def __init__(
         self,
         cluster: Cluster,
@@ -60,13 +62,13 @@ class Stage:
         self.flaws = {(o.kind, o.namespace, o.name): set(found) for o, found in Company.build().flaws.items()}
         self.triaged: dict[str, str] = {}
         self.rows: list[Row] = []
-        self._judged, self._counted = 0, 0
-        """How many entries of the hub's journal, and how many calls, belong to steps so far."""
+        self._journal_read, self._calls_read = 0, 0
+        """How many entries of the hub's journal, and how many calls, were assigned to steps so far."""
 
     # -- the cluster ----------------------------------------------------------------------------------------------
 
     def change(self, workload: Workload, *, add: set[str] | None = None, remove: set[str] | None = None) -> None:
-        """Its manifest with some more flaws, or fewer."""
+        """Apply the workload's manifest with flaws added or removed."""
         flaws = self.flaws[workload.kind, workload.namespace, workload.name]
         flaws |= add or set()
         flaws -= remove or set()
@@ -75,7 +77,7 @@ class Stage:
     def delete(self, path: str) -> None:
         self.cluster.request("DELETE", path, {"propagationPolicy": "Background"})
 
-    # -- what is called for ---------------------------------------------------------------------------------------
+    # -- claims --------------------------------------------------------------------------------------------------------
 
     def claims(self) -> set[Violation]:
         return set(self.mirror.now.severities)
@@ -83,12 +85,12 @@ class Stage:
     def claimed(self, *violations: Violation) -> bool:
         return self.claims() >= set(violations)
 
-    def none(self, of: Callable[[Violation], bool]) -> bool:
-        """Whether nothing like this is called for."""
+    def no_claims(self, of: Callable[[Violation], bool]) -> bool:
+        """Whether no violation like this is claimed."""
         return not any(map(of, self.claims()))
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
-        """Raises StandError, or EngineError where an engine has ended by itself."""
+        """Raises StandError, or EngineError if an engine has ended on its own."""
 
         def checked() -> bool:
             self.scene.check()
@@ -101,32 +103,32 @@ class Stage:
     def step(
         self,
         name: str,
-        act: Callable[["Stage"], None],
+        act: Callable[["Environment"], None],
         *,
         allowed: frozenset[str],
         of: Callable[[Violation], bool],
     ) -> Row:
-        """Act, wait until Security Hub shows what is called for and goes on to, and judge it."""
+        """Act, wait until Security Hub matches the claims and stays so, and check the step."""
         self.progress(f"{name} …")
         row = Row(name)
         before = self._findings()
         began = time.time()
         try:
             act(self)
-        except StandError as error:  # the next steps may still tell something
+        except StandError as error:  # the next steps may still be informative
             row.differences.append(str(error).partition("\n")[0])
         acted = time.time()
-        row.differences += self._settle()
-        entries = self.hub.journal(self._judged)
-        calls = self.hub.calls(self._counted)
-        self._judged, self._counted = self._judged + len(entries), self._counted + len(calls)
-        after = self._findings()  # last: whatever an entry is about is there
-        judge.judge(
+        row.differences += self._wait_until_matching()
+        entries = self.hub.journal(self._journal_read)
+        calls = self.hub.calls(self._calls_read)
+        self._journal_read, self._calls_read = self._journal_read + len(entries), self._calls_read + len(calls)
+        after = self._findings()  # read last, so that it has every finding of the entries
+        checker.check(
             row,
             before=before,
             after=after,
             entries=entries,
-            past=self.mirror,
+            history=self.mirror,
             began=began,
             allowed=allowed,
             of=of,
@@ -135,8 +137,8 @@ class Stage:
         made = Counter(call["operation"] for call in calls)
         row.calls, row.least_calls = made["BatchImportFindings"], -(-row.least // BATCH)
         self.rows.append(row)
-        told = f"{acted - began:.0f} s until the engines said so, {time.time() - acted:.0f} s more"
-        self.progress(f"{'ok' if row.good else 'BROKEN'}  {name}: {row.outcomes.total()} imports, {told}")
+        timing = f"{acted - began:.0f} s until the engines reported it, {time.time() - acted:.0f} s more"
+        self.progress(f"{'ok' if row.good else 'BROKEN'}  {name}: {row.outcomes.total()} imports, {timing}")
         for line in row.differences[:10]:
             self.progress(f"    {line}")
         return row
@@ -151,12 +153,12 @@ class Stage:
     def _findings(self) -> dict[str, Document]:
         return {finding["Id"]: finding for finding in self.hub.findings()}
 
-    def _settle(self) -> list[str]:
-        """What differs in the end."""
+    def _wait_until_matching(self) -> list[str]:
+        """Wait until Security Hub matches; returns the remaining differences."""
         deadline = time.monotonic() + SECONDS
         good_since: float | None = None
         while True:
-            lines = judge.differences(self._findings().values(), self.mirror.now)
+            lines = checker.differences(self._findings().values(), self.mirror.now)
             now = time.monotonic()
             good_since = None if lines else good_since or now
             if (good_since is not None and now - good_since > QUIET_SECONDS) or now > deadline:
@@ -165,10 +167,10 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(*, progress: Progress) -> Iterator[Stage]:
-    """All of it running but the operator, and the engines have said what there is to say.
+def open_environment(*, progress: Progress) -> Iterator[Environment]:
+    """Everything runs except the operator, and the engines have reported every violation.
 
-    The control plane is always our own: controllers that somebody else runs could not be killed.
+    The control plane is always our own, because controllers of a foreign one could not be killed.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-e2e-")))
@@ -178,11 +180,11 @@ def open_stage(*, progress: Progress) -> Iterator[Stage]:
         installed = stand.install(cluster, folder, values={"monitoredCluster": {"spec": spec}}, progress=progress)
         hub = stack.enter_context(HubProcess.start())
         operator = stack.enter_context(Operator(installed, hub, settings=SETTINGS))
-        stage = Stage(cluster, operator, scene, progress=progress)
-        stage.mirror.start()
-        stack.callback(stage.mirror.close)
-        _fill(stage)
-        yield stage
+        env = Environment(cluster, operator, scene, progress=progress)
+        env.mirror.start()
+        stack.callback(env.mirror.close)
+        _fill(env)
+        yield env
 
 
 def _hasten(scene: Scene) -> None:
@@ -191,14 +193,14 @@ def _hasten(scene: Scene) -> None:
     scene.gatekeeper.limit = LIMIT
 
 
-def _fill(stage: Stage) -> None:
-    """The company and its policies; returns when both engines have looked at everything twice."""
-    stage.scene.fill(stage.flaws)
-    expected = {Violation(*call) for call in truth.wanted(stage.flaws)}
+def _fill(env: Environment) -> None:
+    """Create the company and its policies; returns after both engines have scanned everything twice."""
+    env.scene.fill(env.flaws)
+    expected = {Violation(*call) for call in truth.wanted(env.flaws)}
     try:
-        stage.until(lambda: stage.claims() == expected, "the engines to find what is wrong, and no more")
+        env.until(lambda: env.claims() == expected, "the engines to report exactly the expected violations")
     except StandError as error:
-        raise StandError(f"{error}\ndiffering: {sorted(stage.claims() ^ expected)[:10]}") from error
+        raise StandError(f"{error}\ndiffering: {sorted(env.claims() ^ expected)[:10]}") from error
     now = time.time()
-    stage.until(lambda: stage.scene.audited(now), "Gatekeeper to audit them once more")
-    stage.progress(f"the engines call for {len(stage.mirror.now.severities)} findings")
+    env.until(lambda: env.scene.audited(now), "Gatekeeper to audit them once more")
+    env.progress(f"the engines report {len(env.mirror.now.severities)} violations")

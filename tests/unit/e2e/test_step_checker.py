@@ -1,12 +1,12 @@
-"""The judge of the end-to-end run sees each way in which Security Hub can differ from what is called for."""
+"""The checker of the end-to-end run finds every way in which Security Hub can differ from the claims."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from tests.e2e.checker import Row, check, differences
 from tests.e2e.claims import Claims
-from tests.e2e.judge import Row, differences, judge
 from tests.faults.truth import Violation
 
 ROOT = Violation("kyverno", "harbour-root", "root", "Deployment", "shop", "web")
@@ -16,8 +16,8 @@ CREATED = "2026-01-01T00:00:00.000Z"
 NOTE = "accepted until spring"
 
 
-class Past:
-    """A violation was called for from the first second to the second."""
+class History:
+    """A violation was claimed from the first second to the second."""
 
     def __init__(self, start: float, end: float) -> None:
         self.start, self.end = start, end
@@ -48,7 +48,7 @@ def finding(violation: Violation, *, state: str = "ACTIVE", label: str = "HIGH",
 
 
 @pytest.mark.parametrize(
-    ("found", "claims", "told"),
+    ("found", "claims", "problems"),
     [
         pytest.param([finding(ROOT)], HIGH, [], id="as it should be"),
         pytest.param([], HIGH, ["missing"], id="missing"),
@@ -59,30 +59,30 @@ def finding(violation: Violation, *, state: str = "ACTIVE", label: str = "HIGH",
         pytest.param([finding(ROOT)], Claims({ROOT: frozenset({"LOW"})}), ["severity"], id="another severity"),
     ],
 )
-def test_the_state(found: list[dict[str, Any]], claims: Claims, told: list[str]) -> None:
-    """Active findings and what is called for are the same, one finding each, with a severity that somebody gave."""
-    assert [line.partition(":")[0] for line in differences(found, claims)] == told
+def test_active_findings_match_the_claims(found: list[dict[str, Any]], claims: Claims, problems: list[str]) -> None:
+    """One finding per claimed violation, with a severity that a claim has."""
+    assert [line.partition(":")[0] for line in differences(found, claims)] == problems
 
 
-def judged(
+def checked_row(
     outcome: str,
     *,
-    past: Past,
+    history: History,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     redundant: bool = False,
     allowed: frozenset[str] = frozenset({"created", "archived"}),
     triaged: Mapping[str, str] | None = None,
 ) -> Row:
-    """One import, at 100 s."""
+    """Check a step with one import, at 100 s."""
     row = Row("step")
     entry = {"kind": "import", "id": "a", "time": 100.0, "outcome": outcome, "redundant": redundant}
-    judge(
+    check(
         row,
         before={"a": before} if before else {},
         after={"a": after or finding(ROOT)},
         entries=[entry],
-        past=past,
+        history=history,
         began=90.0,
         allowed=allowed,
         of=lambda violation: violation == ROOT,
@@ -92,35 +92,37 @@ def judged(
 
 
 def test_a_right_import() -> None:
-    """The seconds are those since the engine said so."""
-    row = judged("created", past=Past(97, 200))
+    """The delay counts from the claim."""
+    row = checked_row("created", history=History(97, 200))
     assert (row.good, row.found, row.least) == (True, [3.0], 1)
 
 
-def test_an_import_that_is_ahead_of_the_news() -> None:
-    """The operator may hear of it a moment before this run does."""
-    row = judged("created", past=Past(103, 200))
+def test_an_import_just_before_the_claim() -> None:
+    """The operator may see the claim a moment before this run does."""
+    row = checked_row("created", history=History(103, 200))
     assert (row.good, row.found) == (True, [0.0])
 
 
 def test_a_right_archive() -> None:
-    """The seconds are those since nothing called for it."""
-    row = judged("archived", past=Past(0, 89), before=finding(ROOT), after=finding(ROOT, state="ARCHIVED"))
+    """The delay counts from the end of the last claim."""
+    row = checked_row("archived", history=History(0, 89), before=finding(ROOT), after=finding(ROOT, state="ARCHIVED"))
     assert (row.good, row.archived, row.least) == (True, [11.0], 1)
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param(judged("archived", past=Past(0, 200)), id="archived although called for"),
-        pytest.param(judged("created", past=Past(0, 50)), id="created although nothing called for it"),
-        pytest.param(judged("created", past=Past(0, 200), allowed=frozenset()), id="not in this step"),
-        pytest.param(judged("created", past=Past(0, 200), after=finding(LISTED)), id="another finding"),
-        pytest.param(judged("created", past=Past(0, 200), redundant=True), id="the same again"),
-        pytest.param(judged("created", past=Past(0, 200), triaged={"a": NOTE}), id="triage undone"),
-        pytest.param(judged("created", past=Past(0, 200), before=finding(ROOT, CreatedAt="x")), id="CreatedAt moved"),
+        pytest.param(checked_row("archived", history=History(0, 200)), id="archived although called for"),
+        pytest.param(checked_row("created", history=History(0, 50)), id="created without a claim"),
+        pytest.param(checked_row("created", history=History(0, 200), allowed=frozenset()), id="not in this step"),
+        pytest.param(checked_row("created", history=History(0, 200), after=finding(LISTED)), id="another finding"),
+        pytest.param(checked_row("created", history=History(0, 200), redundant=True), id="the same again"),
+        pytest.param(checked_row("created", history=History(0, 200), triaged={"a": NOTE}), id="triage undone"),
+        pytest.param(
+            checked_row("created", history=History(0, 200), before=finding(ROOT, CreatedAt="x")), id="CreatedAt moved"
+        ),
     ],
 )
 def test_a_wrong_import(row: Row) -> None:
-    """Whatever is wrong with an import makes the step bad."""
+    """Any error of an import fails the step."""
     assert not row.good

@@ -1,4 +1,4 @@
-"""Judges one step from the outside: the hub's store and journal, against what was called for when. Pure."""
+"""Checks one step from the outside: compares the hub's findings and journal with the claims over time. Pure."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -13,37 +13,38 @@ from tests.faults.truth import Violation
 Document = dict[str, Any]
 
 LATE_SECONDS = 10.0
-"""How late this run may hear of something on a busy machine, where the operator may hear of it first: an archive is
-wrong if the violation was called for all that time before it, a finding if it was not at any time until so long after.
+"""How late this run may notice a change on a busy machine, where the operator may notice it first: an archive is wrong
+if the violation was claimed for this long before it, a finding if the violation was not claimed until this long after
+it.
 """
-PASSING = frozenset({"CreatedAt", "UpdatedAt", "FirstObservedAt", "LastObservedAt", "ProcessedAt"})
+VOLATILE = frozenset({"CreatedAt", "UpdatedAt", "FirstObservedAt", "LastObservedAt", "ProcessedAt"})
 FOUND = frozenset({"created", "reactivated"})
 
 
-class Past(Protocol):
-    """What was called for when (`Mirror`)."""
+class History(Protocol):
+    """The claims over time (implemented by `Mirror`)."""
 
     def since(self, violation: Violation, moment: float, *, claimed: bool) -> float | None:
-        """Since when, at that moment, it had been called for, or not been; None where it was otherwise."""
+        """Since when, at that moment, it had been claimed, or not; None if it was the other way round."""
 
     def throughout(self, violation: Violation, start: float, end: float, *, claimed: bool) -> bool:
-        """Whether it was called for, or not, all that time."""
+        """Whether it was claimed, or not claimed, during that whole period."""
 
 
 def about(finding: Document) -> Violation:
-    """What an analyst would say that it is about."""
+    """The violation, from the fields that an analyst sees."""
     return Violation(*violation_in(finding))
 
 
 @dataclass
 class Row:
-    """What one step came to."""
+    """The outcome of one step."""
 
     name: str
     active: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     least: int = 0
-    """Imports that a reader of the findings could not have done without."""
+    """The least number of imports for the changes that a reader of the findings can see."""
     calls: int = 0
     least_calls: int = 0
     redundant: int = 0
@@ -51,7 +52,7 @@ class Row:
     found: list[float] = field(default_factory=list)
     """Seconds from the engine's object to the finding."""
     archived: list[float] = field(default_factory=list)
-    """Seconds from the end of the last claim to the archive, the delay included."""
+    """Seconds from the end of the last claim to the archive, including the delay."""
     differences: list[str] = field(default_factory=list)
 
     @property
@@ -60,7 +61,7 @@ class Row:
 
 
 def differences(findings: Iterable[Document], claims: Claims) -> list[str]:
-    """Where the active findings are not what is called for."""
+    """How the active findings differ from the claims."""
     active: defaultdict[Violation, list[Document]] = defaultdict(list)
     for finding in findings:
         if finding["RecordState"] == "ACTIVE":
@@ -77,23 +78,23 @@ def differences(findings: Iterable[Document], claims: Claims) -> list[str]:
     return lines
 
 
-def judge(
+def check(
     row: Row,
     *,
     before: Mapping[str, Document],
     after: Mapping[str, Document],
     entries: Iterable[Document],
-    past: Past,
+    history: History,
     began: float,
     allowed: frozenset[str],
     of: Callable[[Violation], bool],
     triaged: Mapping[str, str],
 ) -> None:
-    """Fill the row. Findings are by id; `allowed` are the outcomes that the step may have, `of` which findings
-    it may touch, `triaged` the notes of the findings that an analyst has suppressed.
+    """Fill the row. Findings are by id. `allowed` are the outcomes that the step may have, `of` selects the violations
+    that it may touch, `triaged` has the notes of findings that an analyst has suppressed.
     """
     row.active = sum(finding["RecordState"] == "ACTIVE" for finding in after.values())
-    row.least = sum(_lasting(before.get(id_, {})) != _lasting(finding) for id_, finding in after.items())
+    row.least = sum(_stable_part(before.get(id_, {})) != _stable_part(finding) for id_, finding in after.items())
     row.differences += [f"lost: {id_}" for id_ in before.keys() - after.keys()]
     for entry in entries:
         if entry["kind"] != "update":
@@ -102,7 +103,7 @@ def judge(
             row.redundant += entry["redundant"]
             if entry["outcome"] not in allowed or not of(violation):
                 row.differences.append(f"{entry['outcome']}: {violation}")
-            _time(row, entry, violation, past=past, began=began)
+            _time(row, entry, violation, history=history, began=began)
     for id_, finding in after.items():
         known = before.get(id_)
         if known is not None and known["CreatedAt"] != finding["CreatedAt"]:
@@ -111,27 +112,27 @@ def judge(
         row.triage += (finding["Workflow"]["Status"], finding.get("Note", {}).get("Text")) != (status, note)
 
 
-def _time(row: Row, entry: Document, violation: Violation, *, past: Past, began: float) -> None:
-    """How late it came, and whether it was right when it came."""
+def _time(row: Row, entry: Document, violation: Violation, *, history: History, began: float) -> None:
+    """How late the import was, and whether it was right at that time."""
     outcome, moment = entry["outcome"], entry["time"]
     if outcome in FOUND:
-        at = past.since(violation, moment, claimed=True)
+        at = history.since(violation, moment, claimed=True)
         if at is not None:
             row.found.append(moment - max(at, began))
-        elif past.throughout(violation, moment, moment + LATE_SECONDS, claimed=False):
+        elif history.throughout(violation, moment, moment + LATE_SECONDS, claimed=False):
             row.differences.append(f"{outcome} although nothing called for it: {violation}")
         else:
             row.found.append(0.0)
     elif outcome == "archived":
-        if past.throughout(violation, moment - LATE_SECONDS, moment, claimed=True):
+        if history.throughout(violation, moment - LATE_SECONDS, moment, claimed=True):
             row.differences.append(f"archived although called for: {violation}")
-        at = past.since(violation, moment, claimed=False)
+        at = history.since(violation, moment, claimed=False)
         if at is not None:
             row.archived.append(moment - at)
 
 
-def _lasting(finding: Document) -> Document:
-    return {key: value for key, value in finding.items() if key not in PASSING}
+def _stable_part(finding: Document) -> Document:
+    return {key: value for key, value in finding.items() if key not in VOLATILE}
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -159,5 +160,5 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def _seconds(times: list[float]) -> str:
-    """Median and greatest."""
+    """Median and maximum."""
     return f"{statistics.median(times):.1f}, at most {max(times):.1f} s" if times else "–"  # noqa: RUF001  (a dash)

@@ -1,4 +1,6 @@
-"""Two clusters that one operator watches, a company in each, the hub, and a tenant with one namespace of his own."""
+"""The test harness of the hostile suite: two clusters that one operator watches, a company in each, the hub, and a
+malicious tenant with one namespace.
+"""
 
 import base64
 import contextlib
@@ -16,7 +18,7 @@ from dev import crds, stand
 from dev.cluster import Cluster, ControlPlane
 from dev.hub.process import HubProcess
 from dev.stand import NAMESPACE, Operator
-from tests.faults import paper
+from tests.faults import manifests
 from tests.faults.checker import about
 from tests.faults.truth import Violation
 from tests.hostile import tenant
@@ -29,7 +31,7 @@ from tests.integration.operator.world import CLUSTERS, SECONDS, World
 Document = dict[str, Any]
 
 HOME, SECOND, EVIL = "alpha", "beta", "gamma"
-"""Two companies' clusters, and the one that a Secret's writer makes up."""
+"""The clusters of two companies, and the cluster of an attacker who may write kubeconfig Secrets."""
 SPACES = {HOME: ("shop", "bank", "office"), SECOND: ("depot",)}
 SIZE = {HOME: 14, SECOND: 8}
 PACE = {HOME: 5.0, SECOND: 1.5}
@@ -37,16 +39,16 @@ PACE = {HOME: 5.0, SECOND: 1.5}
 DELAY = "2s"
 SETTINGS: dict[str, Any] = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_RELIST_INTERVAL": "30"}
 OURS = f'"Namespace":"{TENANT}"'
-"""In the JSON of the tenant's findings, and of no other: in a text the quotes would be escaped."""
-TENANTS = (*paper.COLLECTIONS, "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/events", *tenant.POLICIES)
+"""Part of the JSON of the tenant's findings only: inside a text the quotes would be escaped."""
+TENANTS = (*manifests.COLLECTIONS, "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/events", *tenant.POLICIES)
 ENGINES = [*crds.report_apis(), *crds.policies(), crds.constraint(KIND)]
 GUESTS = frozenset({"attic", "team"})
-"""Namespaces of single scenarios, whose findings those look at themselves."""
+"""Namespaces of single scenarios, which check the findings there themselves."""
 TRIAGED = 6
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
-class Arena:
+class Harness:
     def __init__(self, plane: ControlPlane, world: World, second: Cluster, folder: Path, beta: Document) -> None:
         self.plane = plane
         self.world = world
@@ -54,7 +56,7 @@ class Arena:
         self.tenant = Tenant.admitted(world.cluster)
         self.kills: list[float] = []
         self.killed: list[Operator] = []
-        """Those whose end is no news."""
+        """Operators that were killed on purpose."""
         self._beta = beta
         self.companies = {
             name: Company(cluster, spaces=SPACES[name], size=SIZE[name], seed=1, gatekeeper=name == HOME)
@@ -63,7 +65,7 @@ class Arena:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path) -> Iterator["Arena"]:
+    def open(cls, folder: Path) -> Iterator["Harness"]:
         secrets = [{"namespace": NAMESPACE, "name": name} for name in (SECOND, EVIL)]
         with ControlPlane.start(progress=print) as plane, HubProcess.start() as hub:
             home, second = plane.cluster("home"), plane.cluster("second")
@@ -72,14 +74,14 @@ class Arena:
             for cluster in (home, second):
                 cluster.apply(ENGINES)
             config = second.kubeconfig_for(namespace=NAMESPACE, service_account=beta.service_account, seconds=24 * 3600)
-            arena = cls(plane, World(installed, hub), second, folder, config)
-            for name, company in arena.companies.items():
+            harness = cls(plane, World(installed, hub), second, folder, config)
+            for name, company in harness.companies.items():
                 company.begin()
                 stand.until(company.readable, seconds=SECONDS, what=f"the API server of {name} to show it")
             try:
-                yield arena
+                yield harness
             finally:
-                arena.world.end()
+                harness.world.end()
 
     @property
     def hub(self) -> HubProcess:
@@ -88,14 +90,14 @@ class Arena:
     # -- the operator ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A new operator, and a Security Hub that knows nothing yet."""
+        """A new operator, and an empty Security Hub."""
         self.close()
         self.hub.reset()
         self.hub.quotas(on=True)
         self.kills.clear()
         self.killed.clear()
         for company in self.companies.values():
-            company.begin_again()
+            company.forget_history()
         self.watch(HOME)
         self.secret(SECOND, json.dumps(self._beta).encode())
         self.watch(SECOND)
@@ -110,7 +112,7 @@ class Arena:
         self.world.operator.kill()
 
     def close(self) -> None:
-        """No operator, no tenant's objects, no MonitoredCluster."""
+        """Remove all operators, the tenant's objects and all MonitoredClusters."""
         for operator in self.world.operators:
             if operator.pid is not None:
                 operator.kill()
@@ -121,32 +123,34 @@ class Arena:
             self.world.cluster.request("DELETE", f"{CLUSTERS}/{item['metadata']['name']}")
 
     def clear_tenant(self) -> None:
-        """Everything in his namespace goes; as admin, for that is one request a kind."""
+        """Delete all objects in the tenant's namespace; as admin, which takes one request per kind."""
         for path in TENANTS:
-            with contextlib.suppress(RecursionError):  # the answer holds what is gone, as deep as it was
+            with contextlib.suppress(
+                RecursionError
+            ):  # the answer contains the deleted objects with their full nesting depth
                 self.world.cluster.request(
                     "DELETE", path.format(TENANT), gracePeriodSeconds=0, propagationPolicy="Background", timeout=60
                 )
 
-    # -- what is watched ------------------------------------------------------------------------------------------
+    # -- MonitoredClusters --------------------------------------------------------------------------------------------
 
     def guest(self, space: str, document: Document) -> None:
-        """A report of an engine of the company, in a namespace of one scenario."""
+        """Write a report of the company's engine in a namespace of one scenario."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
         document["metadata"]["namespace"] = space
         for entry in document["results"]:
             for place in entry["resources"]:
                 place["namespace"] = space
-            entry["message"] = "as the engine says it"
+            entry["message"] = "the engine's own text"
         self.world.cluster.apply([namespace, document])
 
     def leave(self, space: str) -> None:
-        """Its reports are gone."""
+        """Delete the reports in this namespace."""
         path = f"/apis/wgpolicyk8s.io/v1alpha2/namespaces/{space}/policyreports"
         self.world.cluster.request("DELETE", path, propagationPolicy="Background")
 
     def watch(self, name: str, **spec: Any) -> None:
-        """A MonitoredCluster; any but the home one by the Secret of its name."""
+        """Create a MonitoredCluster; all but the home cluster's use the kubeconfig Secret of the same name."""
         document = copy.deepcopy(next(d for d in self.world.installed.documents if d["kind"] == "MonitoredCluster"))
         document["metadata"]["name"] = name
         document["spec"] |= {"archiveDelay": DELAY, "rollUp": True, **spec}
@@ -159,16 +163,16 @@ class Arena:
         metadata = {"name": name, "namespace": NAMESPACE}
         self.world.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
-    # -- what there is in Security Hub ----------------------------------------------------------------------------
+    # -- Security Hub -------------------------------------------------------------------------------------------------
 
     def findings(self, name: str) -> list[Document]:
-        """A cluster's, without those of the tenant's namespace and what one scenario has brought."""
+        """A cluster's findings, without those of the tenant's namespace and of single scenarios."""
         found = self.hub.findings(prefix=f"policyhub/{name}/", without=OURS)
         others = [(f, about(f)) for f in found]
         return [f for f, v in others if v.namespace not in GUESTS and (v.kind, v.name) != ("Namespace", TENANT)]
 
     def active(self, policy: str) -> list[Document]:
-        """The active findings of a policy in the home cluster, whosever."""
+        """The active findings of a policy in the home cluster, in any namespace."""
         findings = self.hub.findings(prefix=f"policyhub/{HOME}/", record_state="ACTIVE")
         return [f for f in findings if f["ProductFields"].get("policyhub/policy") == policy]
 
@@ -178,47 +182,49 @@ class Arena:
         return [f for f in found if f["Resources"][0]["Details"]["Other"].get("Namespace") == TENANT][:number]
 
     def exact(self, name: str) -> bool:
-        return compare(self.findings(name), self.companies[name].census()).good
+        return compare(self.findings(name), self.companies[name].read_state()).good
 
-    def settle(self, *, seconds: float) -> float | None:
-        """Wait until Security Hub has exactly what the companies say, and they look again meanwhile; None where it has
-        not so soon.
+    def wait_until_exact(self, *, seconds: float) -> float | None:
+        """Wait until Security Hub has exactly the companies' violations, while their engines keep scanning. Returns the
+        seconds, or None after the timeout.
         """
         started = time.monotonic()
         rested = 0.0
         while time.monotonic() - started < seconds:
             if time.monotonic() - rested > 2:
                 for company in self.companies.values():
-                    company.rest()
+                    company.rescan()
                 rested = time.monotonic()
             if all(self.exact(name) for name in self.companies):
                 return time.monotonic() - started
-            time.sleep(LOOK_SECONDS)  # other processes, asked over HTTP
+            time.sleep(POLL_SECONDS)  # other processes, polled over HTTP
         return None
 
     def triage(self) -> dict[str, dict[str, Document]]:
-        """An analyst works on some findings of each company; by cluster and finding id, how they are to stay."""
+        """An analyst updates some findings of each company. Returns the expected values by cluster and finding id."""
         worked: dict[str, dict[str, Document]] = {}
         for name, company in self.companies.items():
-            ids = sorted(f["Id"] for f in self.findings(name) if about(f) in company.still)[:TRIAGED]
+            ids = sorted(f["Id"] for f in self.findings(name) if about(f) in company.permanent)[:TRIAGED]
             self.hub.analyst(ids, workflow="SUPPRESSED", note="ours to keep")
             worked[name] = {id_: {"Workflow": "SUPPRESSED", "Note": "ours to keep"} for id_ in ids}
         return worked
 
 
-class Day:
-    """The companies at work: `with Day(arena): …`. A thread each, and one that follows Security Hub's journal."""
+class Workday:
+    """The companies make changes while `with Workday(harness):` runs. One thread for each company, and one that follows
+    Security Hub's journal.
+    """
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, harness: Harness) -> None:
         self.journal: list[Document] = []
-        self._arena = arena
+        self._harness = harness
         self._done = threading.Event()
         self._ids: dict[Violation, str] = {}
         self._last: dict[str, tuple[str, float]] = {}
-        self._seq = arena.hub.journal()[-1]["seq"] if arena.hub.journal() else 0
+        self._seq = harness.hub.journal()[-1]["seq"] if harness.hub.journal() else 0
         self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._follow, daemon=True)] + [
-            threading.Thread(target=self._work, args=(name,), daemon=True) for name in arena.companies
+            threading.Thread(target=self._work, args=(name,), daemon=True) for name in harness.companies
         ]
 
     def __enter__(self) -> Self:
@@ -238,7 +244,7 @@ class Day:
 
     def catch_up(self) -> None:
         """Read the journal to its end."""
-        for entry in self._arena.hub.journal(self._seq):
+        for entry in self._harness.hub.journal(self._seq):
             self._seq = entry["seq"]
             self.journal.append(entry)
             if entry["kind"] == "import" and entry["outcome"] not in {"failed", "lost"}:
@@ -248,14 +254,14 @@ class Day:
         while not self._done.is_set():
             self.catch_up()
             self._identify()
-            self._done.wait(LOOK_SECONDS)
+            self._done.wait(POLL_SECONDS)
 
     def _identify(self) -> None:
-        for name in self._arena.companies:
-            self._ids |= {about(finding): finding["Id"] for finding in self._arena.findings(name)}
+        for name in self._harness.companies:
+            self._ids |= {about(finding): finding["Id"] for finding in self._harness.findings(name)}
 
     def _work(self, name: str) -> None:
-        company = self._arena.companies[name]
+        company = self._harness.companies[name]
         last: dict[Violation, float] = {}
         read = 0
 
