@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from dev.cluster.process import Launcher
 from dev.dashboards.board import Query
-from dev.stand import StandError, until
+from dev.testbed import OperatorError, until
 
 SCRAPE_SECONDS = 1
 START_SECONDS = 30.0
@@ -68,7 +68,7 @@ class Prometheus:
             ],
             log=self._folder / "prometheus.log",
         )
-        with suppress(StandError):
+        with suppress(OperatorError):
             until(lambda: child.returncode is not None or self._ready(), seconds=START_SECONDS, what="prometheus")
         if not self._ready():
             self._launcher.close()

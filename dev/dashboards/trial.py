@@ -12,26 +12,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster
 from dev.company import Company
 from dev.company.company import KINDS
 from dev.company.report import rewrite
 from dev.dashboards.prometheus import Prometheus, free_port
 from dev.hub.process import HubProcess
-from dev.stand import Installed, Operator
+from dev.testbed import Installed, Operator
 
 ALPHA, BETA, LOST = "harbour", "harbour-high", "harbour-lost"
 DAY = 86_400
 WRITERS = 4
 PATIENCE = 120.0
-HUB = f"{stand.ACCOUNT}/{stand.REGION}"
+HUB = f"{testbed.ACCOUNT}/{testbed.REGION}"
 VARIABLES: Mapping[str, Mapping[str, str]] = {
     "cluster.json": {"cluster": ALPHA, "hub": HUB},
     "fleet.json": {"cluster": ".*"},
 }
 """Values of the dashboards' variables, by file."""
-ALERTS = stand.CHART / "alerts" / "policyhub.yaml"
+ALERTS = testbed.CHART / "alerts" / "policyhub.yaml"
 
 Document = dict[str, Any]
 Look = Callable[[Prometheus], None]
@@ -77,12 +77,12 @@ def trial(
 def _prepare(cluster: Cluster, folder: Path) -> tuple[Company, Installed]:
     """Fills the cluster before the operator starts."""
     values = {"clusterName": ALPHA, "monitoredCluster": {"spec": {"rollUp": False}}}
-    installed = stand.install(cluster, folder, values=values)
+    installed = testbed.install(cluster, folder, values=values)
     company = Company.build()
     served = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
     cluster.apply([*served, *company.namespaces()])
     one = next(d for d in installed.documents if d["kind"] == "MonitoredCluster")
-    missing = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "missing"}}
+    missing = {"kubeconfigSecretRef": {"namespace": testbed.NAMESPACE, "name": "missing"}}
     cluster.apply([
         _named(one, BETA, minimumSeverity="high", mode="NoArchive"),
         _named(one, LOST, connection=missing),
@@ -128,7 +128,7 @@ def _synced(operator: Operator) -> None:
     def holds() -> bool:
         return all(operator.metric("policyhub_in_sync", cluster=name) == 1 for name in (ALPHA, BETA))
 
-    stand.until(holds, seconds=PATIENCE, what="both clusters to be in sync", operator=operator)
+    testbed.until(holds, seconds=PATIENCE, what="both clusters to be in sync", operator=operator)
 
 
 def _triage(hub: HubProcess) -> None:
@@ -162,13 +162,13 @@ def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequ
 
 
 def _until(operator: Operator, metric: str, **labels: str) -> None:
-    stand.until(
+    testbed.until(
         lambda: operator.metric(metric, **labels) > 0, seconds=PATIENCE, what=f"{metric} {labels}", operator=operator
     )
 
 
 def _seen(prometheus: Prometheus, expr: str, operator: Operator | None = None) -> None:
-    stand.until(lambda: bool(prometheus.now(expr)), seconds=PATIENCE, what=expr, operator=operator)
+    testbed.until(lambda: bool(prometheus.now(expr)), seconds=PATIENCE, what=expr, operator=operator)
 
 
 def _mended(document: Document) -> Document:

@@ -32,7 +32,7 @@ def main() -> int:
     try:
         from dev.demo.play import opening_of, play  # noqa: PLC0415  (loading takes a second or two; the title is printed first)
         from dev.image.pod import Image, in_image  # noqa: PLC0415  (after the title)
-        from dev.stand import here  # noqa: PLC0415  (after the title)
+        from dev.testbed import here  # noqa: PLC0415  (after the title)
 
         home = in_image(Image(arguments.image)) if arguments.image else here
         opening = opening_of(engines=arguments.engines, fleet=arguments.fleet)

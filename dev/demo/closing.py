@@ -1,6 +1,6 @@
 """The demo's last steps: what an admin sees, and the totals."""
 
-from dev import stand
+from dev import testbed
 from dev.demo.opening import CLUSTER
 from dev.demo.stage import Stage
 from dev.demo.story import severities
@@ -13,7 +13,7 @@ def what_an_admin_sees(stage: Stage) -> None:
     wanted = len(stage.wanted())
 
     def shown() -> bool:
-        findings = stand.monitored(stage.cluster, CLUSTER).get("status", {}).get("findings", {})
+        findings = testbed.monitored(stage.cluster, CLUSTER).get("status", {}).get("findings", {})
         return (findings.get("active"), findings.get("pending")) == (wanted, 0)
 
     stage.until("waiting for the status to show the latest changes", shown)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.chart.files import ACCESS
 from dev.cluster import Cluster, ControlPlane, helm
 from dev.company import Company, Violation, violations
@@ -157,7 +157,7 @@ class Fleet:
         stage.hub.eks([UNTAGGED, *(one.described for name, one in self._members.items() if name != DELETED)])
 
         def lost() -> Document:
-            return stand.condition(stand.monitored(stage.cluster, DELETED), "Connected")
+            return testbed.condition(testbed.monitored(stage.cluster, DELETED), "Connected")
 
         stage.until(
             "waiting for the operator to lose the connection and ask EKS", lambda: lost().get("reason") == "ClusterGone"
@@ -189,17 +189,17 @@ class Fleet:
         stage.kubectl_get(PATH)
 
 
-def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[Stage, Fleet]:
+def open_stage(screen: Screen, stack: ExitStack, *, home: testbed.Home) -> tuple[Stage, Fleet]:
     screen.step(
         "A local AWS with three accounts, the operator's cluster, and three EKS clusters in the other two accounts"
     )
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
-    hub = stack.enter_context(HubProcess.start(accounts=(stand.ACCOUNT, *ACCOUNTS)))
+    hub = stack.enter_context(HubProcess.start(accounts=(testbed.ACCOUNT, *ACCOUNTS)))
     screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
     with screen.waiting("starting etcd and four API servers; the first run builds them from source"):
         plane = stack.enter_context(ControlPlane.start(progress=screen.say))
         cluster = plane.cluster("home")
-        installed = stand.install(cluster, folder, values=VALUES, progress=screen.say)
+        installed = testbed.install(cluster, folder, values=VALUES, progress=screen.say)
         members = {
             name: Member(arn, plane.cluster(name, authenticator=hub.authenticator(arn))) for name, arn in ARNS.items()
         }
@@ -209,7 +209,7 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
     hub.eks([UNTAGGED, *(member.described for member in members.values())])
     for name, member in members.items():
         screen.say(f"{name} is {member.arn}: access entry for {member.described['entries'][0]['principal']}.")
-    operator = stack.enter_context(stand.Operator(installed, hub, home=home))
+    operator = stack.enter_context(testbed.Operator(installed, hub, home=home))
     with screen.waiting("starting the operator as a process, with the command of the chart's Deployment"):
         operator.start()
     return Stage(screen, stack, folder, hub, cluster, operator, Company.build()), Fleet(members)
@@ -217,7 +217,7 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
 
 def rights() -> list[Document]:
     """The permissions in a monitored cluster, from the chart policyhub-access."""
-    return helm.render(ROOT / ACCESS, "policyhub-access", stand.NAMESPACE, {"group": GROUP})
+    return helm.render(ROOT / ACCESS, "policyhub-access", testbed.NAMESPACE, {"group": GROUP})
 
 
 def _fill(member: Member, company: Company, allowed: list[Document]) -> None:

@@ -17,7 +17,7 @@ from dev.demo.stage import Stage, least_calls
 from dev.demo.story import severities
 from dev.engines import Scene, company, open_scene, truth
 from dev.engines.rules import RULES
-from dev.stand import Home
+from dev.testbed import Home
 
 PATIENCE = 240.0
 """Seconds: seven servers share the machine, and Gatekeeper compiles each of its templates."""

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, ControlPlane, open_plane
 from dev.company import Company, Object
 from dev.company.company import KINDS
@@ -44,7 +44,7 @@ def open_stage(
     *,
     own: bool = False,
     spec: Mapping[str, Any] = SPEC,
-    home: stand.Home = stand.here,
+    home: testbed.Home = testbed.here,
 ) -> Stage:
     """`own`: never a kind cluster; `spec`: of the MonitoredCluster; `home`: where the operator runs."""
     screen.step("A control plane, a local Security Hub, and the operator with its service account")
@@ -55,19 +55,19 @@ def open_stage(
     cluster = _cluster(screen, stack, own=own)
     with screen.waiting("rendering the chart with helm and applying it"):
         values = {"monitoredCluster": {"spec": spec}, "extraEnv": ENV}
-        installed = stand.install(cluster, folder, values=values, progress=screen.say)
+        installed = testbed.install(cluster, folder, values=values, progress=screen.say)
     screen.say(f"Chart applied: {', '.join(sorted({document['kind'] for document in installed.documents}))}.")
     screen.say(
         f"Shortened for this demo: archiveDelay is {ARCHIVE_DELAY} (default 10m), and the operator checks every"
         f" {DISCOVERY_SECONDS} s (default 10) which APIs the cluster serves."
     )
     company = (populate or _populate)(screen, cluster, folder, stack)
-    operator = stack.enter_context(stand.Operator(installed, hub, home=home))
+    operator = stack.enter_context(testbed.Operator(installed, hub, home=home))
     stage = Stage(screen, stack, folder, hub, cluster, operator, company)
     with screen.waiting("starting the operator as a process, with the command of the chart's Deployment"):
         operator.start()
     command = " ".join([*installed.container["command"], *installed.container["args"]])
-    screen.say(f"Operator started: `{command}` as service account {stand.NAMESPACE}/{installed.service_account}.")
+    screen.say(f"Operator started: `{command}` as service account {testbed.NAMESPACE}/{installed.service_account}.")
     _permissions(stage)
     seconds = stage.until("waiting until the operator has read the cluster and Security Hub", lambda: ready(stage))
     screen.say(
@@ -77,7 +77,7 @@ def open_stage(
 
 
 def ready(stage: Stage) -> bool:
-    status = stand.condition(stand.monitored(stage.cluster, CLUSTER), "Ready").get("status")
+    status = testbed.condition(testbed.monitored(stage.cluster, CLUSTER), "Ready").get("status")
     return bool(status == "True")
 
 
@@ -140,7 +140,7 @@ def _permissions(stage: Stage) -> None:
                     f"It may {', '.join(rule['verbs'])} {', '.join(rule['resources'])} ({groups}){named}, {where}."
                 )
     itself = stage.cluster.as_user(
-        stage.cluster.kubeconfig_for(namespace=stand.NAMESPACE, service_account=installed.service_account)
+        stage.cluster.kubeconfig_for(namespace=testbed.NAMESPACE, service_account=installed.service_account)
     )
     try:
         allowed = [_words(*asked) for asked in FORBIDDEN if _may(itself, *asked)]

@@ -22,7 +22,7 @@ from dev.demo.story import (
     violations_become_findings,
 )
 from dev.engines import EngineError
-from dev.stand import Home, StandError
+from dev.testbed import Home, OperatorError
 
 STEPS = (
     violations_become_findings,
@@ -34,7 +34,7 @@ STEPS = (
     sum_up,
 )
 
-_TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, UnreachableError, EngineError)
+_TROUBLE = (OperatorError, StartError, ToolchainError, HelmError, ApiError, UnreachableError, EngineError)
 """Errors with a message for the user."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Cluster
 from dev.cluster.client import FIELD_MANAGER
 from dev.company import Company, Violation, violations
@@ -45,7 +45,7 @@ class Stage:
     folder: Path
     hub: HubProcess
     cluster: Cluster
-    operator: stand.Operator
+    operator: testbed.Operator
     company: Company
     documents: dict[str, Document] = field(default_factory=dict)
     """Reports and constraints in the cluster, by API path."""
@@ -75,7 +75,7 @@ class Stage:
             self.screen.fail(sentence)
 
     def until(self, why: str, holds: Callable[[], bool], *, doing: Callable[[], str] | None = None) -> float:
-        """Waits, and prints why and the progress; returns the seconds. Raises stand.StandError."""
+        """Waits, and prints why and the progress; returns the seconds. Raises testbed.OperatorError."""
         with self.screen.waiting(why) as update:
 
             def look() -> bool:
@@ -83,7 +83,7 @@ class Stage:
                 update(doing() if doing else why)
                 return done
 
-            return stand.until(look, seconds=self.patience, what=why, operator=self.operator, every=self.pace)
+            return testbed.until(look, seconds=self.patience, what=why, operator=self.operator, every=self.pace)
 
     # -- the engines ----------------------------------------------------------------------------------------------
 

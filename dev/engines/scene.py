@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ApiError, Cluster
 from dev.cluster.client import Document
 from dev.cluster.gobuild import Progress, silent
@@ -51,7 +51,7 @@ class Scene:
         self.cluster.apply(company.everything(flaws))
         self.cluster.apply(map(policies.kyverno, (*RULES, PAYMENTS)))
         self.cluster.apply(map(policies.template, RULES))
-        stand.until(
+        testbed.until(
             self._served, seconds=KINDS_SECONDS, what="Gatekeeper to create a kind for each template", every=0.5
         )
         self.cluster.apply(map(policies.constraint, RULES))

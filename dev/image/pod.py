@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from dev.cluster import Cluster
 from dev.image.enter import World
-from dev.stand import Command, Home, Installed
+from dev.testbed import Command, Home, Installed
 
 REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 ENTER = Path(__file__).with_name("enter.py")
@@ -187,7 +187,7 @@ def referred(known: Mapping[str, str], found: re.Match[str]) -> str:
 
 
 def in_image(image: Image) -> Home:
-    """Runs the operator of dev/stand in a Pod of the chart's Deployment, with this image."""
+    """Runs the operator of dev/testbed in a Pod of the chart's Deployment, with this image."""
 
     def home(installed: Installed, environment: Mapping[str, str]) -> Command:
         deployment = next(d for d in installed.documents if d["kind"] == "Deployment")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ApiError, Cluster, open_plane
 from dev.company.truth import Violation, violation_in
 from dev.engines import policies, rules
-from dev.stand import StandError
+from dev.testbed import OperatorError
 
 Document = dict[str, Any]
 
@@ -150,8 +150,8 @@ def ready(cluster: Cluster) -> bool:
 def until(holds: Callable[[], bool], what: str, hub: Hub | None = None) -> None:
     """Raises StoryError after some minutes."""
     try:
-        stand.until(lambda: answered(holds), seconds=SECONDS, what=what, every=1)
-    except StandError as error:
+        testbed.until(lambda: answered(holds), seconds=SECONDS, what=what, every=1)
+    except OperatorError as error:
         raise StoryError(f"{error}" + (f"; the findings are {shown(hub.states())}" if hub else "")) from error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, Plane
 from dev.hub.process import HubProcess
 from tests.bench import load, shape
@@ -109,14 +109,14 @@ LATE_SECONDS = 5.0
 @dataclass
 class Environment:
     size: Size
-    installed: stand.Installed
+    installed: testbed.Installed
     hub: HubProcess
     rows: Rows = field(default_factory=list)
     loaded: int = 0
     """Reports in the API server, without the fresh ones."""
     extra: int = 0
     """Fresh reports with one violation each."""
-    operator: stand.Operator | None = None
+    operator: testbed.Operator | None = None
     without_quotas: dict[int, "Usage"] = field(default_factory=dict)
     """The resource use of a start without quotas, by the number of violations."""
 
@@ -145,14 +145,14 @@ class Environment:
         log(f"  {len(new) / (time.monotonic() - started):,.0f} reports/s")
         self.loaded = reports
 
-    def start(self, *, quotas: bool) -> stand.Operator:
+    def start(self, *, quotas: bool) -> testbed.Operator:
         """Start a new operator; without quotas neither the hub nor the operator limits the rate."""
         self.end()
         self.hub.quotas(on=quotas)
         if not self.active():
             as_new(self.installed)
         installed = self.installed if quotas else without_pace(self.installed)
-        self.operator = stand.Operator(installed, self.hub)
+        self.operator = testbed.Operator(installed, self.hub)
         return self.operator.start()
 
     def end(self) -> None:
@@ -161,7 +161,7 @@ class Environment:
             self.operator.kill()
             self.operator = None
 
-    def synced_operator(self) -> stand.Operator:
+    def synced_operator(self) -> testbed.Operator:
         """An operator in sync with all reports, with quotas; missing findings are sent without quotas first."""
         self.fill(self.size.reports)
         if self.operator is None:
@@ -171,20 +171,20 @@ class Environment:
         assert self.operator is not None
         return self.operator
 
-    def synced(self, operator: stand.Operator) -> float:
+    def synced(self, operator: testbed.Operator) -> float:
         """Wait until everything is in sync; returns the seconds. Raises BenchError if the hub has too few or too many
         findings.
         """
         took = self.until(lambda: in_sync(operator), "in sync")
         try:  # a recent write may not have reached the operator yet, although it reports in sync
-            stand.until(lambda: self.active() == self.expected, seconds=LATE_SECONDS, what="the last findings")
-        except stand.StandError as error:
+            testbed.until(lambda: self.active() == self.expected, seconds=LATE_SECONDS, what="the last findings")
+        except testbed.OperatorError as error:
             raise BenchError(f"{self.active()} active findings where {self.expected} should be") from error
         return took
 
     def until(self, holds: Callable[[], bool], what: str, *, every: float | None = None) -> float:
         seconds, every = self.size.minutes * 60, self.size.poll if every is None else every
-        return stand.until(holds, seconds=seconds, what=what, operator=self.operator, every=every)
+        return testbed.until(holds, seconds=seconds, what=what, operator=self.operator, every=every)
 
     def active(self) -> int:
         return int(self.hub.stats()["record_states"].get("ACTIVE", 0))
@@ -196,7 +196,7 @@ class Environment:
         return int(self.hub.stats()["redundant"])
 
 
-def as_new(installed: stand.Installed) -> None:
+def as_new(installed: testbed.Installed) -> None:
     """Create the MonitoredCluster again: otherwise missing findings would wait a minute for a second look-up, because
     another operator has worked on it, and that is not measured here.
     """
@@ -216,7 +216,7 @@ def as_new(installed: stand.Installed) -> None:
     )
 
 
-def usage(operator: stand.Operator) -> Usage:
+def usage(operator: testbed.Operator) -> Usage:
     rss, cpu = operator.usage()
     status = Path(f"/proc/{operator._running().pid}/status").read_text(encoding="ascii")
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
@@ -231,11 +231,11 @@ def pace() -> str:
     return f"{time.process_time() - started:.2f} s"
 
 
-def in_sync(operator: stand.Operator) -> bool:
+def in_sync(operator: testbed.Operator) -> bool:
     return operator.metric("policyhub_in_sync") == 1
 
 
-def without_pace(installed: stand.Installed) -> stand.Installed:
+def without_pace(installed: testbed.Installed) -> testbed.Installed:
     """The chart with another start command."""
     container = {**installed.container, "command": ["python", "-m", "tests.bench.unbound"]}
     documents = []
@@ -254,7 +254,7 @@ def open_environment(plane: Plane, size: Size, *, name: str = CLUSTER) -> Iterat
     with HubProcess.start() as hub, tempfile.TemporaryDirectory() as folder:
         cluster = plane.cluster(name)
         values = {"monitoredCluster": {"spec": {"archiveDelay": "5s"}}}
-        installed = stand.install(cluster, Path(folder), values=values, progress=log)
+        installed = testbed.install(cluster, Path(folder), values=values, progress=log)
         cluster.apply([*crds.policy_reports(), *shape.namespaces()])
         env = Environment(size, installed, hub)
         try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Plane
 from dev.hub.process import HubProcess
 from policyhub.securityhub.batch import MAX_FINDINGS
@@ -54,7 +54,7 @@ def fleet(plane: Plane, size: Size) -> Rows:
         tempfile.TemporaryDirectory() as folder,
         standin.running(reports=size.fleet_reports, failing=size.failing, kinds=KINDS) as address,
     ):
-        installed = stand.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET]})
+        installed = testbed.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET]})
         refer(installed, address, names=[_name(number) for number in range(max(size.fleet))])
         [own] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
         installed.cluster.request("DELETE", installed.cluster.path(own))
@@ -64,7 +64,7 @@ def fleet(plane: Plane, size: Size) -> Rows:
         for number in (0, *size.fleet):
             log(f"{number} clusters")
             hub.reset()
-            with clusters(installed, number), stand.Operator(installed, hub) as operator:
+            with clusters(installed, number), testbed.Operator(installed, hub) as operator:
                 found = measured(operator, hub, size, number)
                 operator.kill()
             if none is None:
@@ -77,7 +77,7 @@ def fleet(plane: Plane, size: Size) -> Rows:
 
 
 @contextmanager
-def clusters(installed: stand.Installed, number: int) -> Iterator[None]:
+def clusters(installed: testbed.Installed, number: int) -> Iterator[None]:
     """Replace all MonitoredClusters by this many new ones."""
     home = installed.cluster
     [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
@@ -91,7 +91,7 @@ def clusters(installed: stand.Installed, number: int) -> Iterator[None]:
 
 
 def _monitored(model: Document, number: int) -> Document:
-    hub = {"accountId": stand.ACCOUNT, "region": REGIONS[number % len(REGIONS)]}
+    hub = {"accountId": testbed.ACCOUNT, "region": REGIONS[number % len(REGIONS)]}
     connection = {"kubeconfigSecretRef": {**SECRET, "key": _name(number)}}
     spec = {**model["spec"], "connection": connection, "securityHub": hub}
     return {**model, "metadata": {"name": _name(number)}, "spec": spec}
@@ -101,11 +101,11 @@ def _name(number: int) -> str:
     return f"fleet-{number:03d}"
 
 
-def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int) -> Measured:
+def measured(operator: testbed.Operator, hub: HubProcess, size: Size, number: int) -> Measured:
     """Measure when all are in sync. Raises BenchError unless the hub then holds exactly their findings."""
     started = time.monotonic()
     operator.start()
-    stand.until(
+    testbed.until(
         lambda: _in_sync(operator, number),
         seconds=size.minutes * 60,
         what=f"{number} clusters in sync",
@@ -132,7 +132,7 @@ def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int)
     )
 
 
-def _in_sync(operator: stand.Operator, number: int) -> bool:
+def _in_sync(operator: testbed.Operator, number: int) -> bool:
     try:
         return operator.metric("policyhub_in_sync") == number
     except (TimeoutError, URLError):  # two cores make thousands of TLS handshakes, those of the stand-in too
@@ -170,7 +170,7 @@ def _seconds(calls: int, quota: Quota) -> float:
     return max(0.0, (calls - SHARE * quota.burst) / (SHARE * quota.rate))
 
 
-def _sockets(operator: stand.Operator) -> int:
+def _sockets(operator: testbed.Operator) -> int:
     folder = Path(f"/proc/{operator.pid}/fd")
     number = 0
     for entry in folder.iterdir():

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Plane
 from policyhub.securityhub.client import PAGE
 from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
@@ -72,7 +72,7 @@ def _restart(env: Environment, *, least: int) -> str:
     return Run(_up(operator) - began, calls[0] - began, ended - began, len(calls)).describe(READS, least)
 
 
-def _started(env: Environment) -> tuple[float, stand.Operator, float]:
+def _started(env: Environment) -> tuple[float, testbed.Operator, float]:
     """Start an operator and wait for in sync: start time, the operator, and when it reported in sync (Unix s)."""
     began = time.time()
     operator = env.start(quotas=True)
@@ -86,7 +86,7 @@ def _answered(env: Environment, operation: str, *, after: int) -> list[float]:
     return [call["time"] for call in env.hub.calls(after) if call["operation"] == operation and call["status"] == 200]
 
 
-def _up(operator: stand.Operator) -> float:
+def _up(operator: testbed.Operator) -> float:
     """When the operator had started (Unix s)."""
     line = next(line for line in operator.log() if line.get("event") == "started")
     return datetime.fromisoformat(line["timestamp"]).timestamp()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from tests.bench import sink, standin
@@ -32,7 +32,7 @@ from tests.bench.environment import (
 from tests.bench.one_operator import without_quotas
 
 HOME = "bench-home"
-SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
+SECRET = {"namespace": testbed.NAMESPACE, "name": "standin"}
 OWNERS = ("/api/v1/pods", "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs")
 GOAL_BASE, GOAL_EACH = 120.0, 1.2
 """MiB for the base, and kB per violation."""
@@ -64,7 +64,7 @@ def each(used: Usage, violations: int, fewer: int, before: Usage) -> str:
 class StandInClusters:
     """Operators with a stand-in as their only monitored cluster."""
 
-    def __init__(self, installed: stand.Installed, hub: HubProcess, size: Size) -> None:
+    def __init__(self, installed: testbed.Installed, hub: HubProcess, size: Size) -> None:
         self._installed = installed
         self._hub = hub
         self._size = size
@@ -72,14 +72,14 @@ class StandInClusters:
     @contextmanager
     def synced(
         self, *, reports: int, failing: int, wide: bool = False, pods: int = 0
-    ) -> Iterator[tuple[stand.Operator, str]]:
+    ) -> Iterator[tuple[testbed.Operator, str]]:
         """An operator in sync with this many reports, and the stand-in's URL."""
         log(f"a stand-in with {reports:,} reports, {failing} results of each failing")
         with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as address:
             refer(self._installed, address)
             as_new(self._installed)
             before = self._taken()
-            with stand.Operator(without_pace(self._installed), self._hub) as operator:
+            with testbed.Operator(without_pace(self._installed), self._hub) as operator:
                 operator.start()
                 self._until(operator, lambda: in_sync(operator), "in sync")
                 took = self._taken() - before
@@ -90,7 +90,7 @@ class StandInClusters:
                 finally:
                     operator.kill()
 
-    def watched(self, operator: stand.Operator, url: str) -> dict[str, int]:
+    def watched(self, operator: testbed.Operator, url: str) -> dict[str, int]:
         """When Pods and their owners are watched: the stand-in's request counts by path."""
 
         def owners() -> dict[str, int]:
@@ -99,7 +99,7 @@ class StandInClusters:
         self._until(operator, lambda: sum(what.startswith("watch") for what in owners()) == len(OWNERS), "the owners")
         return owners()
 
-    def rewritten(self, operator: stand.Operator, url: str, reports: int) -> float:
+    def rewritten(self, operator: testbed.Operator, url: str, reports: int) -> float:
         """CPU seconds that the operator takes when all reports are rewritten as fast as it reads."""
         before = self._taken()
         seen = operator.metric("policyhub_watch_events_total", change="none")
@@ -116,14 +116,14 @@ class StandInClusters:
             raise BenchError("findings were sent for rewrites without a change")
         return cpu
 
-    def _until(self, operator: stand.Operator, holds: Callable[[], bool], what: str) -> None:
-        stand.until(holds, seconds=self._size.minutes * 60, what=what, operator=operator, every=self._size.poll)
+    def _until(self, operator: testbed.Operator, holds: Callable[[], bool], what: str) -> None:
+        testbed.until(holds, seconds=self._size.minutes * 60, what=what, operator=operator, every=self._size.poll)
 
     def _taken(self) -> int:
         return int(self._hub.stats()["record_states"]["ACTIVE"])
 
 
-def refer(installed: stand.Installed, address: standin.Address, *, names: Iterable[str] = ("kubeconfig",)) -> None:
+def refer(installed: testbed.Installed, address: standin.Address, *, names: Iterable[str] = ("kubeconfig",)) -> None:
     """Write the kubeconfig Secret for the stand-in, with each of these keys for a cluster of its own."""
     data = {}
     for name in names:
@@ -138,7 +138,7 @@ def stand_in_clusters(plane: Plane, size: Size) -> Iterator[StandInClusters]:
     with sink.start() as hub, tempfile.TemporaryDirectory() as folder:
         cluster = plane.cluster(HOME)
         values = {"kubeconfigSecrets": [SECRET]}
-        installed = stand.install(cluster, Path(folder), values=values, progress=log)
+        installed = testbed.install(cluster, Path(folder), values=values, progress=log)
         monitored = next(d for d in installed.documents if d["kind"] == "MonitoredCluster")
         path = cluster.path(monitored)
         cluster.request("DELETE", path)

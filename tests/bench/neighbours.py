@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from policyhub.findings.identity import finding_id
@@ -39,7 +39,7 @@ BAD = {
     "silent": "accepts connections, never answers",
     "refused": "refuses connections",
 }
-BAD_SECRET = {"namespace": stand.NAMESPACE, "name": "bad"}
+BAD_SECRET = {"namespace": testbed.NAMESPACE, "name": "bad"}
 BAD_NAME = "bad"
 SETTLE_SECONDS = 5.0
 """Wait after the good clusters are in sync, so that the bad one has done its worst."""
@@ -53,7 +53,9 @@ def neighbours(plane: Plane, size: Size) -> Rows:
         tempfile.TemporaryDirectory() as folder,
         standin.running(reports=size.fleet_reports, failing=1) as address,
     ):
-        installed = stand.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET, BAD_SECRET]})
+        installed = testbed.install(
+            plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET, BAD_SECRET]}
+        )
         refer(installed, address, names=[_name(number) for number in range(CLUSTERS)])
         [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
         installed.cluster.request("DELETE", installed.cluster.path(model))
@@ -63,7 +65,7 @@ def neighbours(plane: Plane, size: Size) -> Rows:
             with (
                 bad(installed, mode),
                 _monitored(installed, model, bad=mode != "none"),
-                stand.Operator(installed, hub) as operator,
+                testbed.Operator(installed, hub) as operator,
             ):
                 samples, cpu = measured(operator, hub, address.url, size)
                 operator.kill()
@@ -71,11 +73,11 @@ def neighbours(plane: Plane, size: Size) -> Rows:
     return table
 
 
-def measured(operator: stand.Operator, hub: HubProcess, url: str, size: Size) -> tuple[list[Sample], float]:
+def measured(operator: testbed.Operator, hub: HubProcess, url: str, size: Size) -> tuple[list[Sample], float]:
     """Delays of the good clusters once they are in sync, and the operator's CPU meanwhile, in percent of a core."""
     operator.start()
     names = [_name(n) for n in range(CLUSTERS)]
-    stand.until(
+    testbed.until(
         lambda: all(operator.metric("policyhub_in_sync", cluster=name) == 1 for name in names),
         seconds=size.minutes * 60,
         what="the good clusters in sync",
@@ -98,13 +100,13 @@ def measured(operator: stand.Operator, hub: HubProcess, url: str, size: Size) ->
             found.setdefault(entry["id"], entry["time"])
         return found.keys() >= sent.keys()
 
-    stand.until(complete, seconds=size.minutes * 60, what="the findings", operator=operator, every=size.poll)
+    testbed.until(complete, seconds=size.minutes * 60, what="the findings", operator=operator, every=size.poll)
     cpu = (usage(operator).cpu - before) / (time.monotonic() - began) * 100
     return [Sample(moment, found[id_] - moment) for id_, moment in sent.items()], cpu
 
 
 @contextmanager
-def bad(installed: stand.Installed, mode: str) -> Iterator[None]:
+def bad(installed: testbed.Installed, mode: str) -> Iterator[None]:
     """Start a malicious server of that kind, and write its kubeconfig Secret."""
     with tempfile.TemporaryDirectory() as folder:
         if mode in {"none", "refused"}:
@@ -118,7 +120,7 @@ def bad(installed: stand.Installed, mode: str) -> Iterator[None]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=stand.ROOT,
+            cwd=testbed.ROOT,
             text=True,
         ) as process:
             try:
@@ -129,14 +131,14 @@ def bad(installed: stand.Installed, mode: str) -> Iterator[None]:
                 process.kill()
 
 
-def _refer(installed: stand.Installed, port: int, ca: str) -> None:
+def _refer(installed: testbed.Installed, port: int, ca: str) -> None:
     config = kubeconfig.with_token(name="bad", url=f"https://127.0.0.1:{port}", ca=ca, token="none")
     data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
     installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": BAD_SECRET, "data": data}])
 
 
 @contextmanager
-def _monitored(installed: stand.Installed, model: Document, *, bad: bool) -> Iterator[None]:
+def _monitored(installed: testbed.Installed, model: Document, *, bad: bool) -> Iterator[None]:
     home = installed.cluster
     secrets = {name: {**SECRET, "key": name} for name in map(_name, range(CLUSTERS))} | (
         {BAD_NAME: BAD_SECRET} if bad else {}

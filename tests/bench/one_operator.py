@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from dev import stand
+from dev import testbed
 from policyhub.securityhub.batch import MAX_FINDINGS
 from policyhub.securityhub.client import PAGE
 from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE
@@ -155,7 +155,7 @@ def restart(env: Environment) -> None:
     env.row("CPU, RSS at the end", f"{after.cpu:.1f} s, {after.rss:.0f} MiB")
 
 
-def _listed(operator: stand.Operator) -> float:
+def _listed(operator: testbed.Operator) -> float:
     """When the reports were last listed completely."""
     return operator.metric("policyhub_last_complete_listing_timestamp_seconds", source=ORIGIN)
 

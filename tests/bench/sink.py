@@ -15,7 +15,7 @@ import threading
 import msgspec
 from aiohttp import web
 
-from dev import stand
+from dev import testbed
 from dev.hub.process import HubProcess
 
 BIGGEST = 8 << 20
@@ -45,7 +45,7 @@ class Sink:
 
     async def identity(self, request: web.Request) -> web.Response:
         match = _ACCOUNT.search(request.headers.get("Authorization", ""))
-        account = match[1] if match else stand.ACCOUNT
+        account = match[1] if match else testbed.ACCOUNT
         body = (
             '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
             f"<Arn>arn:aws:iam::{account}:user/bench</Arn><UserId>bench</UserId><Account>{account}</Account>"
@@ -74,11 +74,11 @@ def start() -> HubProcess:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        cwd=stand.ROOT,
+        cwd=testbed.ROOT,
         text=True,
     )
     url = process.stdout.readline().strip() if process.stdout is not None else ""
-    hub = HubProcess(process, url, (stand.ACCOUNT,), (stand.REGION,), errors)
+    hub = HubProcess(process, url, (testbed.ACCOUNT,), (testbed.REGION,), errors)
     if not url:
         hub.stop()
         raise RuntimeError("the acknowledging hub did not start")

@@ -27,7 +27,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import msgspec
 from aiohttp import web
 
-from dev import stand
+from dev import testbed
 from dev.cluster.certificate import Authority
 from policyhub.model.source_apis import CONSTRAINTS
 from tests.bench import shape
@@ -334,7 +334,7 @@ def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0, ki
     with (
         folder,
         subprocess.Popen(  # noqa: S603  (ourselves)
-            command + ["--wide"] * wide, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=stand.ROOT, text=True
+            command + ["--wide"] * wide, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=testbed.ROOT, text=True
         ) as process,
     ):
         try:

@@ -15,7 +15,7 @@ from dev.cluster.helm import HelmError
 from dev.cluster.local import StartError
 from dev.cluster.toolchain import ToolchainError
 from dev.engines import EngineError
-from dev.stand import StandError
+from dev.testbed import OperatorError
 from tests.e2e.checker import Row, table
 from tests.e2e.environment import Environment, open_environment
 from tests.e2e.recording import Recorder
@@ -46,7 +46,7 @@ def main() -> int:
                 if chosen.keep:
                     _keep(env, chosen.keep)
                 _print(table(rows))
-    except (ToolchainError, StartError, HelmError, EngineError, StandError) as error:
+    except (ToolchainError, StartError, HelmError, EngineError, OperatorError) as error:
         _print(str(error))
         _print(f"e2e: stopped at step {len(rows) + 1} of {count}")
         return 2

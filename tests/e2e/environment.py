@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Cluster, ControlPlane
 from dev.cluster.gobuild import Progress
 from dev.company.company import Company
 from dev.company.workload import Workload
 from dev.engines import Scene, company, open_scene, truth
 from dev.hub.process import HubProcess
-from dev.stand import Operator, StandError
+from dev.testbed import Operator, OperatorError
 from tests.e2e import checker
 from tests.e2e.checker import Row
 from tests.e2e.mirror import Mirror
@@ -90,13 +90,13 @@ class Environment:
         return not any(map(of, self.claims()))
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
-        """Raises StandError, or EngineError if an engine has ended on its own."""
+        """Raises OperatorError, or EngineError if an engine has ended on its own."""
 
         def checked() -> bool:
             self.scene.check()
             return holds()
 
-        stand.until(checked, seconds=seconds, what=what, operator=self.operator, every=0.5)
+        testbed.until(checked, seconds=seconds, what=what, operator=self.operator, every=0.5)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Environment:
         began = time.time()
         try:
             act(self)
-        except StandError as error:  # the next steps may still be informative
+        except OperatorError as error:  # the next steps may still be informative
             row.differences.append(str(error).partition("\n")[0])
         acted = time.time()
         row.differences += self._wait_until_matching()
@@ -177,7 +177,7 @@ def open_environment(*, progress: Progress) -> Iterator[Environment]:
         cluster = stack.enter_context(ControlPlane.start(progress=progress)).cluster(NAME)
         scene = open_scene(cluster, folder, stack, prepare=_hasten, progress=progress)
         spec = {"archiveDelay": f"{DELAY_SECONDS}s"}
-        installed = stand.install(cluster, folder, values={"monitoredCluster": {"spec": spec}}, progress=progress)
+        installed = testbed.install(cluster, folder, values={"monitoredCluster": {"spec": spec}}, progress=progress)
         hub = stack.enter_context(HubProcess.start())
         operator = stack.enter_context(Operator(installed, hub, settings=SETTINGS))
         env = Environment(cluster, operator, scene, progress=progress)
@@ -199,8 +199,8 @@ def _fill(env: Environment) -> None:
     expected = {Violation(*call) for call in truth.wanted(env.flaws)}
     try:
         env.until(lambda: env.claims() == expected, "the engines to report exactly the expected violations")
-    except StandError as error:
-        raise StandError(f"{error}\ndiffering: {sorted(env.claims() ^ expected)[:10]}") from error
+    except OperatorError as error:
+        raise OperatorError(f"{error}\ndiffering: {sorted(env.claims() ^ expected)[:10]}") from error
     now = time.time()
     env.until(lambda: env.scene.audited(now), "Gatekeeper to audit them once more")
     env.progress(f"the engines report {len(env.mirror.now.severities)} violations")

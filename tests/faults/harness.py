@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
-from dev.stand import Operator
+from dev.testbed import Operator
 from tests.faults.checker import UnknownOutcomes
 from tests.faults.proxy import Proxy
 from tests.integration.operator.world import CLUSTERS, World
@@ -43,7 +43,7 @@ class Harness:
     @contextmanager
     def open(cls, plane: ControlPlane, folder: Path, *, name: str = "faults") -> Iterator["Harness"]:
         cluster = plane.cluster(name)
-        installed = stand.install(cluster, folder, values={"clusterName": name})
+        installed = testbed.install(cluster, folder, values={"clusterName": name})
         cluster.apply(CRDS)
         with HubProcess.start() as hub, Proxy(cluster.url, ca=cluster.ca or "") as proxy:
             yield cls(name, World(installed, hub), proxy, folder)

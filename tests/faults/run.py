@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import stand
+from dev import testbed
 from tests.faults import checker
 from tests.faults.checker import Verdict
 from tests.faults.cluster_state import ClusterState
@@ -151,6 +151,6 @@ def _converge(harness: Harness, driver: Driver, *, paused: bool = False) -> floa
             audited = time.monotonic()
         return _matches(harness, driver, paused=paused)
 
-    with contextlib.suppress(stand.StandError):  # the checker reports what is still missing
-        stand.until(matches, seconds=CONVERGE_SECONDS, what="Security Hub to match the cluster", every=0.25)
+    with contextlib.suppress(testbed.OperatorError):  # the checker reports what is still missing
+        testbed.until(matches, seconds=CONVERGE_SECONDS, what="Security Hub to match the cluster", every=0.25)
     return time.monotonic() - started

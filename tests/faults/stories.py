@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from dev.hub.process import HubProcess
-from dev.stand import StandError
+from dev.testbed import OperatorError
 from tests.faults import fault
 from tests.faults.harness import DELAY_SECONDS, Harness
 from tests.integration.operator.test_operator_policies import KINDS, policy
@@ -76,7 +76,7 @@ class StoryRun:
     def until(self, holds: Callable[[], bool], problem: str, *, seconds: float = 60.0) -> Problems:
         try:
             self.world.until(holds, problem, seconds=seconds)
-        except StandError:
+        except OperatorError:
             yield problem
 
     def archived(self, policy: str) -> Problems:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, ControlPlane
 from dev.hub.process import HubProcess
-from dev.stand import NAMESPACE, Operator
+from dev.testbed import NAMESPACE, Operator
 from tests.faults import manifests
 from tests.faults.checker import about
 from tests.faults.truth import Violation
@@ -69,15 +69,15 @@ class Harness:
         secrets = [{"namespace": NAMESPACE, "name": name} for name in (SECOND, EVIL)]
         with ControlPlane.start(progress=print) as plane, HubProcess.start() as hub:
             home, second = plane.cluster("home"), plane.cluster("second")
-            installed = stand.install(home, folder, values={"clusterName": HOME, "kubeconfigSecrets": secrets})
-            beta = stand.install(second, folder, values={"clusterName": SECOND})
+            installed = testbed.install(home, folder, values={"clusterName": HOME, "kubeconfigSecrets": secrets})
+            beta = testbed.install(second, folder, values={"clusterName": SECOND})
             for cluster in (home, second):
                 cluster.apply(ENGINES)
             config = second.kubeconfig_for(namespace=NAMESPACE, service_account=beta.service_account, seconds=24 * 3600)
             harness = cls(plane, World(installed, hub), second, folder, config)
             for name, company in harness.companies.items():
                 company.begin()
-                stand.until(company.readable, seconds=SECONDS, what=f"the API server of {name} to show it")
+                testbed.until(company.readable, seconds=SECONDS, what=f"the API server of {name} to show it")
             try:
                 yield harness
             finally:

@@ -10,7 +10,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from dev.cluster import ApiError
 from dev.cluster.client import UnreachableError
-from dev.stand import Operator
+from dev.testbed import Operator
 from tests.hostile.checker import HEALTH_SECONDS, Observations, unsafe
 from tests.integration.operator.world import CLUSTERS, World
 

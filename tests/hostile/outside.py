@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from dev.cluster import kubeconfig
-from dev.stand import ROOT
+from dev.testbed import ROOT
 from tests.hostile.evil import MODES
 from tests.hostile.harness import EVIL, Harness
 from tests.hostile.scenario import Context, scenario

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dev import stand
+from dev import testbed
 from tests.hostile import checker, lies, mass, outside, owners, texts, wild
 from tests.hostile.checker import TENANT, Verdict
 from tests.hostile.harness import HOME, SECOND, Harness, Workday
@@ -75,7 +75,7 @@ def run_scenario(
     started = time.monotonic()
     harness.begin()
     if harness.wait_until_exact(seconds=START_SECONDS) is None:
-        raise stand.StandError(
+        raise testbed.OperatorError(
             f"the findings were never exact before {scenario.name}:\n{harness.world.operator.tail()}"
         )
     triage = harness.triage()
@@ -124,7 +124,7 @@ def _day(context: Context, observer: Observer, *, attack: Attack, restart: bool)
             harness.kill()
             try:
                 harness.start()
-            except stand.StandError as error:
+            except testbed.OperatorError as error:
                 observer.seen.ended.append(f"did not start again: {str(error)[:200]}")
         time.sleep(LINGER_SECONDS)  # the companies continue at their own pace; nothing is waited for
     return day

@@ -8,8 +8,7 @@ sets no annotation, and a finalizer only for `deletionPolicy: Archive` (`finaliz
 |------------------------------------------|---------------------------------------------------------------------------|
 | is deleted, but any finalizer keeps it   | nothing new is sent for it                                                |
 | lacks the labels of the watchSelector    | another operator handles it: nothing is written to it                     |
-| loses these labels                       | its findings stay; our finalizer is removed, and the other operator, if   |
-|                                          | there is one, sets it again                                               |
+| loses these labels                       | its findings stay; our finalizer is removed (another operator sets it)    |
 | shares identity and hub with any other   | only the oldest one sends (`oldest`), once all have been listed           |
 """
 

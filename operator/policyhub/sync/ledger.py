@@ -50,8 +50,7 @@ REFRESH_AFTER_START_MS = 6 * 60 * 60_000
 """The clock may still be corrected after a start. Security Hub deletes findings after 90 days, and they are refreshed
 after 25: hours do not matter."""
 
-_NOT_LATE = (None, Hold.WORDING)
-"""Intended waits do not count as delivery latency."""
+_NOT_LATE = (None, Hold.WORDING)  # intended waits do not count as delivery latency
 
 
 class Ledger:
@@ -90,7 +89,6 @@ class Ledger:
             on_loss=self._unclaimed,
             enqueue=self._enqueue,
         )
-        second_read = SecondRead(started=started, on_end=lambda: self._requeue(Trigger.SECOND_READ))
         self.observed = Observed(
             cluster_id=cluster_id,
             cluster_uid=cluster_uid,
@@ -99,7 +97,7 @@ class Ledger:
             on_active=self._count_active,
             on_stored=self._stored,
             on_lookup=on_dirty,
-            second_read=second_read,
+            second_read=SecondRead(started=started, on_end=lambda: self._requeue(Trigger.SECOND_READ)),
             namespace=self.namespace,
             enqueue=self._enqueue,
             acknowledged=acknowledged,
@@ -111,7 +109,7 @@ class Ledger:
             guard=self.guard,
             refusals=self.refusals,
             enqueue=self._enqueue,
-            on_event=second_read.note_event,
+            on_event=self.observed.progress.second_read.note_event,
         )
         self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
         self.forget, self.mark_passed, self.repeat = intake.forget, intake.mark_passed, intake.repeat

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
-from dev.stand import Installed, Operator
+from dev.testbed import Installed, Operator
 from tests.integration.chart.shell import Shell
 
 ROOT = Path(__file__).parents[3]
@@ -81,7 +81,7 @@ def test_every_command_of_the_page_works(server: Cluster, tmp_path: Path) -> Non
     _asks, uninstall, crd = commands("Uninstall")  # the first command runs in the Pod
     assert 'release "policyhub" uninstalled' in shell.run(uninstall)
     assert "deleted" in shell.run(crd)
-    stand.until(lambda: not served(server), seconds=60, what="the API to go with its CRD")
+    testbed.until(lambda: not served(server), seconds=60, what="the API to go with its CRD")
 
 
 def served(server: Cluster) -> bool:

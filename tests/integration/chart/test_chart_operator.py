@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 import policyhub
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, ControlPlane, helm, toolchain
 from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
 from dev.image.pod import Image, Pod
-from dev.stand import ACCOUNT, NAMESPACE, REGION, Command, Installed, Operator
+from dev.testbed import ACCOUNT, NAMESPACE, REGION, Command, Installed, Operator
 from policyhub.iam.policy import Plan, Workload
 from tests.integration.chart.gateway import Gateway
 
@@ -183,7 +183,7 @@ def test_the_deployed_operator_works(
     file = tmp_path / "values.json"
     file.write_text(json.dumps(values(gateway, sign_in)))
     where = (f"--namespace={NAMESPACE}", "--kubeconfig", admin)
-    helm.run("install", "policyhub", stand.CHART, f"--values={file}", *where, home=tmp_path)
+    helm.run("install", "policyhub", testbed.CHART, f"--values={file}", *where, home=tmp_path)
     deployment = admitted(server.request("GET", DEPLOYMENT), hub, sign_in)
 
     def home(installed: Installed, environment: Mapping[str, str]) -> Command:
@@ -194,8 +194,8 @@ def test_the_deployed_operator_works(
     try:
         with Operator(installed, hub, home=home).start() as operator:
             server.apply([report("fail")])
-            stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
-            stand.until(
+            testbed.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
+            testbed.until(
                 lambda: operator.metric("policyhub_violations", namespace="default") == 1,
                 seconds=SECONDS,
                 what="violations by namespace: extraArgs reach it",
@@ -206,7 +206,7 @@ def test_the_deployed_operator_works(
             lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")
             assert lease["spec"]["holderIdentity"].startswith("policyhub-0")
             server.apply([report("pass")])
-            stand.until(
+            testbed.until(
                 lambda: states(hub) == ["ARCHIVED"], seconds=SECONDS, what="the archived finding", operator=operator
             )
             assert operator.stop() < deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]

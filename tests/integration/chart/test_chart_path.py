@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
-from dev.stand import NAMESPACE, Installed, Operator
+from dev.testbed import NAMESPACE, Installed, Operator
 from tests.integration.chart.shell import Shell
 from tests.integration.operator.world import SETTINGS, report, result
 
@@ -65,7 +65,7 @@ class Admin:
         return len([entry for entry in self._hub.journal() if entry["kind"] == "import"])
 
     def sees(self, states: list[str], operator: Operator) -> None:
-        stand.until(lambda: self.states() == states, seconds=150, what=f"findings to be {states}", operator=operator)
+        testbed.until(lambda: self.states() == states, seconds=150, what=f"findings to be {states}", operator=operator)
 
 
 INSTALL = f"""

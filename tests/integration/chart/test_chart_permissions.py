@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import ApiError, Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
-from dev.stand import Installed, Operator
+from dev.testbed import Installed, Operator
 from policyhub.model.source_apis import SOURCE_APIS
 from policyhub.model.violation import Subject
 from policyhub.sync.existence import LIST_FROM, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
@@ -36,7 +36,7 @@ VALUES = {
         {"name": "beta", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "beta"}}}}
     ],
 }
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{stand.NAMESPACE}/leases/policyhub"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{testbed.NAMESPACE}/leases/policyhub"
 
 Document = dict[str, Any]
 
@@ -71,7 +71,7 @@ class Permission:
             "namespace": self.scope,
             "name": self.names[0] if self.names else "",
         }
-        user = f"system:serviceaccount:{stand.NAMESPACE}:policyhub"
+        user = f"system:serviceaccount:{testbed.NAMESPACE}:policyhub"
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
@@ -199,7 +199,7 @@ def experiment(permission: Permission) -> tuple[str, Proof]:
             return "sources, list", secret
         case Permission(verb="create", resource="events", scope="default"):
             return "sources, list", event
-        case Permission(resource="leases", scope=stand.NAMESPACE):
+        case Permission(resource="leases", scope=testbed.NAMESPACE):
             return f"lease, {permission.verb}", lease
     raise LookupError(f"no proof that the operator needs: {permission}")
 
@@ -229,7 +229,7 @@ def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
     cluster = plane.cluster("permissions")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}}
     cluster.apply([namespace, *crds.report_apis(), *crds.policies(), crds.constraint(KIND)])
-    installed = stand.install(cluster, tmp_path_factory.mktemp("permissions"), values=VALUES)
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("permissions"), values=VALUES)
     config = json.loads(installed.kubeconfig().read_text())
     secret = {
         "apiVersion": "v1",
@@ -248,9 +248,9 @@ def roles(installed: Installed) -> list[Document]:
 
 def _await_ready(cluster: Cluster, name: str, operator: Operator) -> None:
     def ready() -> bool:
-        return stand.condition(stand.monitored(cluster, name), "Ready").get("status") == "True"
+        return testbed.condition(testbed.monitored(cluster, name), "Ready").get("status") == "True"
 
-    stand.until(ready, seconds=SECONDS, what=f"{name} to be Ready", operator=operator)
+    testbed.until(ready, seconds=SECONDS, what=f"{name} to be Ready", operator=operator)
 
 
 def test_the_permissions_are_sufficient(installed: Installed, hub: HubProcess) -> None:
@@ -267,10 +267,10 @@ def test_switches_only_remove_permissions(installed: Installed, hub: HubProcess)
     values = {
         **VALUES,
         "monitoredCluster": {},  # without fields that need a switch: Archive does
-        "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
+        "securityHub": {"accountId": testbed.ACCOUNT, "region": testbed.REGION},
         "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False, "finalizers": False},
     }
-    least = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
+    least = helm.render(testbed.CHART, testbed.RELEASE, testbed.NAMESPACE, values)
     cluster.apply([document for document in least if document["kind"] in {"ClusterRole", "Role"}])
     _forget(cluster)
     try:
@@ -278,7 +278,7 @@ def test_switches_only_remove_permissions(installed: Installed, hub: HubProcess)
             for name in ("alpha", "beta"):
                 _await_ready(cluster, name, operator)
                 for type_ in ("OwnersKnown", "PoliciesKnown"):
-                    output = stand.condition(stand.monitored(cluster, name), type_)
+                    output = testbed.condition(testbed.monitored(cluster, name), type_)
                     assert (output["status"], output["reason"]) == ("False", "Forbidden")
     finally:
         cluster.apply(roles(installed))
@@ -295,12 +295,12 @@ def test_each_permission_is_needed(installed: Installed, hub: HubProcess, name: 
     wider = {p for p in given if any(p == dataclasses.replace(named, names=()) for named in taken)}
     cluster.apply([without(role, {*taken, *wider}) for role in roles(installed)])
     try:
-        stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
+        testbed.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
         operator = Operator(installed, hub, settings=FAST)
         operator.start(wait=False)
         try:
             for permission, proof in taken.items():
-                stand.until(
+                testbed.until(
                     partial(proof, permission, operator),
                     seconds=SECONDS,
                     what=f"what shows that it needs: {permission}",
@@ -310,7 +310,7 @@ def test_each_permission_is_needed(installed: Installed, hub: HubProcess, name: 
             operator.kill()
     finally:
         cluster.apply(roles(installed))
-        stand.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
+        testbed.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
 
 
 def test_every_permission_is_tried(installed: Installed) -> None:
@@ -344,7 +344,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
     assert subjects
     cluster.apply([without(role, taken) for role in roles(installed)])
     try:
-        stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
+        testbed.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
         async with running_existence(json.loads(installed.kubeconfig().read_text())) as asked:
             if name == "existence, get":
                 assert await asked.until_refused(*subjects) == [Presence.UNKNOWN] * len(subjects)
@@ -354,7 +354,7 @@ async def test_existence_is_needed(installed: Installed, name: str) -> None:
                 assert asked.asker.requests > len(subjects)
     finally:
         cluster.apply(roles(installed))
-        stand.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
+        testbed.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
 
 
 def questions(cluster: Cluster, number: int) -> dict[str, list[Subject]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
 from tests.integration.doctor.cli import DoctorCli
@@ -16,15 +16,15 @@ OTHER_ACCOUNT = "444455556666"
 
 @pytest.fixture(scope="session")
 def hub() -> Iterator[HubProcess]:
-    with HubProcess.start(accounts=(stand.ACCOUNT, OTHER_ACCOUNT)) as hub:
+    with HubProcess.start(accounts=(testbed.ACCOUNT, OTHER_ACCOUNT)) as hub:
         yield hub
 
 
 @pytest.fixture(scope="session")
 def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
     cluster = plane.cluster("doctor")
-    values = {"clusterName": "alpha", "kubeconfigSecrets": [{"namespace": stand.NAMESPACE, "name": "beta"}]}
-    installed = stand.install(cluster, tmp_path_factory.mktemp("doctor"), values=values)
+    values = {"clusterName": "alpha", "kubeconfigSecrets": [{"namespace": testbed.NAMESPACE, "name": "beta"}]}
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("doctor"), values=values)
     cluster.apply(ENGINES)
     return World(installed, hub)
 

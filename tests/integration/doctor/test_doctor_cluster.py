@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.doctor import access
@@ -83,7 +83,7 @@ def granted(world: World) -> set[str]:
 
 def test_the_doctor_checks_the_charts_permissions(world: World) -> None:
     """It checks every permission of the chart's roles, and no other."""
-    secret = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "beta"}}
+    secret = {"kubeconfigSecretRef": {"namespace": testbed.NAMESPACE, "name": "beta"}}
     spec = {"connection": secret, "deletionPolicy": "Archive"}
     beta = MonitoredCluster.model_validate({"metadata": {"name": "beta"}, "spec": spec})
     asked = {*access.of_monitored(beta), *access.of_home([beta], lease=None)}
@@ -100,7 +100,7 @@ def test_missing_permissions_are_problems(world: World, cli: DoctorCli, tmp_path
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody", "namespace": "default"}}
     world.apply(account)
     config = cli.kubeconfig(world.cluster.kubeconfig_for(namespace="default", service_account="nobody"), "nobody")
-    output = cli.doctor("--account-id", stand.ACCOUNT, "--region", stand.REGION, kubeconfig=config)
+    output = cli.doctor("--account-id", testbed.ACCOUNT, "--region", testbed.REGION, kubeconfig=config)
     (lacking,) = output.of("api-access", about="this process")
     assert "list monitoredclusters.policyhub.dev" in lacking["found"]
     assert output.states("monitored-clusters") == ["unchecked"]
@@ -129,7 +129,7 @@ def test_an_admin_checks_the_operators_account(world: World, cli: DoctorCli) -> 
 def test_a_bare_cluster(plane: ControlPlane, world: World, tmp_path: Path) -> None:
     """Without an engine, a MonitoredCluster or an operator, each is reported separately."""
     cluster = plane.cluster("bare")
-    installed = stand.install(cluster, tmp_path, values={"clusterName": "alpha"})
+    installed = testbed.install(cluster, tmp_path, values={"clusterName": "alpha"})
     cli = DoctorCli(World(installed, world.hub), tmp_path)
     output = cli.doctor()
     assert "the cluster serves none of the APIs" in output.problem("sources")["found"]
@@ -141,17 +141,17 @@ def test_a_bare_cluster(plane: ControlPlane, world: World, tmp_path: Path) -> No
 
 def test_an_unreachable_cluster(world: World, cli: DoctorCli) -> None:
     """A kubeconfig with a wrong address is a problem of that cluster; the others are checked all the same."""
-    reference = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "beta"}}
+    reference = {"kubeconfigSecretRef": {"namespace": testbed.NAMESPACE, "name": "beta"}}
     world.monitor("beta", connection=reference)
     missing = [v for v in cli.doctor().of("connection", about="beta") if v["state"] == "problem"]
     assert missing[0]["found"] == "Secret policyhub/beta does not exist"
     assert "create secret generic beta --from-file=kubeconfig=FILE" in missing[0]["remedy"]
-    config = world.cluster.kubeconfig_for(namespace=stand.NAMESPACE, service_account="policyhub")
+    config = world.cluster.kubeconfig_for(namespace=testbed.NAMESPACE, service_account="policyhub")
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "beta", "namespace": stand.NAMESPACE},
+        "metadata": {"name": "beta", "namespace": testbed.NAMESPACE},
         "stringData": {"kubeconfig": cli.kubeconfig(config, "beta").read_text()},
     }
     world.apply(secret)

@@ -9,14 +9,14 @@ from typing import Any
 import boto3
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.hub.process import HubProcess
 from dev.hub.sample import finding
 from tests.integration.doctor.cli import DoctorCli
 from tests.integration.doctor.conftest import OTHER_ACCOUNT
 from tests.integration.operator.world import World, report, result
 
-CLUSTER = f"arn:aws:eks:{stand.REGION}:{stand.ACCOUNT}:cluster/prod-eu"
+CLUSTER = f"arn:aws:eks:{testbed.REGION}:{testbed.ACCOUNT}:cluster/prod-eu"
 TYPES = ["Software and Configuration Checks/Kubernetes Policies/kyverno"]
 PROVIDED = {"Severity": {"Label": "MEDIUM"}, "Types": TYPES}
 
@@ -48,7 +48,7 @@ def of_policy_reporter(name: str) -> dict[str, Any]:
 def of_the_sample(name: str) -> dict[str, Any]:
     """A finding as AWS's sample, securityhub-k8s-policy-integration, writes it."""
     return finding(
-        f"arn:aws:eks:{stand.REGION}:{stand.ACCOUNT}:gatekeeper/violation/repos-prod-eu-Pod-{name}",
+        f"arn:aws:eks:{testbed.REGION}:{testbed.ACCOUNT}:gatekeeper/violation/repos-prod-eu-Pod-{name}",
         GeneratorId="Gatekeeper-repos",
         FindingProviderFields=PROVIDED,
         ProductFields={"ProviderName": "Gatekeeper", "ProviderVersion": "1.0"},
@@ -112,7 +112,7 @@ def test_credentials_of_another_account(cli: DoctorCli, hub: HubProcess) -> None
     """Their account and the destination are reported; Security Hub of the wrong account is not called."""
     output = cli.doctor(environ=hub.env(account=OTHER_ACCOUNT))
     found = output.problem("credentials")
-    assert f"of account {OTHER_ACCOUNT}, but findings go to account {stand.ACCOUNT}" in found["found"]
+    assert f"of account {OTHER_ACCOUNT}, but findings go to account {testbed.ACCOUNT}" in found["found"]
     assert "use a role in account" in found["remedy"]
     assert output.states("get-findings") == ["unchecked"]
 
@@ -120,7 +120,7 @@ def test_credentials_of_another_account(cli: DoctorCli, hub: HubProcess) -> None
 def test_a_role_of_the_findings_account(cli: DoctorCli, world: World) -> None:
     """With a role of the other account its hub is checked too; a role that cannot be assumed is a problem."""
     arn = f"arn:aws:iam::{OTHER_ACCOUNT}:role/policyhub"
-    hub = {"accountId": OTHER_ACCOUNT, "region": stand.REGION, "roleArn": arn}
+    hub = {"accountId": OTHER_ACCOUNT, "region": testbed.REGION, "roleArn": arn}
     world.monitor("beta", securityHub=hub)
     output = cli.doctor()
     assert output.states("credentials") == ["fine", "fine"]
@@ -207,7 +207,7 @@ def test_findings_of_other_tools(cli: DoctorCli, hub: HubProcess, world: World, 
         "policy-reporter has 3",
         "securityhub-k8s-policy-integration has 2",
     ]
-    place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION]
+    place = ["--account-id", testbed.ACCOUNT, "--region", testbed.REGION]
     counted = cli.run("archive-others", "policy-reporter", *place)
     assert counted.stdout == "policy-reporter has 3 active findings; add --yes to archive them.\n"
     assert len(hub.findings(record_state="ACTIVE")) == 6
@@ -230,7 +230,7 @@ def test_archive_others_needs_account_and_region(cli: DoctorCli, hub: HubProcess
     message = "policyhub: the account and Region of the hub are unknown: give --account-id and --region\n"
     assert (done.returncode, done.stderr) == (2, message)
     hub.fault("access_denied", operation="GetFindings")
-    done = cli.run("archive-others", "policy-reporter", "--account-id", stand.ACCOUNT, "--region", stand.REGION)
+    done = cli.run("archive-others", "policy-reporter", "--account-id", testbed.ACCOUNT, "--region", testbed.REGION)
     assert done.returncode == 2
     assert "securityhub:GetFindings" in done.stderr
 
@@ -239,7 +239,7 @@ def test_archive_others_reports_refused_findings(cli: DoctorCli, hub: HubProcess
     """A finding that Security Hub does not accept as archived is counted with its reason, and the exit code is 1."""
     aws.batch_import_findings(Findings=[of_the_sample("a")])
     hub.fault("partial", operation="BatchImportFindings", share=1.0)
-    place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION, "--yes"]
+    place = ["--account-id", testbed.ACCOUNT, "--region", testbed.REGION, "--yes"]
     done = cli.run("archive-others", "securityhub-k8s-policy-integration", *place)
     assert (done.returncode, done.stdout.split()[:4]) == (1, ["Archived", "0", "of", "1"])
     assert "1 not archived: InternalFailure" in done.stderr
@@ -254,17 +254,17 @@ def test_operator_and_doctor_sign_in_as_in_eks(cli: DoctorCli, world: World, hub
     the doctor reports its identity.
     """
     audience = {"irsa": "sts.amazonaws.com", "pod-identity": "pods.eks.amazonaws.com"}[sign_in]
-    path = f"/api/v1/namespaces/{stand.NAMESPACE}/serviceaccounts/policyhub/token"
+    path = f"/api/v1/namespaces/{testbed.NAMESPACE}/serviceaccounts/policyhub/token"
     granted = world.cluster.request("POST", path, {"spec": {"audiences": [audience], "expirationSeconds": 3600}})
     token = cli.kubeconfig({}, "token")
     token.write_text(granted["status"]["token"])
     issuer = world.cluster.request("GET", "/.well-known/openid-configuration")["issuer"]
     who = ["--oidc-issuer", issuer] if sign_in == "irsa" else ["--cluster", CLUSTER]
-    place = ["--account-id", stand.ACCOUNT, "--region", stand.REGION]
+    place = ["--account-id", testbed.ACCOUNT, "--region", testbed.REGION]
     roles = json.loads(cli.run("iam-policy", *place, *who).stdout)
     hub.policies(roles)
     hub.clusters({CLUSTER: world.cluster.request("GET", "/openid/v1/jwks")})
-    hub.associate(CLUSTER, f"{stand.NAMESPACE}/policyhub", roles[0]["role"])
+    hub.associate(CLUSTER, f"{testbed.NAMESPACE}/policyhub", roles[0]["role"])
     environ = hub.irsa(role=roles[0]["role"], token=token) if sign_in == "irsa" else hub.pod_identity(token=token)
     environ |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import Cluster, ControlPlane
 from dev.image.pod import SERVICE_ACCOUNT, Image, Pod, PodError, in_image
 
@@ -52,9 +52,9 @@ if os.geteuid() != 0 or not PYTHON.exists():
 
 
 @pytest.fixture(scope="module")
-def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stand.Installed]:
+def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[testbed.Installed]:
     cluster = plane.cluster("pod")
-    yield stand.install(cluster, tmp_path_factory.mktemp("pod"), values=VALUES)
+    yield testbed.install(cluster, tmp_path_factory.mktemp("pod"), values=VALUES)
     cluster.stop()
 
 
@@ -66,7 +66,7 @@ def image(tmp_path: Path) -> Image:
     return Image(tmp_path)
 
 
-def deployment(installed: stand.Installed, **container: Any) -> dict[str, Any]:
+def deployment(installed: testbed.Installed, **container: Any) -> dict[str, Any]:
     """The chart's Deployment with another program."""
     found = json.loads(json.dumps(next(d for d in installed.documents if d["kind"] == "Deployment")))
     found["spec"]["template"]["spec"]["containers"][0] |= container
@@ -77,7 +77,7 @@ def started(command: list[str | Path], **environment: str) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603  (of dev/image)
 
 
-def test_the_deployments_settings_apply(installed: stand.Installed, image: Image) -> None:
+def test_the_deployments_settings_apply(installed: testbed.Installed, image: Image) -> None:
     """User, groups, no privileges, a read-only root, the service account's files, and no variable of this machine."""
     looking = deployment(installed, command=["python3"], args=["-I", "-c", LOOK])
     pod = Pod(looking, installed.cluster, installed.folder)
@@ -91,26 +91,26 @@ def test_the_deployments_settings_apply(installed: stand.Installed, image: Image
     assert (seen["root"], seen["token"], seen["tmp"]) == ("Read-only file system", "Read-only file system", None)
     assert seen["tmp_bytes"] <= 16 << 20
     assert {"ca.crt", "namespace", "token"} <= {*seen["files"]}
-    assert seen["namespace"] == stand.NAMESPACE
+    assert seen["namespace"] == testbed.NAMESPACE
     assert seen["devices"] == ["null", "random", "urandom", "zero"]
     assert seen["clusters"] == ["pod"]
     environment = seen["environment"]
     assert environment["OF_THE_IMAGE"] == "a=b"
     assert environment["OF_THE_CHART"] == "yes"
-    assert environment["POLICYHUB_ACCOUNT_ID"] == stand.ACCOUNT
+    assert environment["POLICYHUB_ACCOUNT_ID"] == testbed.ACCOUNT
     assert environment["LANG"] == "C.UTF-8"
     assert "OF_THIS_MACHINE" not in environment
 
 
-def test_the_pod_dies_with_its_parent(installed: stand.Installed, image: Image) -> None:
+def test_the_pod_dies_with_its_parent(installed: testbed.Installed, image: Image) -> None:
     """A process whose parent is not the expected one does not start."""
     pod = Pod(deployment(installed, command=["python3"], args=["-c", "print(1)"]), installed.cluster, installed.folder)
     run = started(pod.start(image, {}, parent=1))
     assert (run.returncode, run.stdout, run.stderr.strip()) == (1, "", "the parent died")
 
 
-def test_an_operator_can_run_in_it(installed: stand.Installed, image: Image) -> None:
-    """`dev.stand` can start an operator in it."""
+def test_an_operator_can_run_in_it(installed: testbed.Installed, image: Image) -> None:
+    """`dev.testbed` can start an operator in it."""
     command, environment = in_image(image)(installed, {})
     world = json.loads(Path(str(command[-1])).read_text("utf-8"))
     assert world["argv"] == ["policyhub", "run"]
@@ -129,7 +129,7 @@ def test_an_operator_can_run_in_it(installed: stand.Installed, image: Image) -> 
     ],
 )
 def test_unsupported_settings_are_errors(
-    installed: stand.Installed, image: Image, container: dict[str, Any], message: str
+    installed: testbed.Installed, image: Image, container: dict[str, Any], message: str
 ) -> None:
     """A setting of a Pod that this runtime does not implement is an error."""
     asking = deployment(installed, **container)
@@ -141,7 +141,7 @@ def test_unsupported_settings_are_errors(
         Pod(asking, installed.cluster, installed.folder).start(image, {}, parent=os.getpid())
 
 
-def test_the_projected_volume(installed: stand.Installed, image: Image, cluster: Cluster) -> None:
+def test_the_projected_volume(installed: testbed.Installed, image: Image, cluster: Cluster) -> None:
     """A token that is mounted explicitly, with its own audience and path."""
     del cluster
     asking = deployment(installed, volumeMounts=[{"name": "aws", "mountPath": "/var/run/secrets/aws"}])

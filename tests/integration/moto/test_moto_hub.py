@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
 from tests.integration.moto.server import ACCOUNT, REGION, Moto
@@ -26,7 +26,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 @pytest.fixture(scope="module")
 def world(plane: ControlPlane, moto: Moto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     cluster = plane.cluster("moto")
-    installed = stand.install(cluster, tmp_path_factory.mktemp("moto-chart"), values={"clusterName": "alpha"})
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("moto-chart"), values={"clusterName": "alpha"})
     cluster.apply(ENGINES)
     world = World(installed, cast("HubProcess", moto))
     yield world

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
 from tests.integration.operator.world import ENGINES, World
@@ -14,7 +14,7 @@ OTHER_ACCOUNT = "444455556666"
 
 @pytest.fixture(scope="session")
 def hub() -> Iterator[HubProcess]:
-    with HubProcess.start(accounts=(stand.ACCOUNT, OTHER_ACCOUNT)) as hub:
+    with HubProcess.start(accounts=(testbed.ACCOUNT, OTHER_ACCOUNT)) as hub:
         yield hub
 
 
@@ -22,9 +22,9 @@ def hub() -> Iterator[HubProcess]:
 def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The home cluster. It monitors itself as `alpha`, and may read two kubeconfig Secrets."""
     cluster = plane.cluster("home")
-    secrets = [{"namespace": stand.NAMESPACE, "name": name} for name in ("beta", "prod-eu-kubeconfig")]
+    secrets = [{"namespace": testbed.NAMESPACE, "name": name} for name in ("beta", "prod-eu-kubeconfig")]
     values = {"clusterName": "alpha", "kubeconfigSecrets": secrets}
-    installed = stand.install(cluster, tmp_path_factory.mktemp("home"), values=values)
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("home"), values=values)
     cluster.apply(ENGINES)
     return World(installed, hub)
 
@@ -33,7 +33,7 @@ def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPath
 def second(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Another cluster with the same chart, in the same account and under the same name."""
     cluster = plane.cluster("beta")
-    installed = stand.install(cluster, tmp_path_factory.mktemp("beta"), values={"clusterName": "alpha"})
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("beta"), values={"clusterName": "alpha"})
     cluster.apply(ENGINES)
     return World(installed, hub)
 

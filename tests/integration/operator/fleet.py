@@ -10,7 +10,7 @@ from typing import Any
 from dev.chart.files import ACCESS
 from dev.cluster import Cluster, helm
 from dev.hub.process import HubProcess, access_key
-from dev.stand import ACCOUNT, REGION
+from dev.testbed import ACCOUNT, REGION
 from tests.integration.operator.world import ENGINES, Document
 
 ROOT = Path(__file__).parents[3]

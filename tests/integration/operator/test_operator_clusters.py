@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from dev.stand import NAMESPACE
+from dev.testbed import NAMESPACE
 from policyhub.findings.asff import timestamp
 from policyhub.securityhub.inventory import milliseconds, strip_for_import
 from policyhub.sync.quarantine import CONFLICT_ABOVE

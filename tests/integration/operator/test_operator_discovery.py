@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane, helm
 from dev.hub.process import HubProcess
 from tests.integration.chart.shell import ROOT, Shell
@@ -46,7 +46,7 @@ class Fleet:
         """Create the ClusterDiscovery, by the role in the account unless the spec names others."""
         given = {
             "accounts": [account(OTHER, roleArn=ROLE, externalId=EXTERNAL_ID)],
-            "regions": [stand.REGION],
+            "regions": [testbed.REGION],
             "tagSelector": {"matchTags": TAGS},
             "template": {"spec": {"archiveDelay": "1s", "rollUp": False}},
             **spec,
@@ -59,7 +59,7 @@ class Fleet:
         return found
 
     def condition(self, type_: str, name: str = "fleet") -> Document:
-        return {"status": "", "reason": "", **stand.condition({"status": self.status(name)}, type_)}
+        return {"status": "", "reason": "", **testbed.condition({"status": self.status(name)}, type_)}
 
     def told(self, name: str = "fleet") -> dict[str, str]:
         """Cluster → state and reason."""
@@ -79,7 +79,7 @@ def account(number: str, **members: str) -> Document:
     return {"accountId": number, **members}
 
 
-def cluster(name: str, *, owner: str = OTHER, region: str = stand.REGION, **reported: Any) -> Document:
+def cluster(name: str, *, owner: str = OTHER, region: str = testbed.REGION, **reported: Any) -> Document:
     return {"arn": f"arn:aws:eks:{region}:{owner}:cluster/{name}", "endpoint": "https://127.0.0.1:1", **reported}
 
 
@@ -95,9 +95,9 @@ def real(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
 def discovering(real: Eks, home: World, hub: HubProcess) -> Iterator[Fleet]:
     """One operator that discovers, with the chart's permissions for that."""
     home.clear()
-    hub_ = {"securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION}}
+    hub_ = {"securityHub": {"accountId": testbed.ACCOUNT, "region": testbed.REGION}}
     values = {"clusterDiscovery": {"enabled": True}, "clusterName": "alpha", **hub_}
-    chart = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
+    chart = helm.render(testbed.CHART, testbed.RELEASE, testbed.NAMESPACE, values)
     rights = [one for one in chart if one["metadata"]["name"].endswith("-discovery")]
     assert {one["kind"] for one in rights} == {"ClusterRole", "ClusterRoleBinding"}
     home.apply(*rights)
@@ -180,20 +180,20 @@ def test_a_failure_in_one_account_stops_no_other(fleet: Fleet, world: World, hub
     hub.fault("region_off", operation="ListClusters", region=OFF)
     denying = f"arn:aws:iam::{DENYING}:role/policyhub"
     here = account(OTHER, roleArn=ROLE, externalId=EXTERNAL_ID)
-    own = account(stand.ACCOUNT)
-    fleet.describe_as(cluster("own", owner=stand.ACCOUNT, tags=TAGS, authority="LS0t"))
-    fleet.discover(accounts=[here, account(DENYING, roleArn=denying), own], regions=[stand.REGION, OFF])
+    own = account(testbed.ACCOUNT)
+    fleet.describe_as(cluster("own", owner=testbed.ACCOUNT, tags=TAGS, authority="LS0t"))
+    fleet.discover(accounts=[here, account(DENYING, roleArn=denying), own], regions=[testbed.REGION, OFF])
     fleet.until("all six in the status", lambda: "4 of 6" in fleet.condition("Listed").get("message", ""))
     fleet.until("all to be made", lambda: fleet.condition("ClustersMade")["status"] == "True")
     assert fleet.told() == {"prod-eu": "Made/Monitored", "own": "Made/Monitored"}
     places = {one["name"]: one["reason"] for one in fleet.status()["places"]}
     assert places == {
-        f"{OTHER}/{stand.REGION}": "Listed",
+        f"{OTHER}/{testbed.REGION}": "Listed",
         f"{OTHER}/{OFF}": "RegionOff",
-        f"{DENYING}/{stand.REGION}": "AccessDenied",
+        f"{DENYING}/{testbed.REGION}": "AccessDenied",
         f"{DENYING}/{OFF}": "AccessDenied",
-        f"{stand.ACCOUNT}/{stand.REGION}": "Listed",
-        f"{stand.ACCOUNT}/{OFF}": "RegionOff",
+        f"{testbed.ACCOUNT}/{testbed.REGION}": "Listed",
+        f"{testbed.ACCOUNT}/{OFF}": "RegionOff",
     }
     message = fleet.condition("Listed")["message"]
     assert f"needs sts:AssumeRole (with Pod Identity also sts:TagSession) on {denying}" in message
@@ -201,7 +201,7 @@ def test_a_failure_in_one_account_stops_no_other(fleet: Fleet, world: World, hub
     assert "connection" not in message
 
     hub.fault("access_denied", operation="ListClusters", account=OTHER)
-    denied = f"{OTHER}/{stand.REGION}: ListClusters"
+    denied = f"{OTHER}/{testbed.REGION}: ListClusters"
     fleet.until("the listing to be denied", lambda: denied in fleet.condition("Listed")["message"])
     fleet.looked_again()  # an Event follows its status
     told = events(world)

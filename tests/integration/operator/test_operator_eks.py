@@ -13,7 +13,7 @@ import pytest
 
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
-from dev.stand import NAMESPACE, REGION
+from dev.testbed import NAMESPACE, REGION
 from policyhub.api.eks import Eks as ApiEks
 from policyhub.clock import SteadyMs
 from policyhub.eks.connector import EksClusters

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dev.cluster import ControlPlane, kubeconfig
 from dev.hub.process import HubProcess
-from dev.stand import ACCOUNT
+from dev.testbed import ACCOUNT
 from tests.integration.chart.shell import ROOT, Shell
 from tests.integration.operator.fleet import OPERATOR
 from tests.integration.operator.world import ENGINES, World, report, result

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from dev.hub.process import HubProcess
-from dev.stand import ACCOUNT
+from dev.testbed import ACCOUNT
 from tests.integration.operator.conftest import OTHER_ACCOUNT
 from tests.integration.operator.gate import Gate
 from tests.integration.operator.world import World, outcomes, report, result

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from dev.stand import ACCOUNT, REGION
+from dev.testbed import ACCOUNT, REGION
 from tests.integration.operator.test_operator_rollup import create
 from tests.integration.operator.world import World, constraint, report, result
 

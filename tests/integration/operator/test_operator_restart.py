@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from dev.hub.process import HubProcess
-from dev.stand import Operator
+from dev.testbed import Operator
 from tests.integration.operator.world import World, outcomes, report, result
 
 DELAY_SECONDS = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.stand import ACCOUNT, REGION
+from dev.testbed import ACCOUNT, REGION
 from tests.integration.doctor.cli import DoctorCli
 from tests.integration.operator.test_operator_clusters import names, uid, write
 from tests.integration.operator.test_operator_deletion import TRIAGE, begin, delete, kept, of_another, patch, there

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dev import stand
+from dev import testbed
 from tests.integration.operator.conftest import OTHER_ACCOUNT
 from tests.integration.operator.world import SECONDS, World
 
@@ -27,7 +27,7 @@ def events(world: World, name: str) -> dict[str, str]:
 
 
 def reference(name: str, key: str = "kubeconfig") -> dict[str, Any]:
-    return {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": name, "key": key}}
+    return {"kubeconfigSecretRef": {"namespace": testbed.NAMESPACE, "name": name, "key": key}}
 
 
 def kubeconfig(server: str) -> bytes:
@@ -58,7 +58,7 @@ def test_a_wrong_kubeconfig_secret(world: World) -> None:
     assert "{namespace: policyhub, name: gamma} to the chart's kubeconfigSecrets" in forbidden
     contents = {"nothing": b"", "broken": b"a: [", "nowhere": kubeconfig(f"https://{CLOSED}")}
     data = {key: base64.b64encode(content).decode() for key, content in contents.items()}
-    metadata = {"name": "beta", "namespace": stand.NAMESPACE}
+    metadata = {"name": "beta", "namespace": testbed.NAMESPACE}
     world.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
     for key in (*contents, "kubeconfigs"):
         world.monitor(key, connection=reference("beta", key))
@@ -155,7 +155,7 @@ def test_refusals_of_aws(world: World) -> None:
     """A role that cannot be assumed, a wrong account, a disabled Security Hub: the next step of each."""
     world.hub.roles({f"arn:aws:iam::{OTHER_ACCOUNT}:role/another": ""})
     try:
-        hub = {"accountId": OTHER_ACCOUNT, "region": stand.REGION}
+        hub = {"accountId": OTHER_ACCOUNT, "region": testbed.REGION}
         world.monitor("role", securityHub={**hub, "roleArn": ROLE})
         world.monitor("account", securityHub=hub)
         world.hub.enable(on=False)
@@ -165,10 +165,10 @@ def test_refusals_of_aws(world: World) -> None:
         assert "Both sides must allow it" in role
         assert "policyhub iam-policy --assume-role=ARN" in role
         account = world.await_condition("HubReachable", "False", reason="AccountMismatch", name="account")["message"]
-        assert f"belong to account {stand.ACCOUNT}, not to {OTHER_ACCOUNT}" in account
+        assert f"belong to account {testbed.ACCOUNT}, not to {OTHER_ACCOUNT}" in account
         assert f"spec.securityHub.roleArn to a role of account {OTHER_ACCOUNT}" in account
         off = world.await_condition("HubReachable", "False", reason="NotEnabled")["message"]
-        assert f"aws securityhub enable-security-hub --region {stand.REGION}" in off
+        assert f"aws securityhub enable-security-hub --region {testbed.REGION}" in off
     finally:
         world.hub.roles({})
         world.hub.enable(on=True)
@@ -195,10 +195,12 @@ def test_refusals_of_aws(world: World) -> None:
 )
 def test_unusable_settings(world: World, environment: dict[str, Any], reason: str, found: str, remedy: str) -> None:
     """Only Ready can report them: with their effect, the correction, and a Warning; the operator keeps running."""
-    world.monitor(securityHub={"accountId": stand.ACCOUNT})
+    world.monitor(securityHub={"accountId": testbed.ACCOUNT})
     world.start(**environment)
     output = world.await_condition("Ready", "False", reason=reason)["message"]
     assert found in output
     assert remedy in output
     assert "nothing of this cluster is read or sent" in output
-    stand.until(lambda: events(world, "alpha") == {reason: "Warning"}, seconds=SECONDS, what="a Warning, and no other")
+    testbed.until(
+        lambda: events(world, "alpha") == {reason: "Warning"}, seconds=SECONDS, what="a Warning, and no other"
+    )

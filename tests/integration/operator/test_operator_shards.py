@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientError, web
 
-from dev.stand import Operator
+from dev.testbed import Operator
 from policyhub.control.stall_guard import STALL_SECONDS
 from tests.integration.operator.gate import Gate
 from tests.integration.operator.test_operator_deletion import finalizers, kept

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from dev import crds, stand
+from dev import crds, testbed
 from dev.cluster import ApiError, Cluster
 from dev.company.truth import violation_in
 from dev.hub.process import HubProcess
-from dev.stand import ACCOUNT, Installed, Operator
+from dev.testbed import ACCOUNT, Installed, Operator
 
 Document = dict[str, Any]
 
@@ -69,12 +69,12 @@ class World:
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
         operator = self._operators[-1] if self._operators else None
-        stand.until(holds, seconds=seconds, what=what, operator=operator, every=0.05)
+        testbed.until(holds, seconds=seconds, what=what, operator=operator, every=0.05)
 
     def clear(self) -> None:
         """Stop the operators, remove all applied objects, and empty the hub."""
         self.end()
-        stand.until(self._answers, seconds=SECONDS, what=f"{self.cluster.name} to answer")
+        testbed.until(self._answers, seconds=SECONDS, what=f"{self.cluster.name} to answer")
         for cluster in self.cluster.request("GET", CLUSTERS)["items"]:
             path = f"{CLUSTERS}/{cluster['metadata']['name']}"
             if cluster["metadata"].get("finalizers"):
@@ -114,11 +114,11 @@ class World:
         self.cluster.apply([document])
 
     def monitored(self, name: str = "alpha") -> Document:
-        return stand.monitored(self.cluster, name)
+        return testbed.monitored(self.cluster, name)
 
     def condition(self, type_: str, name: str = "alpha") -> Document:
         """Status, reason and message; all empty if the condition does not exist yet."""
-        return {"status": "", "reason": "", "message": "", **stand.condition(self.monitored(name), type_)}
+        return {"status": "", "reason": "", "message": "", **testbed.condition(self.monitored(name), type_)}
 
     def await_condition(self, type_: str, status: str, *, reason: str = "", name: str = "alpha") -> Document:
         """Wait for the condition and return it."""

@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from dev import stand
+from dev import testbed
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
-from dev.stand import Operator
+from dev.testbed import Operator
 from tests.integration.operator.gate import Gate
 from tests.integration.operator.world import ENGINES, Document, World
 from tests.integration.takeover.relay import Relay
 
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{stand.NAMESPACE}/leases/policyhub"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{testbed.NAMESPACE}/leases/policyhub"
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Pair:
 def home(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     cluster = plane.cluster("takeover")
     values = {"clusterName": "alpha", "replicaCount": 2}
-    installed = stand.install(cluster, tmp_path_factory.mktemp("takeover"), values=values)
+    installed = testbed.install(cluster, tmp_path_factory.mktemp("takeover"), values=values)
     cluster.apply(ENGINES)
     with HubProcess.start() as hub:
         yield World(installed, hub)

@@ -37,7 +37,7 @@ Home = Callable[["Installed", Mapping[str, str]], Command]
 """Where the operator runs: returns its command, given the chart and variables that override the chart's."""
 
 
-class StandError(Exception):
+class OperatorError(Exception):
     """The operator exited, or a wait timed out; the message has the end of its log."""
 
 
@@ -114,7 +114,7 @@ class Operator:
     port: int = 0
 
     def start(self, *, wait: bool = True) -> Self:
-        """Starts it; with `wait`, returns when it is ready. Raises StandError."""
+        """Starts it; with `wait`, returns when it is ready. Raises OperatorError."""
         command, environment = self.home(
             self.installed,
             {
@@ -135,10 +135,10 @@ class Operator:
 
     @property
     def ready(self) -> bool:
-        """Raises StandError if the process has exited."""
+        """Raises OperatorError if the process has exited."""
         code = self._running().returncode
         if code is not None:
-            raise StandError(f"the operator exited with {code}:\n{self.tail()}")
+            raise OperatorError(f"the operator exited with {code}:\n{self.tail()}")
         if not self.port:
             self.port = next((int(line["metrics_port"]) for line in self.log() if line.get("event") == "started"), 0)
         if not self.port:
@@ -192,14 +192,14 @@ class Operator:
         return rss / 1024, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> float:
-        """SIGTERM; returns the seconds until it exited. Raises StandError if it had to be killed."""
+        """SIGTERM; returns the seconds until it exited. Raises OperatorError if it had to be killed."""
         started = time.monotonic()
         child = self._running()
         child.stop(grace=STOP_SECONDS)
         seconds = time.monotonic() - started
         self._close()
         if seconds >= STOP_SECONDS:
-            raise StandError(f"the operator did not exit within {STOP_SECONDS:.0f} s:\n{self.tail()}")
+            raise OperatorError(f"the operator did not exit within {STOP_SECONDS:.0f} s:\n{self.tail()}")
         return seconds
 
     def kill(self) -> None:
@@ -214,7 +214,7 @@ class Operator:
 
     def _running(self) -> Child:
         if self._child is None:
-            raise StandError("the operator was not started")
+            raise OperatorError("the operator was not started")
         return self._child
 
     def __enter__(self) -> Self:
@@ -228,12 +228,12 @@ class Operator:
 def until(
     holds: Callable[[], bool], *, seconds: float, what: str, operator: Operator | None = None, every: float = 0.1
 ) -> float:
-    """Waits until it holds; returns the seconds. Raises StandError with the operator's log."""
+    """Waits until it holds; returns the seconds. Raises OperatorError with the operator's log."""
     started = time.monotonic()
     while not holds():
         if time.monotonic() - started > seconds:
             tail = f"\n{operator.tail()}" if operator is not None else ""
-            raise StandError(f"waited {seconds:.0f} s for {what}{tail}")
+            raise OperatorError(f"waited {seconds:.0f} s for {what}{tail}")
         time.sleep(every)
     return time.monotonic() - started
 
