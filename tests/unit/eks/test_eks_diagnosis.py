@@ -167,7 +167,7 @@ def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: CallerIde
     """The answer in another or unverified account is no evidence."""
     fault = diagnosis.gone(ARN, caller, name="prod eu")
     assert fault.reason == reason
-    assert ("policyhub retire 'prod eu': it counts" in fault.remedy) == (reason == "ClusterGone")
+    assert ("policyhub retire 'prod eu' counts its findings" in fault.remedy) == (reason == "ClusterGone")
 
 
 @pytest.mark.parametrize(
