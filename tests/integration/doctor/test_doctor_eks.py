@@ -38,4 +38,4 @@ def test_connection_checks_of_eks_clusters(cluster: Eks, world: World, cli: Doct
     cluster.gone()
     gone = cli.doctor("prod-eu").problem("connection")
     assert gone["found"].startswith("ClusterGone: ")
-    assert "policyhub retire prod-eu: it counts the findings" in gone["remedy"]
+    assert "policyhub retire prod-eu counts its findings" in gone["remedy"]
