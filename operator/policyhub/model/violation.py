@@ -130,7 +130,7 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     def object_ref(self) -> ObjectRef:
         """The subject with its version, which is empty if the engine names none."""
         s = self.subject
-        return ObjectRef(s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
+        return ObjectRef(s.group, share(self.api_version.rpartition("/")[2]), s.kind, s.namespace, s.name)
 
 
 class ParsedReport(msgspec.Struct, frozen=True):

@@ -13,7 +13,9 @@ Pure: no I/O, no clock.
 """
 
 from collections import defaultdict
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sync.entry import ObservedFinding
@@ -22,12 +24,7 @@ RECENT_MS = 15 * 60_000
 """How long an acknowledgement takes precedence over GetFindings."""
 
 
-def signature(cluster_uid: str, id_: str) -> str:
-    """The key of an acknowledgement for this very cluster."""
-    return f"{cluster_uid}/{id_}"
-
-
-class _Acknowledgement(NamedTuple):
+class _Acknowledgement(msgspec.Struct, frozen=True, gc=False):
     observed: ObservedFinding
     at: SteadyMs
 
@@ -46,13 +43,15 @@ class Acknowledged:
     """The last acknowledgement of each finding, while it is recent."""
 
     def __init__(self) -> None:
-        self._recent: dict[str, _Acknowledgement] = {}
-        """Oldest first."""
+        self._recent: dict[str, dict[str, _Acknowledgement]] = {}
+        """By cluster uid, then by id; for each cluster, oldest first. The ids are the ledgers' own strings, which costs
+        less memory than a key of both.
+        """
         self._followers: defaultdict[str, list[Follower]] = defaultdict(list)
         """By cluster uid."""
 
     def __len__(self) -> int:
-        return len(self._recent)
+        return sum(map(len, self._recent.values()))
 
     def follow(self, follower: Follower) -> None:
         """Notify this one of other ledgers' imports for its cluster."""
@@ -68,13 +67,13 @@ class Acknowledged:
 
     def note(self, by: Follower, id_: str, observed: ObservedFinding, now: SteadyMs) -> None:
         """Security Hub acknowledged this import of the finding."""
-        key = signature(by.cluster_uid, id_)
-        before = self._recent.get(key)
+        recent = self._recent.setdefault(by.cluster_uid, {})
+        before = recent.get(id_)
         if before is not None and before.observed.updated_at > observed.updated_at:
             return  # the answers arrived out of order: Security Hub ignored the older import
-        self._recent.pop(key, None)
-        self._recent[key] = _Acknowledgement(observed, now)
-        self.prune(now)
+        recent.pop(id_, None)
+        recent[id_] = _Acknowledgement(observed, now)
+        _prune(recent, now)
         self._notify(by, id_, observed, now=now)
 
     def note_unanswered(self, by: Follower, id_: str, now: SteadyMs) -> None:
@@ -86,23 +85,22 @@ class Acknowledged:
             if follower is not by:
                 follower.note_other_import(id_, observed, now=now)
 
-    def recent(self, id_: str, now: SteadyMs) -> ObservedFinding | None:
+    def recent(self, cluster_uid: str, id_: str, now: SteadyMs) -> ObservedFinding | None:
         """The finding as acknowledged, if that was recently."""
-        acknowledgement = self._recent.get(id_)
+        acknowledgement = self._recent.get(cluster_uid, {}).get(id_)
         return None if acknowledgement is None or now - acknowledgement.at > RECENT_MS else acknowledgement.observed
 
-    def acknowledged_at(self, id_: str) -> SteadyMs:
+    def acknowledged_at(self, cluster_uid: str, id_: str) -> SteadyMs:
         """When it was acknowledged; 0: not known."""
-        acknowledgement = self._recent.get(id_)
+        acknowledgement = self._recent.get(cluster_uid, {}).get(id_)
         return NEVER if acknowledgement is None else acknowledgement.at
 
     def recent_updates(self, cluster_uid: str, id_prefix: str, *, now: SteadyMs) -> dict[str, WallMs]:
         """UpdatedAt of the findings with this id prefix whose last recent acknowledgement shows them active."""
-        prefix_length = len(signature(cluster_uid, ""))
         return {
-            key[prefix_length:]: acknowledgement.observed.updated_at
-            for key, acknowledgement in self._recent.items()
-            if key.startswith(signature(cluster_uid, id_prefix))
+            id_: acknowledgement.observed.updated_at
+            for id_, acknowledgement in self._recent.get(cluster_uid, {}).items()
+            if id_.startswith(id_prefix)
             and not acknowledgement.observed.archived
             and now - acknowledgement.at <= RECENT_MS
         }
@@ -113,8 +111,15 @@ class Acknowledged:
 
     def prune(self, now: SteadyMs) -> None:
         """Forget what is no longer recent."""
-        while self._recent:
-            oldest = next(iter(self._recent))
-            if now - self._recent[oldest].at <= RECENT_MS:
-                return
-            del self._recent[oldest]
+        for uid, recent in list(self._recent.items()):
+            _prune(recent, now)
+            if not recent:
+                del self._recent[uid]
+
+
+def _prune(recent: dict[str, _Acknowledgement], now: SteadyMs) -> None:
+    while recent:
+        oldest = next(iter(recent))
+        if now - recent[oldest].at <= RECENT_MS:
+            return
+        del recent[oldest]

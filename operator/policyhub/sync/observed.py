@@ -14,7 +14,7 @@ import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.findings.identity import prefix
-from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, signature
+from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.archive import Archive
 from policyhub.sync.entry import NEW, Entry, Observation, ObservedFinding, Triage
 from policyhub.sync.finding_counts import FindingCounts, severity
@@ -93,11 +93,10 @@ class Observed:
         """Take a recent acknowledgement that another ledger got for the finding; returns whether there was one."""
         if not self._acknowledged:
             return False
-        key = signature(self.cluster_uid, entry.id)
-        observed = self._acknowledged.recent(key, now)
+        observed = self._acknowledged.recent(self.cluster_uid, entry.id, now)
         if observed is None:
             return False
-        entry.acknowledged_at = self._acknowledged.acknowledged_at(key)
+        entry.acknowledged_at = self._acknowledged.acknowledged_at(self.cluster_uid, entry.id)
         self.progress.mark_read(entry.id)
         self.progress.discard(entry.id)
         self.set_observed(entry, observed)

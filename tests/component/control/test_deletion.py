@@ -342,7 +342,7 @@ async def test_confirmed_imports_are_awaited() -> None:
     stage.hub.stored[finding(2)["Id"]] = finding(2)
     await task
     assert stage.hub.active() == set()
-    announced = stage.acknowledged.recent(f"{UID}/{finding(2)['Id']}", SteadyMs(int(NOW)))
+    announced = stage.acknowledged.recent(UID, finding(2)["Id"], SteadyMs(int(NOW)))
     assert announced is not None
     assert announced.archived
 

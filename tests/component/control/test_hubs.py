@@ -19,7 +19,6 @@ from policyhub.metrics.definitions import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.target import HubTarget
 from policyhub.settings import Settings
-from policyhub.sync.acknowledged import signature
 from policyhub.sync.entry import ObservedFinding
 from tests.unit.sync.test_acknowledged import Sender
 
@@ -174,7 +173,7 @@ async def test_recent_acknowledgements_outlive_their_hub() -> None:
         made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
         made.time = KEPT_SECONDS
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
-        assert engine.acknowledged.recent(signature("uid", "policyhub/alpha/1"), SteadyMs(0)) == KNOWN
+        assert engine.acknowledged.recent("uid", "policyhub/alpha/1", SteadyMs(0)) == KNOWN
         for elsewhere in (key(account="444455556666"), key(region="eu-central-1")):
             _, other = made.hubs.open(elsewhere)
             assert not other.acknowledged

@@ -20,7 +20,6 @@ from policyhub.securityhub.batch import measure
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.sync import engine, figures
-from policyhub.sync.acknowledged import signature
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
@@ -713,8 +712,8 @@ async def test_acknowledgements_outlive_the_ledger() -> None:
         noted, uid = world.engine.acknowledged, world.ledger.cluster_uid
         known = world.ledger.entries[id_of(2)].observed
         assert known is not None
-        assert noted.recent(signature(uid, id_of(2)), world.now) == known
-        assert noted.recent(signature(uid, id_of(1)), world.now) is None
+        assert noted.recent(uid, id_of(2), world.now) == known
+        assert noted.recent(uid, id_of(1), world.now) is None
         world.hub.answers = [AccessLost(Reason.NOT_ENABLED, "off", code="InvalidAccessException")]
         world.claim([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
-from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, signature
+from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.entry import Entry, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookup_queue import REREAD_MS
@@ -28,7 +28,7 @@ class Sender:
 
 
 SENDER = Sender()
-A, B = signature("uid", "a"), signature("uid", "b")
+A, B = ("uid", "a"), ("uid", "b")
 
 
 def known(updated_at: int, *, archived: bool = False) -> ObservedFinding:
@@ -39,11 +39,11 @@ def test_the_last_acknowledgement_is_valid_for_15_minutes() -> None:
     noted = Acknowledged()
     noted.note(SENDER, "a", known(1), NOW)
     noted.note(SENDER, "a", known(2, archived=True), NOW + 1000)
-    assert noted.recent(A, NOW + 1000 + RECENT_MS) == known(2, archived=True)
-    assert noted.acknowledged_at(A) == NOW + 1000
-    assert noted.recent(A, NOW + 1001 + RECENT_MS) is None
-    assert noted.recent(B, NOW) is None
-    assert noted.acknowledged_at(B) == NEVER
+    assert noted.recent(*A, NOW + 1000 + RECENT_MS) == known(2, archived=True)
+    assert noted.acknowledged_at(*A) == NOW + 1000
+    assert noted.recent(*A, NOW + 1001 + RECENT_MS) is None
+    assert noted.recent(*B, NOW) is None
+    assert noted.acknowledged_at(*B) == NEVER
 
 
 def test_answers_out_of_order() -> None:
@@ -51,7 +51,7 @@ def test_answers_out_of_order() -> None:
     noted = Acknowledged()
     noted.note(SENDER, "a", known(2), NOW)
     noted.note(SENDER, "a", known(1, archived=True), NOW + 1)
-    assert noted.recent(A, NOW + 1) == known(2)
+    assert noted.recent(*A, NOW + 1) == known(2)
 
 
 def test_who_is_notified() -> None:
@@ -151,7 +151,7 @@ def test_nothing_remains_of_a_disabled_hub() -> None:
     noted = Acknowledged()
     noted.note(SENDER, "a", known(1), NOW)
     noted.clear()
-    assert noted.recent(A, NOW) is None
+    assert noted.recent(*A, NOW) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, RECENT_MS)), max_size=60))
@@ -165,7 +165,7 @@ def test_only_recent_acknowledgements_are_kept(steps: list[tuple[str, int]]) -> 
         model[id_] = (number, now)
         recent = {id_: number for id_, (number, at) in model.items() if now - at <= RECENT_MS}
         assert len(noted) == len(recent)
-        found = {id_: noted.recent(signature("uid", id_), now) for id_ in "abcdef"}
+        found = {id_: noted.recent("uid", id_, now) for id_ in "abcdef"}
         assert {id_: int(each.updated_at) for id_, each in found.items() if each is not None} == recent
     noted.prune(now + RECENT_MS + 1)
     assert not noted
