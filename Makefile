@@ -1,4 +1,4 @@
-# `make help` lists what there is. Everything needs Python ≥ 3.11 with venv, git and make; the rest it brings itself.
+# `make help` lists all targets. They need Python ≥ 3.11 with venv, git and make, and install or build what else they need, unless their help names it.
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests start hundreds of Python processes: where this is set, each of them would compile all modules anew.
@@ -12,7 +12,7 @@ help:  ## this list
 venv:
 	@$(PYTHON) dev/bootstrap.py dev
 
-demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running; ENGINES=1: played by the real ones; FLEET=1: three EKS clusters)
+demo: venv  ## from a violation to an archived finding, live (ARGS=--keep: keep it running; ENGINES=1: with the real Kyverno and Gatekeeper; FLEET=1: three EKS clusters)
 	@$(BIN)/python -m dev.demo $(if $(ENGINES),--engines) $(if $(FLEET),--fleet) $(ARGS)
 
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
@@ -40,7 +40,7 @@ lint: docs  ## the docs and their prose, Dockerfiles, CloudFormation, Lua, alert
 	$(BIN)/pytest tests/lint
 PROSE := *.md docs charts/policyhub-access/README.md
 
-fmt: venv  ## format, and mend what the linter can mend
+fmt: venv  ## format, and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -73,7 +73,7 @@ faults: venv  ## every injected fault with several seeds, as a table (ARGS="--se
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.faults $(ARGS)
 
-hostile: venv  ## a tenant, a cluster and a Secret's writer who mean harm, beside a company that must not notice, as a table (ARGS="--scenario blanks --seconds 20")
+hostile: venv  ## attacks by a tenant, by a cluster and through a Secret, which must not affect other clusters; prints a table (ARGS="--scenario blanks --seconds 20")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.hostile $(ARGS)
 

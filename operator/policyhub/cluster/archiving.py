@@ -1,8 +1,13 @@
-"""Archives all active findings of one cluster, round by round, until Security Hub shows none: when a deletion requests
-it (`policyhub.control.deletion`), or when the cluster no longer exists (`clearance`).
+"""Archives all active findings of one cluster, round by round, until Security Hub shows none.
 
-A round reads findings, archives them and returns the result. GetFindings lags, so a round that finds nothing proves
-nothing while calls are in flight, or while GetFindings does not show earlier acknowledged imports yet.
+| caller                        | when                                                                       |
+|-------------------------------|----------------------------------------------------------------------------|
+| `policyhub.control.deletion`  | a MonitoredCluster with `deletionPolicy: Archive` is deleted               |
+| `clearance`                   | EKS reports that the cluster does not exist (`onClusterGone: Archive`)     |
+
+A round reads the active findings and archives them. GetFindings lags behind imports. So a round that finds nothing
+proves nothing (`Round.LAGS`) while an import of this process is in flight, while GetFindings does not show an
+acknowledged import yet, or while it may not show yet what another process sent (`LAG_MS`).
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -24,8 +29,8 @@ from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import Change
 
 LAG_MS = 60_000
-"""This long after archiving began, GetFindings shows what another process sent before. That process may not have
-known of the deletion, and may have sent findings until it ended.
+"""How long GetFindings may lag behind another process, counted from the start of the archiving. That process may have
+sent findings until it ended, because it did not know of the deletion.
 """
 REASONS = 3
 """How many reasons for rejections a message names."""
@@ -41,8 +46,11 @@ class Round(Enum):
     OVERTAKEN = auto()
     """Another MonitoredCluster writes these findings now."""
     LAGS = auto()
-    """Security Hub may not show the last imports yet."""
+    """Findings may still be active: Security Hub may not show the last imports yet, an import is in flight, or somebody
+    updated a finding after it was read. Another round follows.
+    """
     DONE = auto()
+    """Security Hub shows no active finding of this cluster, and no import can be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Identifies the archiving to `Acknowledged`, and ignores the imports of ledgers."""
+    """The archiving as a `Follower` of `Acknowledged`: it records its imports there, and ignores those of ledgers."""
 
     cluster_uid: str
 
@@ -91,7 +99,9 @@ class Archiving:
         now: Callable[[], SteadyMs],
         wall: Callable[[], WallMs],
     ) -> None:
-        """`uid` is the current uid of the cluster, one of `uids`; `rival` as for `Retirement`."""
+        """`uid` is the current uid of the cluster, one of `uids`. `rival` returns the name of another MonitoredCluster
+        that writes these findings now, or an empty text.
+        """
         self.where = f"of {identity} in account {hub.account}, {hub.region}"
         self._hub = hub
         self._acknowledged = acknowledged

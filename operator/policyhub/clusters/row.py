@@ -2,8 +2,9 @@
 
 Columns that `kubectl get monitoredclusters` also has show the same value under the same name.
 
-A MonitoredCluster is healthy (`well`) if Ready is True and its status was written within `STALE_MS`: a working operator
-writes it every 3 minutes. An older status is shown with the reason `StatusStale`.
+A MonitoredCluster is healthy (`well`) if Ready is True and its status was written less than `STALE_MS` ago: a working
+operator writes it at least every 3 minutes. A status that is older, or further than that in the future, has the reason
+`StatusStale`.
 
 Status texts come from clusters and may contain anything, so they are cut and cleaned. Pure: no I/O, no clock.
 """
@@ -20,7 +21,9 @@ from policyhub.securityhub.inventory import milliseconds
 STALE_MS = 600_000
 STALE = "StatusStale"
 CELL = 128
+"""Maximum length of a text from the status, in characters."""
 MESSAGE = 4_096
+"""Maximum length of a condition's message, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +45,16 @@ class Row:
     oldest_pending: str = ""
     """RFC 3339."""
     last_listed: str = ""
-    """The oldest last listing of all sources; RFC 3339."""
+    """When the source was listed that was listed least recently; RFC 3339."""
     reason: str = ""
-    """Of Ready, or StatusStale."""
+    """The reason of the condition Ready, or StatusStale."""
     message: str = ""
     identity: str = ""
     well: bool = False
 
 
 def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
-    """Of a MonitoredCluster."""
+    """The row of a MonitoredCluster, from the object as the API server returns it."""
     status = _mapping(body.get("status"))
     found, hub = _mapping(status.get("findings")), _mapping(status.get("hub"))
     conditions = {_text(one, "type"): one for one in _mappings(status.get("conditions"))}

@@ -1,4 +1,4 @@
-"""Policy objects: one row for each API group of policies, with the names of its policies in reports.
+"""The policy objects that can be read: one row for each API group, and how reports name the policies of each kind.
 
 Derived from the rows: discovery, the RBAC rules in both charts (`make generate`), the doctor's checks, and render.
 Pure: no I/O, no clock.
@@ -30,9 +30,9 @@ class PolicyKind(NamedTuple):
     plural: str
     kind: str
     engine: str
-    """The source of its results."""
+    """The `source` in results of these policies: the engine that evaluates them."""
     pattern: str = _EITHER
-    """The name of a policy of this kind in results."""
+    """How results name a policy of this kind: a format string with `{name}`, for some kinds also `{namespace}`."""
     namespaced: bool = False
 
 
@@ -44,7 +44,7 @@ class PolicyApi(msgspec.Struct, frozen=True, kw_only=True):
     """The supported versions, the preferred first. If only others are served, the group is not read."""
     kinds: tuple[PolicyKind, ...]
     behind: Shape = Shape.REPORT
-    """The objects that state violations of these policies."""
+    """Where violations of these policies are stated: in reports or in constraints."""
 
     @property
     def resources(self) -> tuple[str, ...]:
@@ -155,15 +155,15 @@ class PolicyObject(NamedTuple):
     """The object in which a person can read a policy."""
 
     source_api: str
-    """`<resource>.<group>`."""
+    """`<resource>.<group>` of that object, such as `clusterpolicies.kyverno.io`; only for a constraint a source API."""
     namespace: str
     """Empty: cluster-scoped."""
     name: str
 
 
 def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyObject | None:
-    """The object with the policy that was violated in `namespace`; None if none is known. If several kinds fit, the one
-    with the longest pattern is used. For Gatekeeper it is the constraint.
+    """The object that defines the policy, for a violation in `namespace`; None if it is not known. For Gatekeeper this
+    is the constraint. If the name fits several kinds, the kind with the longest pattern is used.
     """
     if source == GATEKEEPER:
         found = PolicyObject(f"{policy.lower()}.{CONSTRAINTS}", "", rule)
