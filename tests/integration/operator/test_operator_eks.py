@@ -263,7 +263,7 @@ def test_findings_of_a_deleted_cluster(world: World, eks: Eks, hub: HubProcess, 
         world.until(lambda: "1 finding archived" in world.condition("Connected", "prod-eu")["message"], "an end")
         assert by_uid(hub) == {uid: "ARCHIVED", "another": "ACTIVE"}
         assert world.states("probes", cluster="held") == {"web": "ACTIVE"}
-        assert "policyhub retire held: it counts" in world.condition("Connected", "held")["message"]
+        assert "policyhub retire held counts its findings" in world.condition("Connected", "held")["message"]
     finally:
         eks.cluster.restart()
     eks.describe_as()

@@ -181,7 +181,7 @@ def test_refusals_of_aws(world: World) -> None:
             {"POLICYHUB_REGION": "xx-nowhere-1"},
             "UnknownRegion",
             "the operator's settings name the Region xx-nowhere-1",
-            "correct POLICYHUB_REGION",
+            "Correct POLICYHUB_REGION",
             id="an invalid Region",
         ),
         pytest.param(
