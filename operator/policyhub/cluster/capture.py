@@ -50,6 +50,7 @@ def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: Stea
         claimed_twice=plane.claimed_twice,
         rivals=plane.rivals,
         unlisted=plane.unlisted,
+        restarts=plane.restarts,
         twins=twins(plane, planes),
         owners=OwnersSeen(watched=False),
         policies=None,

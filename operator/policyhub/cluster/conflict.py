@@ -45,8 +45,9 @@ def barring(seen: Snapshot) -> Cause | None:
     if seen.claimed_twice:
         return Cause(
             Reason.CLAIMED_TWICE,
-            f"MonitoredCluster {seen.claimed_twice} has the same identity and hub and is older: its findings are sent,"
-            " and nothing is sent for this MonitoredCluster. Delete one of the two",
+            f"MonitoredCluster {seen.claimed_twice} has the same identity and hub and is older, so only it may send,"
+            " and nothing is sent for this MonitoredCluster. Delete one of the two. If no operator sends the findings"
+            " of the older one (its status is old or not Ready), delete that one or give it the label of an operator",
         )
     found = seen.findings
     if found is None or found.conflict is None:

@@ -77,6 +77,12 @@ def _barred(seen: Snapshot) -> Cause | None:
         return Cause(Reason.IDENTITY_CONFLICT, "nothing is sent while another cluster uses this identity")
     if seen.unlisted:
         return Cause(Reason.STARTING, "nothing is sent before all MonitoredClusters have been listed")
+    if seen.restarts:
+        return Cause(
+            Reason.STARTING,
+            "an older MonitoredCluster of another operator, with the same identity and hub, sent these findings until"
+            " now. This one starts again within a minute, and nothing is sent before",
+        )
     return None
 
 

@@ -120,12 +120,15 @@ class InventoryReader:
         elif self._disabled:
             self._again.set()
         self._disabled = disabled
+        late = self._site.now() - self._progress_at > UNAVAILABLE_MS
+        if late:  # also after a complete inventory, whose second read a disabled hub has interrupted
+            self._ledger.observed.progress.second_read.end()
         if self._state.inventory is None:
             return
         trouble = self._inventory.problem if self._inventory is not None else None
         refused = self._state.reading
         why = refused.message if refused is not None else trouble.found if trouble else ""
-        if not self._ledger.observed.progress.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
+        if late and not self._ledger.observed.progress.unavailable:
             self._ledger.observed.progress.skip_inventory(recheck_backlog=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
         if self._ledger.observed.progress.unavailable:

@@ -85,6 +85,8 @@ class DataPlane:
         """
         self.unlisted = False
         """Whether some MonitoredClusters have not been listed yet: an older one may exist, so nothing is sent."""
+        self.restarts = False
+        """Whether it waits for its restart, after an older one of another operator: nothing is sent before."""
         self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
         status = site.monitored.status
         before = status.cluster_uid if status is not None else None
@@ -125,9 +127,9 @@ class DataPlane:
         self.recorded = True
         self._gate()
 
-    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool, restarts: bool = False) -> None:
         """Set which other MonitoredClusters have the same identity and hub: only the oldest sends."""
-        self.claimed_twice, self.rivals, self.unlisted = older, younger, unlisted
+        self.claimed_twice, self.rivals, self.unlisted, self.restarts = older, younger, unlisted, restarts
         self._gate()
 
     async def run(self) -> None:
@@ -207,7 +209,9 @@ class DataPlane:
             ),
         )
         progress = ledger.observed.progress
-        progress.recheck_backlog = progress.second_read.due = site.sent_shortly_before
+        # the preview of DryRun counts at once what the inventory shows: nothing is sent because of it
+        rereads = spec.mode != "DryRun" and site.sent_shortly_before
+        progress.recheck_backlog = progress.second_read.due = rereads
         ledger.sources.disabled_groups = disabled(spec.sources)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
@@ -257,6 +261,8 @@ class DataPlane:
         """Why another claim to the same identity and hub keeps this one from sending; empty: none does."""
         if self.unlisted:
             return "not all MonitoredClusters have been listed yet"
+        if self.restarts:
+            return "an older MonitoredCluster of another operator had the same identity and hub until now"
         if self.claimed_twice:
             return f"MonitoredCluster {self.claimed_twice} has the same identity and hub"
         return ""
@@ -273,6 +279,7 @@ class DataPlane:
             and not feed.ledger.observed.quarantine.conflict
             and not self.claimed_twice
             and not self.unlisted
+            and not self.restarts
         )
         if sends != feed.sends:
             feed.sends = sends

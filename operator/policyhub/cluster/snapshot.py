@@ -179,6 +179,7 @@ class Snapshot:
     aliases: Aliases | None = None
     """Active findings of the same cluster under another identity in Security Hub; None: none were found."""
     unlisted: bool = False
+    restarts: bool = False
     sources: tuple[SourceSeen, ...] = ()
     source_faults: Mapping[str, Cause] = field(default_factory=dict)
     """By source API or API group."""

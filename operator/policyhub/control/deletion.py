@@ -40,7 +40,14 @@ from policyhub.cluster.formatting import counted, retire_command
 from policyhub.control import finalizer
 from policyhub.control.destination import destination
 from policyhub.control.events import EventType
-from policyhub.control.monitored import MonitoredClusters, NotIdentifiable, identity_of, recorded_status
+from policyhub.control.monitored import (
+    MonitoredClusters,
+    NotIdentifiable,
+    conditions,
+    identity_of,
+    is_dry_run,
+    recorded_status,
+)
 from policyhub.control.reporter import Watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics.definitions import Metrics
@@ -287,15 +294,24 @@ def writer(
 ) -> str:
     """The name of a MonitoredCluster, not deleted, that sends findings of this identity and one of these uids to this
     hub; empty if there is none. A MonitoredCluster sends findings with its own uid and with those that it has adopted.
-    If its hub or uid is not known, it counts as the same. Pure.
+    If its hub or uid is not known, it counts as the same. While its identity is in conflict with another cluster's, it
+    sends nothing, and the uid in its status is a former one. Pure.
     """
     for body in there:
-        spec = body.get("spec") or {}
-        if identity_of(body) != identity or finalizer.is_deleted(body) or spec.get("mode") == "DryRun":
+        if identity_of(body) != identity or finalizer.is_deleted(body) or is_dry_run(body):
             continue
         known = recorded_status(body)
         account, region = resolve(named_in(body), settings, recorded=known.hub).place
-        takes = adopted(body["metadata"].get("annotations") or {}) | {known.cluster_uid}
-        if (account or hub[0], region or hub[1]) == hub and (known.cluster_uid is None or not takes.isdisjoint(uids)):
+        takes = adopted(body["metadata"].get("annotations") or {})
+        may_take = not takes.isdisjoint(uids) or (
+            not _is_barred(body) and (known.cluster_uid is None or known.cluster_uid in uids)
+        )
+        if (account or hub[0], region or hub[1]) == hub and may_take:
             return str(body["metadata"]["name"])
     return ""
+
+
+def _is_barred(body: Mapping[str, Any]) -> bool:
+    """Whether nothing is sent for it, because findings of its identity are another cluster's."""
+    conflict = conditions(body).get("IdentityConflict")
+    return conflict is not None and (conflict.status, conflict.reason) == ("True", Reason.OTHER_CLUSTER)

@@ -91,10 +91,13 @@ class Finalization:
     async def finalize(self, watched: Watched, body: Mapping[str, Any]) -> None:
         """Set or remove the finalizer of a MonitoredCluster that is not deleted."""
         requested, plane = finalizer.is_wanted(body), watched.plane
-        if requested and (plane is None or plane.unlisted):
+        if requested and (plane is None or plane.unlisted or plane.restarts):
             return
-        wanted = requested and plane is not None and not plane.claimed_twice
-        if wanted == finalizer.is_set(body):
+        wanted = requested and plane is not None
+        is_set = finalizer.is_set(body)
+        if wanted and plane is not None and plane.claimed_twice:
+            wanted = is_set  # the older one may never send; a deletion looks for a writer
+        if wanted == is_set:
             watched.finalizer_failed_at = None
             return
         now = self._now()

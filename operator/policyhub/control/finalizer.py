@@ -3,7 +3,7 @@
 | the MonitoredCluster                                          | the finalizer is                              |
 |---------------------------------------------------------------|-----------------------------------------------|
 | Archive, mode Sync, and this operator sends its findings      | set                                           |
-| Archive, mode Sync, and an older one has its identity and hub | removed: the findings belong to the older one |
+| Archive, mode Sync, and an older one has its identity and hub | not changed: a deletion checks who sends      |
 | Retain, or another mode                                       | removed                                       |
 | Archive, mode Sync, and its spec is invalid                   | not changed                                   |
 

@@ -58,6 +58,18 @@ def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
     return found
 
 
+def current_reason(body: Mapping[str, Any], type_: str) -> str:
+    """The reason of a condition in the status, if it is about the current spec; else empty. Pure."""
+    condition = conditions(body).get(type_)
+    is_current = condition is not None and condition.observed_generation == body["metadata"].get("generation", 0)
+    return condition.reason if condition is not None and is_current else ""
+
+
+def is_dry_run(body: Mapping[str, Any]) -> bool:
+    """Whether the operator sends nothing for it, by its spec. Pure."""
+    return (body.get("spec") or {}).get("mode") == "DryRun"
+
+
 def recorded_status(body: Mapping[str, Any]) -> Status:
     """Identity, cluster uid and hub of the findings, as an earlier process recorded them; empty if not readable."""
     status = body.get("status") or {}
@@ -80,6 +92,16 @@ def invalid(error: ValidationError) -> Cause:
         for problem in error.errors()
     )
     return Cause(Reason.INVALID_SPEC, "; ".join(problems))
+
+
+def failed(error: Exception) -> Cause:
+    """Why a MonitoredCluster is not handled: a bug."""
+    return Cause(
+        Reason.NOT_STARTED,
+        f"an error inside the operator ({type(error).__name__}) keeps it from handling this MonitoredCluster."
+        " It tries again once a minute",
+        remedy="report it with the log line monitored_cluster_failed",
+    )
 
 
 class _ListMetadata(msgspec.Struct, rename={"version": "resourceVersion", "next_token": "continue"}):

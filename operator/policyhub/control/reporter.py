@@ -67,6 +67,8 @@ class Watched:
     """Identity, cluster uid and hub of earlier findings, from its status. A status without a data plane keeps them."""
     claim: tuple[str, str, str] = ("", "", "")
     """(account, Region, identity) of its findings; only one MonitoredCluster may send them."""
+    claims: bool = False
+    """Whether it claims them, if it has a data plane: its mode is not DryRun."""
     outranked: bool = False
     """An older MonitoredCluster of another operator sent these findings while this one was handled."""
     created: str = YOUNGEST

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 STALL_SECONDS = 5.0
-"""After a stall of this length, a pending request may rest on outdated facts. Equals `cluster.inventory.OWN_LOOK_MS`:
+"""After a stall of this length, a pending request may rest on outdated facts. Equals `cluster.inventory.OVERLAP_MS`:
 an operator that takes a MonitoredCluster over reads again what was written within this time after it started.
 """
 RETRY_SECONDS = 2.0

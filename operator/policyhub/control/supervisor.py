@@ -42,11 +42,12 @@ from policyhub.control.monitored import (
     NotIdentifiable,
     ObjectVersion,
     conditions,
+    failed,
     invalid,
     object_version,
     recorded_status,
 )
-from policyhub.control.oldest import Claims
+from policyhub.control.oldest import Claims, made_no_claim
 from policyhub.control.reporter import YOUNGEST, Reporter, Watched
 from policyhub.control.routes import Routes
 from policyhub.control.versions import Freshness, Versions
@@ -100,7 +101,7 @@ class Supervisor:
         """The process that handled, before this one, the MonitoredClusters that exist at the start."""
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
-        self._claims = Claims(self.watched, took_over=lambda: Predecessor(started=self._wall()))
+        self._claims = Claims(self.watched, wall=wall)
         self._versions = Versions()
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
@@ -194,12 +195,7 @@ class Supervisor:
             )
         if watched.plane is None:
             watched.intent = None
-            watched.fault = Cause(
-                Reason.NOT_STARTED,
-                f"an error inside the operator ({type(error).__name__}) keeps it from handling this MonitoredCluster."
-                " It tries again once a minute",
-                remedy="report it with the log line monitored_cluster_failed",
-            )
+            watched.fault = failed(error)
 
     async def _observe(self, name: str, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
@@ -216,6 +212,8 @@ class Supervisor:
         if watched is not None and watched.uid == uid:
             written, predecessor = watched.conditions, watched.predecessor
             known = known if known.cluster_uid else watched.recorded  # not written yet, or not seen yet
+        if made_no_claim(watched, uid, written):
+            predecessor = self._claims.took_over()
         before = await self._halt(name)
         watched = Watched(
             name=name,
@@ -242,6 +240,7 @@ class Supervisor:
             watched.fault = invalid(error)
             log.warning("monitored_cluster_invalid", cluster=watched.name, message=clean(watched.fault.message))
         else:
+            watched.claims = monitored.spec.mode != "DryRun"
             self._start(watched, monitored)
 
     async def forget(self, name: str, uid: str) -> None:

@@ -35,8 +35,9 @@ def admit(
     policies: PolicyMetadata | None,
     rollup: Rollup | None,
     passed: Callable[[], frozenset[Identity]] = frozenset,
+    backlog: bool = False,
 ) -> Admitted:
-    """`passed` returns the source object's pass and skip results."""
+    """`passed` returns the source object's pass and skip results. `backlog`: its results may be old."""
     direct: list[Claim] = []
     filtered_out: list[Violation] = []
     for violation, observed in parsed.violations:
@@ -45,7 +46,9 @@ def admit(
             direct.append(claim(rated, observed, parsed))
         else:
             filtered_out.append(rated)
-    claims, ended = (direct, frozenset[str]()) if rollup is None else rollup.take(parsed, direct, passed)
+    claims, ended = direct, frozenset[str]()
+    if rollup is not None:
+        claims, ended = rollup.take(parsed, direct, passed, backlog=backlog)
     notice_admitted = filter_.admits_notice(parsed)
     if (notice := parsed.notice) is not None:
         if notice_admitted:

@@ -166,10 +166,18 @@ class Intake:
         self._sources.mark_incomplete(key)
 
     def move_claims(
-        self, key: SourceKey, claims: Iterable[Claim], lost: Iterable[Violation], *, now: SteadyMs, backlog: bool
+        self,
+        key: SourceKey,
+        claims: Iterable[Claim],
+        lost: Iterable[Violation],
+        *,
+        now: SteadyMs,
+        backlog: bool,
+        found: Collection[Identity] = (),
     ) -> None:
         """The results of a source object now roll up to other objects: `claims` are all its claims, `lost` those that
-        end. This is no statement of the source object: the loss is SILENT. `backlog`: as for `read`.
+        end. This is no statement of the source object: the loss is SILENT. `backlog`: as for `read`; `found`: the
+        claims of a first listing whose rollup target has become known, so that they are backlog anyway.
         """
         new = self._desired.claims_by_id(claims)
         old = self._desired.objects.get(key, ())
@@ -180,7 +188,7 @@ class Intake:
             self._refusals.put(key.source_api, key.namespace, key.name, refusals)
         ended_ids = self._desired.ids_of(violation.identity for violation in lost)
         for id_, claim in new.items():
-            self._add(id_, key, claim, now=now, backlog=backlog)
+            self._add(id_, key, claim, now=now, backlog=backlog or claim[0].identity in found)
         for id_ in old:
             if id_ in ended_ids:
                 if not backlog:

@@ -49,7 +49,14 @@ class ReportClaims:
         """
         # Results beyond the limit may fail objects that pass in the results that were read.
         passed = frozenset if parsed.over else lambda: reader.passed(self._group, self._resource, raw)
-        admitted = admit(parsed, filter_=self._filter, policies=self._policies, rollup=self._rollup, passed=passed)
+        admitted = admit(
+            parsed,
+            filter_=self._filter,
+            policies=self._policies,
+            rollup=self._rollup,
+            passed=passed,
+            backlog=backlog,
+        )
         claims = admitted.claims
         unevaluated = [v for v in admitted.filtered_out if v.result == "error" and self._filter.admits(v, result=False)]
 

@@ -73,10 +73,15 @@ class Rollup:
     # -- from the sinks to the ledger -----------------------------------------------------------------------------
 
     def take(
-        self, parsed: ParsedReport, results: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
+        self,
+        parsed: ParsedReport,
+        results: Sequence[Claim],
+        passed: Callable[[], frozenset[Identity]] = frozenset,
+        *,
+        backlog: bool = False,
     ) -> tuple[list[Claim], frozenset[str]]:
         """The claims of a source object after roll-up, and the ids of its claims that have ended although it is
-        incomplete. `passed` returns its pass and skip results.
+        incomplete. `passed` returns its pass and skip results. `backlog`: its results may be old.
         """
         key = parsed.key
         before = self._statements.get(key)
@@ -97,7 +102,7 @@ class Rollup:
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
             lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in claims}
-        self._store(key, before, Statement(tuple(results), subjects, claims, covered))
+        self._store(key, before, Statement(tuple(results), subjects, claims, covered, backlog))
         return claims, lost
 
     def _learn(self, parsed: ParsedReport) -> Covered:
@@ -185,7 +190,9 @@ class Rollup:
         self._ledger.sources.set_waiting(OWNERS, frozenset(waiting))
 
     def _apply(self, key: SourceKey, claims: list[Claim], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
-        self._ledger.move_claims(key, claims, lost, now=self.owners.now(), backlog=backlog)
+        statement = self._statements.get(key)
+        found = statement.take_found() if statement is not None else ()
+        self._ledger.move_claims(key, claims, lost, now=self.owners.now(), backlog=backlog, found=found)
         return len(self._ledger.desired.objects.get(key, ()))
 
     def _kept(

@@ -5,7 +5,7 @@
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -87,7 +87,11 @@ class Statement(msgspec.Struct):
     claims_made: list[Claim]
     """The claims after roll-up, while there is no index."""
     covered: Covered
+    backlog: bool = False
+    """Whether the results may be old: they came with the first listing."""
     index: StatementIndex | None = None
+    found: set[Identity] | None = None
+    """Of a backlog: claims whose rollup target was unknown until now. `take_found` returns them."""
 
     @property
     def claims(self) -> list[Claim]:
@@ -110,6 +114,8 @@ class Statement(msgspec.Struct):
     def recount(self, subjects: list[Subject | Unresolved]) -> tuple[list[Claim], list[Violation]]:
         """Roll up to these subjects; returns the claims, and those that have ended."""
         claims = claims_of(self.results, subjects)
+        for (violation, _), before, subject in zip(self.results, self.subjects, subjects, strict=True):
+            self._note_found(violation, before, subject)
         still = {v.identity for v, _ in claims}
         lost = [v for v, _ in self.claims if v.identity not in still]
         self.subjects, self.claims_made, self.index = subjects, claims, None
@@ -130,11 +136,22 @@ class Statement(msgspec.Struct):
             return False
         index = self.indexed()
         self.subjects[at] = subject
+        self._note_found(violation, before, subject)
         if isinstance(before, Subject):
             index.remove_result(rolled_up(violation, before))
         if isinstance(subject, Subject):
             index.add_result(rolled_up(violation, subject), observed)
         return True
+
+    def _note_found(self, violation: Violation, before: Subject | Unresolved, subject: Subject | Unresolved) -> None:
+        if self.backlog and before is Unresolved.UNKNOWN and isinstance(subject, Subject):
+            self.found = self.found or set()
+            self.found.add(rolled_up(violation, subject).identity)
+
+    def take_found(self) -> Collection[Identity]:
+        """The claims of a backlog whose rollup target has become known since the last call."""
+        found, self.found = self.found or (), None
+        return found
 
 
 def claims_of(results: Sequence[Claim], subjects: Sequence[Subject | Unresolved]) -> list[Claim]:

@@ -347,11 +347,30 @@ async def test_confirmed_imports_are_awaited() -> None:
     assert announced.archived
 
 
+def conflicting(status: str = "True", reason: str = "OtherCluster") -> dict[str, Any]:
+    """The status member of a MonitoredCluster with the condition IdentityConflict."""
+    condition = {
+        "type": "IdentityConflict",
+        "status": status,
+        "reason": reason,
+        "message": "m",
+        "lastTransitionTime": timestamp(NOW),
+    }
+    return {"conditions": [condition]}
+
+
+ADOPTS = {"annotations": {"policyhub.dev/adopt-uid": UID}}
+
 TWINS = [
     pytest.param({}, {}, 1, id="its uid is not known"),
     pytest.param({"clusterUid": UID}, {}, 1, id="the same cluster"),
     pytest.param({"clusterUid": "other"}, {}, 0, id="another cluster"),
-    pytest.param({"clusterUid": "other"}, {"annotations": {"policyhub.dev/adopt-uid": UID}}, 1, id="has adopted them"),
+    pytest.param({"clusterUid": "other"}, ADOPTS, 1, id="has adopted them"),
+    pytest.param({"clusterUid": UID, **conflicting()}, {}, 0, id="was rebuilt, and sends nothing"),
+    pytest.param({"clusterUid": UID, **conflicting()}, ADOPTS, 1, id="was rebuilt, and takes them over now"),
+    pytest.param(conflicting(), {}, 0, id="its uid is not known, and it sends nothing"),
+    pytest.param({"clusterUid": UID, **conflicting("False", "NoConflict")}, {}, 1, id="is in no conflict"),
+    pytest.param({"clusterUid": UID, **conflicting("True", "ForeignFindings")}, {}, 1, id="sends in spite of it"),
     pytest.param({"clusterUid": UID}, {"deletionTimestamp": timestamp(NOW)}, 0, id="deleted as well"),
 ]
 
@@ -507,7 +526,7 @@ async def test_a_refused_finalizer_is_retried_after_a_while() -> None:
     body["metadata"] |= {"finalizers": []}
     del body["metadata"]["deletionTimestamp"]
     home, events, clock = Home(body), list[str](), [0]
-    plane = SimpleNamespace(unlisted=False, claimed_twice="")
+    plane = SimpleNamespace(unlisted=False, restarts=False, claimed_twice="")
     watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
     watched.plane = cast("Any", plane)
     leaving_ = departures(home, events, clock)
@@ -521,3 +540,16 @@ async def test_a_refused_finalizer_is_retried_after_a_while() -> None:
     clock[0] += RETRY_MS
     await leaving_.finalize(watched, body)
     assert [made["finalizers"] for made in home.patched] == [[FINALIZER]]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_older_one_changes_no_finalizer(*, there: bool) -> None:
+    """It may never send: one that has the finalizer keeps it, so that its deletion looks for a writer."""
+    body = deleted()
+    del body["metadata"]["deletionTimestamp"]
+    body["metadata"] |= {"finalizers": [FINALIZER] if there else []}
+    home, events = Home(body), list[str]()
+    watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
+    watched.plane = cast("Any", SimpleNamespace(unlisted=False, restarts=False, claimed_twice="older"))
+    await departures(home, events, [0]).finalize(watched, body)
+    assert home.patched == []

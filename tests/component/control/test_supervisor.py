@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import permutations
 from types import SimpleNamespace
@@ -230,10 +230,11 @@ async def test_a_status_of_a_deleted_object() -> None:
 class Claimed:
     """The part of a data plane that the supervisor reads."""
 
-    older, younger, unlisted = "", (), True
+    older, younger, unlisted, restarts = "", (), True, False
 
-    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool, restarts: bool) -> None:
         self.older, self.younger, self.unlisted = older, younger, unlisted  # type: ignore[assignment]  # a stub
+        self.restarts = restarts
 
 
 class Claiming(Supervisor):
@@ -305,6 +306,7 @@ async def test_equal_creation_times_are_decided_by_uid() -> None:
     assert claims(watcher) == {"b": ("", ("a",)), "a": ("b", ())}
 
 
+WALL = WallMs(1_790_000_000_000)
 HUB = {"accountId": "111122223333", "region": "eu-west-1"}
 ELSEWHERE = {"accountId": "111122223333", "region": "us-east-1"}
 
@@ -378,12 +380,116 @@ async def test_what_another_shards_leaves_is_taken_over_as_at_a_start(how: str) 
     else:
         await watcher._compare()
     if how != "gone from the list":
-        assert (waited.older, waited.unlisted) == ("", True)
+        assert (waited.older, waited.unlisted, waited.restarts) == ("", False, True)
         await watcher.observe(ours)
     follower = watcher.watched["ours"]
     assert follower.plane is not waited
+    assert not cast("Any", follower.plane).restarts
     assert (cast("Any", follower.plane).unlisted, claims(watcher)) == (False, {"ours": ("", ())})
-    assert follower.predecessor == Predecessor(started=WallMs(1_790_000_000_000))
+    assert follower.predecessor == Predecessor(started=WALL, renewed=WALL)
+
+
+def with_condition(document: dict[str, Any], type_: str, reason: str, *, generation: int = 1) -> dict[str, Any]:
+    """With a condition that an operator wrote for this generation."""
+    condition = {
+        "type": type_,
+        "status": "False" if type_ == "Ready" else "True",
+        "reason": reason,
+        "message": "m",
+        "lastTransitionTime": "2026-03-01T00:00:00Z",
+        "observedGeneration": generation,
+    }
+    return changed(document, status={"conditions": [condition]})
+
+
+SENDS_NOTHING: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "DryRun": lambda document: changed(document, spec={"mode": "DryRun"}),
+    "InvalidSpec": lambda document: with_condition(document, "Ready", "InvalidSpec"),
+}
+
+
+@pytest.mark.parametrize(("how", "shard"), [("DryRun", "a"), ("DryRun", "b"), ("InvalidSpec", "b")])
+async def test_an_older_one_that_sends_nothing_stops_nobody(how: str, shard: str) -> None:
+    """Until it may send: then it claims its identity at once."""
+    old, ours = claiming("old", "2026-01-01T00:00:00Z", shard=shard), claiming("ours", "2026-02-01T00:00:00Z")
+    watcher = supervisor(Home(), Claiming, select="shard=a")
+    await watcher._compare()
+    await watcher.observe(SENDS_NOTHING[how](old))
+    await watcher.observe(ours)
+    assert claims(watcher)["ours"] == ("", ())
+    if shard == "a":
+        assert claims(watcher)["old"] == ("", ())
+    await watcher.observe(changed(old, metadata={"generation": 2}))
+    assert claims(watcher)["ours"] == ("old", ())
+    await watcher.observe(SENDS_NOTHING[how](changed(old, metadata={"generation": 1})))
+    await watcher.observe(ours)
+    assert claims(watcher)["ours"] == ("", ())
+
+
+async def test_a_fault_in_the_spec_of_the_oldest_blocks_no_two_others() -> None:
+    """Of three: the oldest has an invalid spec, the second and the third belong to different operators."""
+    broken = with_condition(claiming("broken", "2026-01-01T00:00:00Z", shard="b"), "Ready", "InvalidSpec")
+    broken["spec"]["mode"] = "Nonsense"
+    second, third = claiming("second", "2026-02-01T00:00:00Z"), claiming("third", "2026-03-01T00:00:00Z", shard="b")
+    home = Home()
+    home.items = [broken, second, third]
+    watchers = [supervisor(home, Claiming, select=f"shard={shard}") for shard in "ab"]
+    for watcher in watchers:
+        await watcher._compare()
+    assert claims(watchers[0]) == {"second": ("", ("third",))}
+    assert cast("Any", watchers[1].watched["third"].plane).older == "second"
+
+
+async def test_a_preview_names_who_sends() -> None:
+    """With mode DryRun it shows an older one, but says of no younger one that it is not sent."""
+    watcher = supervisor(Home(), Claiming, select="shard=a")
+    await watcher._compare()
+    preview = changed(claiming("preview", "2026-02-01T00:00:00Z"), spec={"mode": "DryRun"})
+    await watcher.observe(preview)
+    await watcher.observe(NEWER)
+    assert claims(watcher) == {"preview": ("", ()), "alpha": ("", ())}
+    await watcher.observe(OLD)
+    assert claims(watcher) == {"preview": ("zeta", ()), "alpha": ("zeta", ()), "zeta": ("", ("alpha",))}
+
+
+async def test_after_a_preview_it_starts_as_after_a_hand_over() -> None:
+    """A younger one may have sent until then; any other change keeps the predecessor."""
+    watcher = supervisor(Home(), Claiming)
+    await watcher._compare()
+    before = watcher.predecessor = Predecessor(started=WallMs(1))
+    await watcher.observe(changed(OLD, spec={"mode": "DryRun"}))
+    preview = watcher.watched["zeta"]
+    preview.predecessor = before
+    await watcher.observe(changed(OLD, spec={"mode": "Sync"}))
+    follower = watcher.watched["zeta"]
+    assert follower is not preview
+    assert follower.predecessor == Predecessor(started=WALL, renewed=WALL)
+    follower.predecessor = before
+    await watcher.observe(changed(OLD, spec={"mode": "NoArchive"}))
+    assert watcher.watched["zeta"].predecessor is before
+
+
+@pytest.mark.parametrize(
+    ("type_", "reason", "waited"),
+    [
+        pytest.param("IdentityConflict", "ClaimedTwice", True, id="an older one sent its findings"),
+        pytest.param("IdentityConflict", "OtherCluster", False, id="another conflict"),
+        pytest.param("Ready", "DryRun", True, id="it was a preview"),
+        pytest.param("Ready", "InvalidSpec", True, id="its spec was invalid"),
+        pytest.param("Ready", "AllWell", False, id="it sent itself"),
+    ],
+)
+@pytest.mark.parametrize("at_start", [True, False])
+async def test_what_waited_before_a_start_takes_over(type_: str, reason: str, *, waited: bool, at_start: bool) -> None:
+    """By its status another MonitoredCluster may have sent its findings until now, although its heartbeat is old."""
+    home = Home()
+    watcher = supervisor(home, Claiming)
+    long_ago = watcher.predecessor = Predecessor(started=WALL, renewed=WallMs(1))
+    if not at_start:
+        await watcher._compare()
+    await watcher.observe(with_condition(OLD, type_, reason))
+    other = long_ago if at_start else Predecessor(started=WALL)
+    assert watcher.watched["zeta"].predecessor == (Predecessor(started=WALL, renewed=WALL) if waited else other)
 
 
 async def test_a_label_that_moves_keeps_the_order() -> None:

@@ -23,7 +23,7 @@ def test_mixing_the_clocks_is_a_type_error() -> None:
     Wait(WALL)  # type: ignore[arg-type]  # a timer
     Wait(1_790_000_000_000)  # type: ignore[arg-type]  # a plain number
     refresh_due(entry.id, NOW)  # type: ignore[arg-type]  # what Security Hub was told
-    Acknowledged().recent(entry.id, WALL)  # type: ignore[arg-type]  # passed as the other
+    Acknowledged().recent("uid", entry.id, WALL)  # type: ignore[arg-type]  # passed as the other
     assert WALL > NOW  # type: ignore[operator]  # compared
     assert WALL - NOW  # type: ignore[operator]  # subtracted
     Wait(max(NOW, WALL))  # type: ignore[arg-type]  # either

@@ -322,6 +322,30 @@ def test_refused_for_15_minutes() -> None:
     play(act)
 
 
+def test_an_interrupted_second_read_is_not_awaited_for_ever() -> None:
+    """Security Hub is disabled and enabled within the minute before it, and the next inventory fails: differences wait
+    for 15 minutes at most. Backlog waits on, because Security Hub may have it.
+    """
+
+    async def act(scene: Scene) -> None:
+        progress = scene.ledger.observed.progress
+        progress.recheck_backlog = progress.second_read.due = True
+        await scene.after(5)
+        assert scene.hub.inventories == 1
+        scene.engine.problem = Cause(Reason.NOT_ENABLED, "off")
+        await scene.after(5)
+        scene.engine.problem, scene.hub.error = None, refused(Reason.ACCESS_DENIED)
+        await scene.after(600)
+        assert progress.second_read.due
+        await scene.after(600)
+        assert (progress.second_read.due, progress.recheck_backlog) == (False, True)
+        scene.hub.error = None
+        await scene.after(600)
+        assert not progress.recheck_backlog
+
+    play(act)
+
+
 def test_throttled_it_is_delayed() -> None:
     async def act(scene: Scene) -> None:
         scene.hub.error = Throttled("slow down", code="TooManyRequestsException")

@@ -33,6 +33,18 @@ def monitored(
     }
 
 
+def conflicting(document: dict[str, Any]) -> dict[str, Any]:
+    """With the condition IdentityConflict, which stops it from sending."""
+    condition = {
+        "type": "IdentityConflict",
+        "status": "True",
+        "reason": "OtherCluster",
+        "message": "m",
+        "lastTransitionTime": "2026-11-29T05:00:00Z",
+    }
+    return {**document, "status": {**document["status"], "conditions": [condition]}}
+
+
 def resolved(asked: Options, *there: dict[str, Any], **settings: Any) -> Target:
     return target(asked, there, settings=Settings(**settings))
 
@@ -98,6 +110,7 @@ def test_no_hub(there: list[Any]) -> None:
         ),
         pytest.param(monitored(securityHub={}), "prod", id="its hub is not known"),
         pytest.param({**monitored(), "metadata": {**monitored()["metadata"], **DELETED}}, "", id="deleted"),
+        pytest.param(conflicting(monitored()), "", id="was rebuilt: its own uid is another one now"),
         pytest.param(
             {**monitored(uid="new"), "metadata": {"name": "prod", "annotations": {"policyhub.dev/adopt-uid": "8e5c"}}},
             "prod",

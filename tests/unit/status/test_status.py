@@ -315,6 +315,15 @@ def test_nothing_is_sent_before_all_were_listed() -> None:
     assert status_and_reason(build(made), "InSync") == ("False", "Starting")
 
 
+def test_nothing_is_sent_before_the_restart_after_another_operator() -> None:
+    """The status has the true reason."""
+    made = plane()
+    made.claim(older="", younger=(), unlisted=False, restarts=True)
+    assert not work(made).queue.sends
+    assert status_and_reason(build(made), "InSync") == ("False", "Starting")
+    assert "starts again" in condition(build(made), "InSync").message
+
+
 @pytest.mark.parametrize("reason", [Reason.RETIRING, Reason.RETIRE_FAILED])
 def test_the_message_of_a_retiring_cluster(reason: Reason) -> None:
     """Its findings are being archived, and the message says what is left to do."""
