@@ -146,6 +146,7 @@ def test_superseded_reports_are_ignored(live: World) -> None:
     )
     output = live.await_condition("SourcesComplete", "True", reason="SupersededReports")
     assert "switched in wgpolicyk8s.io" in output["message"]
+    time.sleep(1)  # times of results are in seconds: in the same one, the next scan would change nothing
     live.apply(report("fixed", result_of("switched", result="pass"), kind="Report"))
     live.await_states("switched", fixed="ARCHIVED", failing="ACTIVE", live="ACTIVE")
     live.operator.kill()
