@@ -19,6 +19,7 @@ from policyhub.kube.trust import trust
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FIELD_MANAGER = "policyhub-dev"
+_POLL_SECONDS = 0.05  # between two looks whether a CRD is served: a watch would not show when discovery follows
 TIMEOUT = 30.0  # seconds, per request
 THREADS = 4  # of one `apply`: more would only queue in an API server that shares two cores
 JSON = "application/json, application/jwk-set+json"  # the latter for /openid/v1/jwks
@@ -129,7 +130,7 @@ class Client:
             while (answer := self._status(path)) != 404:
                 if time.monotonic() > deadline:
                     raise UnreachableError(f"{path} is still served after {TIMEOUT:.0f} s: {answer}")
-                time.sleep(0.05)
+                time.sleep(_POLL_SECONDS)
 
     def table(self, path: str, *, wide: bool = False) -> tuple[list[str], list[list[Any]]]:
         """Column names and cells as the API server renders them for `kubectl get` (`wide`: with `-o wide`)."""
@@ -196,7 +197,7 @@ class Client:
                 return
             if time.monotonic() > deadline:
                 raise UnreachableError(f"CRD {crd['metadata']['name']} was not served in time: {conditions}")
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
 
     def _serves(self, api_version: str, names: Document) -> bool:
         self._resources.pop(api_version, None)

@@ -92,7 +92,7 @@ class Observation(msgspec.Struct, frozen=True):
     triage: Triage = Triage(NEW, "")
 
 
-class Coverage(msgspec.Struct, frozen=True):
+class ListingState(msgspec.Struct, frozen=True):
     """Whether one source API is listed completely and watched, and since when."""
 
     live: bool

@@ -15,7 +15,7 @@ from policyhub.model.source_apis import CONSTRAINTS, is_constraint
 from policyhub.model.violation import SourceKey, Subject
 from policyhub.sync import known_namespaces
 from policyhub.sync.audits import Audits
-from policyhub.sync.entry import Coverage, Entry
+from policyhub.sync.entry import Entry, ListingState
 from policyhub.sync.existence import Answer
 from policyhub.sync.holds import Requeue, Trigger
 from policyhub.sync.known_namespaces import KnownNamespaces
@@ -64,7 +64,7 @@ class Sources:
         self.notices: set[tuple[str, str]] = set()
         """Namespace and name of reports whose truncation notice is active in Security Hub, while nobody reports it: the
         report may end it."""
-        self.coverage: dict[str, Coverage] = {}
+        self.listing_states: dict[str, ListingState] = {}
         self.listed: set[str] = set()
         """Source APIs that have been listed at least once."""
         self.waiting_namespaces: dict[str, frozenset[str]] = {}
@@ -200,15 +200,15 @@ class Sources:
 
     # -- source APIs ---------------------------------------------------------------------------------------------
 
-    def set_coverage(self, source_api: str, coverage: Coverage) -> None:
+    def set_listing_state(self, source_api: str, state: ListingState) -> None:
         """Set whether a source API is listed completely and watched."""
-        if self.coverage.get(source_api) == coverage:
+        if self.listing_states.get(source_api) == state:
             return
-        self.coverage[source_api] = coverage
-        if coverage.live:
+        self.listing_states[source_api] = state
+        if state.live:
             self.listed.add(source_api)
         self._requeue(
-            Trigger.COVERAGE, where=lambda entry: entry.source_api == source_api or self.writes_both_apis(entry)
+            Trigger.LISTING_STATE, where=lambda entry: entry.source_api == source_api or self.writes_both_apis(entry)
         )
 
     def set_dual_apis(self, engines: frozenset[tuple[str, str]]) -> None:
@@ -216,7 +216,7 @@ class Sources:
         changed = engines ^ self._dual
         self._dual = engines
         if changed:
-            self._requeue(Trigger.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
+            self._requeue(Trigger.LISTING_STATE, where=lambda entry: (entry.source, entry.namespace) in changed)
 
     def writes_both_apis(self, entry: Entry) -> bool:
         """Whether its engine writes both report APIs."""
@@ -256,19 +256,19 @@ class Sources:
             entry.charged_to in waiting for waiting in self.waiting_namespaces.values()
         )
 
-    def coverage_of(self, entry: Entry) -> Coverage | None:
-        """The coverage of the API that reported it; if its engine writes both report APIs, of all of them. None: one of
+    def listing_state_of(self, entry: Entry) -> ListingState | None:
+        """That of the API that reported it; if its engine writes both report APIs, that of both together. None: one of
         these is not live, and may report it unnoticed.
         """
-        own = self.coverage.get(entry.source_api)
+        own = self.listing_states.get(entry.source_api)
         if own is None or not own.live:
             return None
         if not self.writes_both_apis(entry):
             return own
-        all_ = [one for source_api, one in self.coverage.items() if not is_constraint(source_api)]
+        all_ = [one for source_api, one in self.listing_states.items() if not is_constraint(source_api)]
         if not all(one.live for one in all_):
             return None
-        return Coverage(live=True, since=max(one.since for one in all_), resumed=max(one.resumed for one in all_))
+        return ListingState(live=True, since=max(one.since for one in all_), resumed=max(one.resumed for one in all_))
 
     def set_reports_listed(self, *, listed: bool, groups: int = 1, now: SteadyMs = NEVER) -> None:
         """Set whether every served report API has been listed; `groups` is the number of their API groups."""

@@ -28,7 +28,7 @@ from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds, to_w
 from policyhub.model.source_apis import REPORT_GROUPS, SOURCE_GROUPS
 from policyhub.sync import known_namespaces
 from policyhub.sync.audits import kind_of
-from policyhub.sync.entry import Coverage, Entry, Loss
+from policyhub.sync.entry import Entry, ListingState, Loss
 from policyhub.sync.evidence import OWNERS, POD, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.guard import Guard
@@ -116,7 +116,7 @@ def _asked_since(entry: Entry, *, rules: Rules, now: SteadyMs) -> SteadyMs:
 
 
 def _passed(entry: Entry, *, sources: Sources) -> Evidence:
-    if sources.coverage_of(entry) is None:
+    if sources.listing_state_of(entry) is None:
         return no_evidence(Hold.SOURCE)
     confirmed = sources.confirmed.get(entry.source_api, NEVER) >= sources.stream_started_at.get(entry.source_api, NEVER)
     return Evidence(
@@ -186,8 +186,8 @@ def _report_evidence(
         return Evidence(
             Grade.EXPLAINED, since=entry.unclaimed_since, confirmed=sources.discovered >= policy.answered_at, lost=True
         )
-    coverage = sources.coverage_of(entry)
-    if coverage is None:
+    state = sources.listing_state_of(entry)
+    if state is None:
         return no_evidence(Hold.SOURCE)
     exists = object_answer.presence is Presence.PRESENT
     silent = entry.loss is Loss.SILENT and not entry.is_notice  # for a notice its report would still show it
@@ -197,14 +197,14 @@ def _report_evidence(
         if not _scanned_again(entry, policy, sources=sources, lost_at=lost_at, now=now):
             waits = entry.own is False or (entry.own is None and sources.unreported(entry))
             return no_evidence(Hold.UNREPORTED, lost=not waits)  # for a scan of new Pods: not yet a loss
-        return _silence(Grade.REPEATED, entry, coverage, sources=sources)
+        return _silence(Grade.REPEATED, entry, state, sources=sources)
     if sources.unreported(entry):
         return no_evidence(Hold.UNREPORTED)
     # After a restart it is not known which report a finding came from. So any incomplete report holds a finding that
     # only the inventory knows. A finding that was claimed in this process lost its claim by a complete report.
     if not entry.was_claimed and sources.has_unreadable_source(entry):
         return no_evidence(Hold.UNLISTED)
-    return _silence(Grade.UNVERIFIED, entry, coverage, sources=sources)
+    return _silence(Grade.UNVERIFIED, entry, state, sources=sources)
 
 
 def _scanned_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: WallMs, now: SteadyMs) -> bool:
@@ -249,10 +249,10 @@ def _scanned_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: W
     return scanned and policy.changed_at > lost_at - EDITED_MS
 
 
-def _silence(grade: Grade, entry: Entry, coverage: Coverage, *, sources: Sources) -> Evidence:
+def _silence(grade: Grade, entry: Entry, state: ListingState, *, sources: Sources) -> Evidence:
     """Evidence of this grade: its API is listed completely and watched, and does not report the finding."""
-    since = max(entry.unclaimed_since, coverage.since, entry.reported_at)
-    resumed = coverage.resumed + RESUME_MS if coverage.resumed else NEVER
+    since = max(entry.unclaimed_since, state.since, entry.reported_at)
+    resumed = state.resumed + RESUME_MS if state.resumed else NEVER
     if sources.ownership is not None:
         resumed = max(resumed, sources.ownership.since + RESUME_MS)
     confirmed = sources.confirmed.get(entry.source_api, NEVER) >= since and _owners_confirmed(sources)
@@ -269,14 +269,14 @@ def _constraint_evidence(entry: Entry, object_answer: Answer, *, sources: Source
         since = max(entry.unclaimed_since, absent + delay)  # since its absence is accepted, reported or not
         confirmed = sources.constraints.kinds_read - delay >= since  # a later discovery lacks it too
         return Evidence(Grade.EXPLAINED, since=since, confirmed=confirmed, lost=True)
-    coverage = sources.coverage_of(entry)
-    if coverage is None:
+    state = sources.listing_state_of(entry)
+    if state is None:
         return no_evidence(Hold.SOURCE)
     constraint = entry.constraint
     if constraint not in sources.constraints.audits:  # deleted, unless it is unreadable
         if entry.source_api in sources.unreadable:
             return no_evidence(Hold.UNLISTED)
-        return _silence(Grade.EXPLAINED, entry, coverage, sources=sources)
+        return _silence(Grade.EXPLAINED, entry, state, sources=sources)
     if not entry.confirmed_by_audit:
         unlisted = constraint in sources.incomplete and entry.first_audit_without is None
         return no_evidence(Hold.UNLISTED) if unlisted else no_evidence(Hold.AUDIT, lost=True)
@@ -284,7 +284,7 @@ def _constraint_evidence(entry: Entry, object_answer: Answer, *, sources: Source
         return no_evidence(Hold.UNREPORTED)
     if object_answer.presence is Presence.PRESENT and not _audited_kind(entry, object_answer, sources=sources):
         return no_evidence(Hold.UNREPORTED, lost=True)
-    return _silence(Grade.REPEATED, entry, coverage, sources=sources)
+    return _silence(Grade.REPEATED, entry, state, sources=sources)
 
 
 def _audited_kind(entry: Entry, object_answer: Answer, *, sources: Sources) -> bool:

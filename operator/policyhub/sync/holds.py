@@ -3,8 +3,8 @@
 | hold               | ended by                                                                                        |
 |--------------------|-------------------------------------------------------------------------------------------------|
 | rejected, mode     | other content, another spec: the entry itself changes                                           |
-| source_incomplete  | coverage (a source API is listed completely and watched again), a listing, a discovery          |
-| violations_unlisted| a complete source object, coverage, an audit, a discovery                                       |
+| source_incomplete  | a source API is listed completely and watched again, a listing, a discovery                     |
+| violations_unlisted| a complete source object, the same, an audit, a discovery                                       |
 | audit_not_repeated | an audit, a discovery                                                                           |
 | unconfirmed        | a discovery                                                                                     |
 | archive_delay      | time; for a desired finding that waits for the other report API: a listing                      |
@@ -74,7 +74,7 @@ class Hold(StrEnum):
 class Trigger(Enum):
     """An event that may end holds."""
 
-    COVERAGE = auto()
+    LISTING_STATE = auto()
     COMPLETE = auto()
     LISTED = auto()
     DISCOVERY = auto()
@@ -91,9 +91,11 @@ class Trigger(Enum):
 ENDED_BY: Mapping[Hold, frozenset[Trigger]] = {
     Hold.REJECTED: frozenset(),
     Hold.MODE: frozenset(),
-    Hold.SOURCE: frozenset({Trigger.COVERAGE, Trigger.COMPLETE, Trigger.LISTED, Trigger.DISCOVERY, Trigger.NAMESPACE}),
+    Hold.SOURCE: frozenset(
+        {Trigger.LISTING_STATE, Trigger.COMPLETE, Trigger.LISTED, Trigger.DISCOVERY, Trigger.NAMESPACE}
+    ),
     Hold.UNLISTED: frozenset(
-        {Trigger.COMPLETE, Trigger.COVERAGE, Trigger.AUDIT, Trigger.DISCOVERY, Trigger.LISTED, Trigger.NAMESPACE}
+        {Trigger.COMPLETE, Trigger.LISTING_STATE, Trigger.AUDIT, Trigger.DISCOVERY, Trigger.LISTED, Trigger.NAMESPACE}
     ),
     Hold.AUDIT: frozenset({Trigger.AUDIT, Trigger.DISCOVERY, Trigger.NAMESPACE}),
     Hold.UNCONFIRMED: frozenset({Trigger.DISCOVERY, Trigger.NAMESPACE}),

@@ -1,11 +1,11 @@
 """Whether one source API is live: listed completely and watched. Each change is reported to `Sources`.
 
-A watch that resumes where it was interrupted has missed nothing, so the start time of the coverage stays. A new listing
+A watch that resumes where it was interrupted has missed nothing, so the start time stays. A new listing
 sets a new start time. Pure: no I/O, no clock.
 """
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.sync.entry import Coverage
+from policyhub.sync.entry import ListingState
 from policyhub.sync.evidence import Sources
 
 
@@ -25,10 +25,10 @@ class Liveness:
             return
         self.live = live
         if not live:
-            coverage = Coverage(live=False)
+            state = ListingState(live=False)
         elif self._since and self._listed == listed:
-            coverage = Coverage(live=True, since=self._since, resumed=now)
+            state = ListingState(live=True, since=self._since, resumed=now)
         else:
             self._since, self._listed = now, listed
-            coverage = Coverage(live=True, since=now)
-        self._sources.set_coverage(self._source_api, coverage)
+            state = ListingState(live=True, since=now)
+        self._sources.set_listing_state(self._source_api, state)

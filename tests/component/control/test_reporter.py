@@ -127,7 +127,9 @@ async def test_a_status_that_cannot_be_built() -> None:
 
 
 @pytest.mark.parametrize("error", [None, Refused(403, "Forbidden", "no"), Unreachable("no route")], ids=str)
-async def test_nothing_is_sent_before_the_first_status(error: Exception | None) -> None:
+async def test_nothing_is_sent_before_the_first_status(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that takes over the MonitoredCluster must know that findings were sent. The first status is written at
     once; if it cannot be written, findings are sent all the same.
     """
@@ -142,7 +144,7 @@ async def test_nothing_is_sent_before_the_first_status(error: Exception | None) 
         await free.wait()
         return await patch(path, body)
 
-    made.home.patch = held  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(made.home, "patch", held)
     made.home.answer = lambda _: error
     made.watched.plane = None
     run = asyncio.create_task(made.reporter.run())

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -138,12 +139,16 @@ async def test_no_object_goes_back(seed: int) -> None:
     api.before_page = busy(api, random.Random(seed))  # noqa: S311  (an order of events)
     mirror = Forward()
     async with running(api, mirror=mirror) as rig:
+
+        def relisted(listings: int) -> bool:
+            return rig.reflector.counters.listings >= listings
+
         for listings in range(2, 5):
             await rig.equal()
             assert not mirror.backward
             assert rig.reflector.counters.objects == len(api.objects)
             rig.reflector.request_relist()
-            await until(lambda expected=listings: rig.reflector.counters.listings >= expected)  # type: ignore[misc]
+            await until(partial(relisted, listings))
 
 
 async def test_one_page_opens_no_watch_beside_it() -> None:

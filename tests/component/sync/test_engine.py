@@ -22,7 +22,7 @@ from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttle
 from policyhub.sync import engine, figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.entry import Coverage, Observation, ObservedFinding
+from policyhub.sync.entry import ListingState, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
@@ -119,7 +119,7 @@ class World:
             self.ledger.observed.take_part("", [], now=SteadyMs(0))
             self.ledger.finish_inventory()
         self.ledger.sources.set_reports_listed(listed=True)
-        self.ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+        self.ledger.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=SteadyMs(1)))
         self.ledger.sources.confirmed[SOURCE_API] = NOW + 10**12
 
     def claim(

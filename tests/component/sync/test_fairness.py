@@ -15,7 +15,7 @@ from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject, V
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.entry import Coverage, Observation, ObservedFinding
+from policyhub.sync.entry import ListingState, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
@@ -69,7 +69,7 @@ class World:
             ledger.observed.take_part("", [], now=SteadyMs(0))
             ledger.finish_inventory()
         ledger.sources.set_reports_listed(listed=True)
-        ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=SteadyMs(1)))
         ledger.sources.confirmed[SOURCE_API] = NOW + 10**12
         return ledger
 

@@ -168,7 +168,7 @@ def test_moving_labels(shards: Shards) -> None:
     for _ in range(5):
         for shard in ("a", "b"):
             label(world, "alpha", shard)
-            time.sleep(0.05)
+            time.sleep(0.05)  # faster than an operator takes a cluster over
     shards.move("alpha", None, given_up=b)
     shards.move("alpha", "a", by=a, read=True)
 

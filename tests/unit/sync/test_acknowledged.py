@@ -84,7 +84,7 @@ def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, ObservedFindi
     )
     for ledger in (first, second):
         ledger.sources.set_reports_listed(listed=True)
-        ledger.sources.set_coverage(REPORT.source_api, LIVE)
+        ledger.sources.set_listing_state(REPORT.source_api, LIVE)
         report(ledger, REPORT, violation())
         entry = entry_of(ledger, violation())
         active = ObservedFinding(entry.digest, WallMs(1), WALL, archived=False)

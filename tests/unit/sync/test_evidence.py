@@ -6,7 +6,7 @@ import pytest
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Loss, Observation, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, Loss, Observation, ObservedFinding
 from policyhub.sync.evidence import OTHER_API_WAIT_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.known_namespaces import NAMESPACES
@@ -23,7 +23,7 @@ RULES = Rules(archive_delay_ms=DELAY)
 REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
 OPEN = SourceKey("openreports.io", "reports", "shop", "r")
 CONSTRAINT = SourceKey("constraints.gatekeeper.sh", "k8sallowedrepos", "", "repos")
-LIVE = Coverage(live=True, since=NOW - DAY_MS)
+LIVE = ListingState(live=True, since=NOW - DAY_MS)
 ARCHIVE_AT = NOW + DELAY
 
 
@@ -57,7 +57,7 @@ def ledger() -> Ledger:
     made.finish_inventory()
     made.sources.set_reports_listed(listed=True)
     for key in (REPORT, OPEN, CONSTRAINT):
-        made.sources.set_coverage(key.source_api, LIVE)
+        made.sources.set_listing_state(key.source_api, LIVE)
         made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
@@ -257,7 +257,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     """
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
-    made.sources.set_coverage(CONSTRAINT.source_api, Coverage(live=False))
+    made.sources.set_listing_state(CONSTRAINT.source_api, ListingState(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
     made.sources.constraints.read_kinds([], now=NOW)
     end = NOW + 2 * (ARCHIVE_AT - NOW)
@@ -375,7 +375,7 @@ def test_listings_delay_archives_until_they_end(end: str) -> None:
     assert act(made, entry, now=ARCHIVE_AT) is Hold.LISTING
     assert made.guard.lost("kyverno") == 1
     if end == "finished":
-        made.sources.set_coverage(REPORT.source_api, LIVE)
+        made.sources.set_listing_state(REPORT.source_api, LIVE)
     made.sources.set_listing(REPORT.source_api, listing=False)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=ARCHIVE_AT + 1) is Change.ARCHIVED
@@ -419,14 +419,14 @@ def test_both_apis_of_an_engine_must_be_live(*, positive: bool) -> None:
     report(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())
-    made.sources.set_coverage(OPEN.source_api, Coverage(live=False))
+    made.sources.set_listing_state(OPEN.source_api, ListingState(live=False))
     made.read(REPORT, [], complete=True, passed=lambda: passed, now=NOW)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.sources.set_coverage(OPEN.source_api, Coverage(live=True, since=ARCHIVE_AT))
+    made.sources.set_listing_state(OPEN.source_api, ListingState(live=True, since=ARCHIVE_AT))
     assert entry.id in made.agenda.dirty
     if not positive:
         assert act(made, entry, now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
-    made.sources.set_coverage(OPEN.source_api, Coverage(live=False))
+    made.sources.set_listing_state(OPEN.source_api, ListingState(live=False))
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
     made.sources.set_dual_apis(frozenset())
     assert entry.id in made.agenda.dirty
@@ -438,9 +438,9 @@ def test_a_pass_does_not_count_while_its_api_is_not_live() -> None:
     report(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.sources.set_coverage(REPORT.source_api, LIVE)
+    made.sources.set_listing_state(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW) is Change.ARCHIVED
 
 
@@ -448,7 +448,7 @@ def test_findings_of_a_disabled_api_are_archived() -> None:
     """After the delay, although the API is not read."""
     made = ledger()
     made.sources.disabled_groups = frozenset({OPEN.group})
-    made.sources.coverage.pop(OPEN.source_api)
+    made.sources.listing_states.pop(OPEN.source_api)
     entry = only_in_hub(made, violation(), OPEN)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     act(made, entry, now=ARCHIVE_AT)

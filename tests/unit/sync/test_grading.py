@@ -9,7 +9,7 @@ import pytest
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.model.violation import ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync import grading
-from policyhub.sync.entry import Coverage, Entry, Loss, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, Loss, ObservedFinding
 from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.grading import ANSWER_FRESH_MS, RESUME_MS, SCAN_INTERVAL_MS, SILENT_AFTER_MS
@@ -139,7 +139,7 @@ class World:
         self.sources.set_reports_listed(listed=True)
         apis = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
         for api in apis:
-            self.sources.set_coverage(api, Coverage(live=True, since=BEGAN))
+            self.sources.set_listing_state(api, ListingState(live=True, since=BEGAN))
         for api in (*OWNERS, NAMESPACES):
             self.sources.stream_started_at[api] = BEGAN
         self.sources.confirm(apis, now=NOW + 10 * DELAY)
@@ -487,7 +487,7 @@ def test_an_approval_covers_nothing_else(hold: Hold) -> None:
     world = World()
     world.guard.approved = {"kyverno": NOW + DELAY}
     if hold is Hold.SOURCE:
-        world.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+        world.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
     elif hold is Hold.UNLISTED:
         world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
     elif hold is Hold.PRESENCE:
@@ -513,16 +513,16 @@ def owners_unknown(world: World) -> None:
 
 
 def unseen(world: World) -> None:
-    world.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    world.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
 
 
 def never_seen(world: World) -> None:
-    del world.sources.coverage[REPORT.source_api]
+    del world.sources.listing_states[REPORT.source_api]
 
 
 def other_api_unseen(world: World) -> None:
     world.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
-    world.sources.set_coverage(OPEN.source_api, Coverage(live=False))
+    world.sources.set_listing_state(OPEN.source_api, ListingState(live=False))
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["silent", "passes"])
@@ -741,7 +741,7 @@ def test_the_delay_starts_with_the_latest_evidence(
     """The loss, the coverage, the report of the engine; a discovery must be as late."""
     world = World()
     world.entry.unclaimed_since, world.entry.reported_at = loss, scanned_at
-    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=seen_since))
+    world.sources.set_listing_state(REPORT.source_api, ListingState(live=True, since=seen_since))
     assert world.grade().since == expected
     world.sources.confirmed[REPORT.source_api] = expected
     assert world.grade().confirmed
@@ -757,13 +757,13 @@ def test_a_resumed_watch_first_delivers_its_missed_events() -> None:
     world = World()
     world.owned.since = BEGAN
     assert world.grade().not_before == BEGAN + RESUME_MS
-    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=BEGAN, resumed=LOST))
+    world.sources.set_listing_state(REPORT.source_api, ListingState(live=True, since=BEGAN, resumed=LOST))
     assert world.grade().not_before == LOST + RESUME_MS
     world.owned.since = LOST + 5
     assert world.grade().not_before == LOST + 5 + RESUME_MS
     world.sources.ownership = None
     world.entry.reported_at, world.api.policy_presence = LOST, UNKNOWN
-    world.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=BEGAN))
+    world.sources.set_listing_state(REPORT.source_api, ListingState(live=True, since=BEGAN))
     assert world.grade().not_before == NEVER
 
 
@@ -878,7 +878,7 @@ def truncated_and_below_its_end(world: World) -> None:
 
 
 def constraint_unseen(world: World) -> None:
-    world.sources.set_coverage(CONSTRAINT.source_api, Coverage(live=False))
+    world.sources.set_listing_state(CONSTRAINT.source_api, ListingState(live=False))
 
 
 def as_it_is(world: World) -> None:

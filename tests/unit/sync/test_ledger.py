@@ -10,7 +10,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.model.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
-from policyhub.sync.entry import Coverage, Observation, ObservedFinding
+from policyhub.sync.entry import ListingState, Observation, ObservedFinding
 from policyhub.sync.holds import ENDED_BY, Hold, Trigger
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
@@ -226,7 +226,7 @@ WAIT = Wait(NOW + 1000)
 def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
     """An active finding that nobody reports, decided and put aside; its id."""
     made.sources.set_reports_listed(listed=True)
-    made.sources.set_coverage(SOURCE_API, Coverage(live=True, since=NOW))
+    made.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=NOW))
     report(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.mark_in_flight(entry)
@@ -244,7 +244,7 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         pytest.param(WAIT, lambda made: made.wake(NOW + 1000), id="its timer is due"),
         pytest.param(
             Hold.SOURCE,
-            lambda made: made.sources.set_coverage(SOURCE_API, Coverage(live=True, since=NOW + 1)),
+            lambda made: made.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=NOW + 1)),
             id="its API is live again",
         ),
         pytest.param(
@@ -322,7 +322,7 @@ def test_nothing_else_makes_it_dirty() -> None:
     made = fresh()
     settled(made)
     made.wake(NOW + 999)
-    made.sources.set_coverage("reports.openreports.io", Coverage(live=True, since=NOW))
+    made.sources.set_listing_state("reports.openreports.io", ListingState(live=True, since=NOW))
     report(made, "c", [5])
     assert set(made.agenda.dirty) == {id_of(5)}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from policyhub.model.violation import Violation
-from policyhub.sync.entry import Coverage, Entry, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, ObservedFinding
 from policyhub.sync.evidence import CHANGE_WAIT_MS
 from policyhub.sync.existence import Presence
 from policyhub.sync.holds import Hold
@@ -83,8 +83,8 @@ def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
 
 
 def source_back(made: Ledger) -> Callable[[], None]:
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
-    return lambda: made.sources.set_coverage(REPORT.source_api, LIVE)
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
+    return lambda: made.sources.set_listing_state(REPORT.source_api, LIVE)
 
 
 def reports_listed(made: Ledger) -> Callable[[], None]:
@@ -141,9 +141,9 @@ def test_a_restarted_delay_is_for_that_loss_only() -> None:
     made = ledger()
     entry = reported_and_lost(made)
     source_back(made)()
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
     act(made, entry, now=NOW)
-    made.sources.set_coverage(REPORT.source_api, LIVE)
+    made.sources.set_listing_state(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW + 5 * DELAY) == Wait(NOW + 6 * DELAY)
     report(made, REPORT, violation(), now=NOW + DELAY)
     made.forget(REPORT, now=NOW + DELAY)

@@ -17,7 +17,7 @@ from policyhub.securityhub.inventory import from_asff
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import Truncation, counts
-from policyhub.sync.entry import Coverage, Entry, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookups import observation_of
@@ -78,7 +78,7 @@ class World:
         """What there is has been listed, and Security Hub read."""
         for sink in self.sinks.values():
             sink.finish()
-            self.ledger.sources.set_coverage(sink.source_api, Coverage(live=True, since=START))
+            self.ledger.sources.set_listing_state(sink.source_api, ListingState(live=True, since=START))
         found = [observation_of(from_asff(finding)) for finding in self.stored.values()]
         self.ledger.observed.take_part("", found, now=self.now)
         self.ledger.finish_inventory()

@@ -7,7 +7,7 @@ import pytest
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.model.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, Observation, ObservedFinding
 from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
@@ -58,7 +58,7 @@ def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
     if covered:
         made.sources.set_reports_listed(listed=True)
         for key in (REPORT, CONSTRAINT):
-            made.sources.set_coverage(key.source_api, Coverage(live=True, since=NOW - DAY_MS))
+            made.sources.set_listing_state(key.source_api, ListingState(live=True, since=NOW - DAY_MS))
             made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
@@ -149,13 +149,13 @@ def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: SteadyMs = NOW) ->
 
 def deleted_while_uncovered(made: Ledger) -> Entry:
     entry = lost(made)
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
     return entry
 
 
 def covered_again(made: Ledger) -> Entry:
     entry = deleted_while_uncovered(made)
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=NOW + DELAY))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=True, since=NOW + DELAY))
     return entry
 
 
@@ -173,8 +173,8 @@ def unconfirmed(made: Ledger) -> Entry:
 def cut_and_resumed(made: Ledger) -> Entry:
     """The watch was interrupted at the end of the delay, and resumed."""
     entry = lost(made)
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=False))
-    made.sources.set_coverage(REPORT.source_api, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=False))
+    made.sources.set_listing_state(REPORT.source_api, ListingState(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
     return entry
 
 

@@ -91,7 +91,7 @@ def restarted(body: dict[str, Any]) -> tuple[Ledger, Entry]:
     made.observed.take_part("", [observation_of(from_asff(body))], now=NOW - DAY_MS)
     made.finish_inventory()
     made.sources.set_reports_listed(listed=True)
-    made.sources.set_coverage(REPORT.source_api, LIVE)
+    made.sources.set_listing_state(REPORT.source_api, LIVE)
     report(made, REPORT, REPORTED)
     return made, entry_of(made, REPORTED)
 

@@ -153,26 +153,29 @@ def test_grading_listing_gives_positive_evidence() -> None:
     assert ledger.entries[id_].passed
 
 
-def test_coverage_goes_on_over_a_cut_watch() -> None:
+def test_a_cut_watch_keeps_the_start_of_the_listing_state() -> None:
     """A watch that resumes has missed nothing, so the time since which the API is seen whole stands; a new listing
     begins it anew.
     """
     sink, ledger, clock = made()
     sink.state(WATCHING)
-    assert SOURCE_API not in ledger.sources.coverage  # nothing was listed yet
+    assert SOURCE_API not in ledger.sources.listing_states  # nothing was listed yet
     list_all(sink)
     sink.state(WATCHING)
     clock.now += 1000
     sink.state(FAILED)
-    assert not ledger.sources.coverage[SOURCE_API].live
+    assert not ledger.sources.listing_states[SOURCE_API].live
     clock.now += 1000
     sink.state(WATCHING)
-    assert (ledger.sources.coverage[SOURCE_API].since, ledger.sources.coverage[SOURCE_API].resumed) == (NOW, NOW + 2000)
+    assert (ledger.sources.listing_states[SOURCE_API].since, ledger.sources.listing_states[SOURCE_API].resumed) == (
+        NOW,
+        NOW + 2000,
+    )
     sink.state(FAILED)
     clock.now += 1000
     list_all(sink)
     sink.state(WATCHING)
-    assert (ledger.sources.coverage[SOURCE_API].since, ledger.sources.coverage[SOURCE_API].resumed) == (
+    assert (ledger.sources.listing_states[SOURCE_API].since, ledger.sources.listing_states[SOURCE_API].resumed) == (
         NOW + 3000,
         NEVER,
     )

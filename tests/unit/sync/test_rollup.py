@@ -21,7 +21,7 @@ from policyhub.metrics.definitions import Metrics
 from policyhub.model.violation import Identity, ObjectRef, SourceKey, Subject
 from policyhub.sources.filter import Filter
 from policyhub.sync import moves
-from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
+from policyhub.sync.entry import Entry, ListingState, Observation, ObservedFinding
 from policyhub.sync.evidence import OWNERS
 from policyhub.sync.existence import Presence
 from policyhub.sync.grading import RESUME_MS
@@ -83,7 +83,7 @@ class World:
         for report_sink in self.report_sinks.values():
             report_sink.begin()
             report_sink.finish()
-            self.ledger.sources.set_coverage(report_sink.source_api, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.sources.set_listing_state(report_sink.source_api, ListingState(live=True, since=START - DAY_MS))
             self.ledger.sources.confirmed[report_sink.source_api] = START + DAY_MS
         for api in OWNERS:
             self.ledger.sources.confirmed[api] = START + DAY_MS

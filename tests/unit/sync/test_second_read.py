@@ -9,7 +9,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.model.violation import Violation
 from policyhub.sync import figures
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.entry import Coverage, Loss, Observation, ObservedFinding
+from policyhub.sync.entry import ListingState, Loss, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Decision
@@ -30,7 +30,7 @@ def after_a_handover(acknowledged: Acknowledged | None = None) -> Ledger:
     )
     made.observed.progress.recheck_backlog = made.observed.progress.second_read.due = True
     made.sources.set_reports_listed(listed=True)
-    made.sources.set_coverage(SOURCE_API, Coverage(live=True, since=STARTED))
+    made.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=STARTED))
     made.sources.confirm([SOURCE_API], now=NOW)
     return made
 

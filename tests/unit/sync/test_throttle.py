@@ -13,7 +13,7 @@ from policyhub.metrics.definitions import Metrics
 from policyhub.model.violation import SourceKey
 from policyhub.sources.filter import Filter
 from policyhub.sync import throttle as limits
-from policyhub.sync.entry import Coverage, ObservedFinding
+from policyhub.sync.entry import ListingState, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules
@@ -142,7 +142,7 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     world.ledger.acknowledge(
         entry, ObservedFinding(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
     )
-    world.ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+    world.ledger.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=SteadyMs(1)))
     world.ledger.sources.confirm([SOURCE_API], now=NOW + 10**12)
     world.flood()
     world.sink.delete(raw("mine"))

@@ -14,7 +14,7 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics.definitions import Metrics
 from policyhub.model.violation import Identity, ObjectRef, Subject
 from policyhub.sources.filter import Filter
-from policyhub.sync.entry import Coverage, Observation, ObservedFinding
+from policyhub.sync.entry import ListingState, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules, Wait
@@ -234,7 +234,7 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     entry = entries["team-a"]
     if archived:
         entry.observed = ObservedFinding(digest="d", created_at=WALL, updated_at=WALL, archived=False)
-        ledger.sources.set_coverage(SOURCE_API, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.set_listing_state(SOURCE_API, ListingState(live=True, since=SteadyMs(1)))
         ledger.sources.set_reports_listed(listed=True)
         ledger.sources.confirm([SOURCE_API], now=NOW + 10**12)
         sink.upsert(raw("r", ["x"], result="pass"))
