@@ -4,7 +4,7 @@
 |--------------------|-------------------------------------------------------------------------------------------------|
 | rejected, mode     | other content, another spec: the entry itself changes                                           |
 | source_incomplete  | a source API is listed completely and watched again, a listing, a discovery                     |
-| violations_unlisted| a complete source object, the same, an audit, a discovery                                       |
+| violations_unlisted| a complete source object, a source API as above, an audit, a discovery                          |
 | audit_not_repeated | an audit, a discovery                                                                           |
 | unconfirmed        | a discovery                                                                                     |
 | archive_delay      | time; for a desired finding that waits for the other report API: a listing                      |
